@@ -1,0 +1,241 @@
+"""Panel: many series on one time grid, with what was observed and what was not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elinformer.data.time_grid import check_grid, check_increasing, continue_grid, make_grid
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """N series of C channels over T steps of one regular time grid.
+
+    Make one with `Panel.from_arrays`, `read_panel` or `load_dataset`; every way validates.
+
+    Attributes:
+        values: (T, N, C) float32 in the data's own units, NaN where nothing was observed.
+        mask: (T, N, C) bool, True where a value was observed.
+        timestamps: (T,) datetime64[ns], or int64 step numbers where the time is not known.
+        freq: The step as pandas writes it ("5min", "1h"), None with step numbers.
+        series: N distinct names.
+        channels: C distinct names.
+        locations: (N, 2) latitude and longitude in degrees, or None.
+        steps_per_day: Set where only a part of every day is recorded (service hours).
+        name: What this panel is called in messages and reports.
+    """
+
+    values: np.ndarray
+    mask: np.ndarray
+    timestamps: np.ndarray
+    freq: str | None
+    series: tuple[str, ...]
+    channels: tuple[str, ...]
+    locations: np.ndarray | None = None
+    steps_per_day: int | None = None
+    name: str = "panel"
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_names("series", self.series, self.values.shape[1])
+        _check_names("channels", self.channels, self.values.shape[2])
+        _check_time(self)
+        _check_values(self)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        values: np.ndarray,
+        *,
+        mask: np.ndarray | None = None,
+        start: str | np.datetime64 | None = None,
+        freq: str | None = None,
+        timestamps: np.ndarray | None = None,
+        series: Sequence[str] | None = None,
+        channels: Sequence[str] | None = None,
+        locations: np.ndarray | None = None,
+        steps_per_day: int | None = None,
+        null_value: float | None = None,
+        name: str = "panel",
+    ) -> Panel:
+        """Build a panel from an array, with the time grid from `start` and `freq` or from `timestamps`.
+
+        Args:
+            values: (T, N) or (T, N, C) numbers; NaN is missing.
+            mask: The shape of `values`, True = observed; what is not observed becomes NaN.
+            start: The first time stamp; without it, and without `timestamps`, time is step numbers.
+            freq: The step as pandas writes it; needed with `start` and with `timestamps`.
+            timestamps: (T,) datetime64 or integer step numbers.
+            series: N names; "0", "1", ... by default.
+            channels: C names; "value" for one channel, "0", "1", ... for more.
+            locations: (N, 2) latitude and longitude in degrees.
+            steps_per_day: Where only a part of every day is recorded.
+            null_value: A number that stands for missing, such as 0.0 in traffic data.
+            name: What the panel is called.
+
+        Raises:
+            InputError: Anything that cannot be a panel, with what was expected.
+        """
+        array = _as_float32(values)
+        observed = _observed(array, mask, null_value)
+        n_steps, n_series, n_channels = array.shape
+        if start is not None and timestamps is not None:
+            raise InputError("expected start or timestamps, got both: pass one of them")
+        if start is not None and freq is None:
+            raise InputError(f"expected freq=... (such as '5min') beside start={str(start)!r}, got none")
+        if start is not None and freq is not None:
+            timestamps = make_grid(start, n_steps, freq, steps_per_day)
+        elif timestamps is None:
+            timestamps, freq, steps_per_day = np.arange(n_steps), None, None
+        return cls(
+            values=np.where(observed, array, np.float32(np.nan)),
+            mask=observed,
+            timestamps=_as_timestamps(timestamps),
+            freq=freq,
+            series=_names(series, n_series),
+            channels=_names(channels, n_channels) if channels is not None or n_channels > 1 else ("value",),
+            locations=None if locations is None else np.asarray(locations, np.float64),
+            steps_per_day=steps_per_day,
+            name=name,
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """T, the number of time steps."""
+        return self.values.shape[0]
+
+    @property
+    def n_series(self) -> int:
+        """N, the number of series."""
+        return self.values.shape[1]
+
+    @property
+    def n_channels(self) -> int:
+        """C, the number of channels."""
+        return self.values.shape[2]
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the time of every step is known (rather than only its number)."""
+        return self.freq is not None
+
+    @property
+    def observed_share(self) -> float:
+        """The share of values that were observed, 0 to 1."""
+        return float(self.mask.mean())
+
+    def future_timestamps(self, n_steps: int) -> np.ndarray:
+        """(n_steps,) time stamps that follow the panel's last one."""
+        return continue_grid(self.timestamps, n_steps, self.freq, self.steps_per_day)
+
+    def __repr__(self) -> str:
+        span = f"{self.timestamps[0]} to {self.timestamps[-1]}" if self.has_time else "steps without a time"
+        return (
+            f"Panel({self.name}: {self.n_steps} steps x {self.n_series} series x {self.n_channels} channels, "
+            f"{self.freq or 'no frequency'}, {span}, {self.observed_share:.1%} observed)"
+        )
+
+
+def _as_float32(values: np.ndarray) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"expected numbers, got an array of {array.dtype}: convert the values to floats")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3:
+        raise InputError(
+            f"expected values of shape (T, N) or (T, N, C) = (steps, series, channels), got {array.shape}"
+        )
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
+def _observed(array: np.ndarray, mask: np.ndarray | None, null_value: float | None) -> np.ndarray:
+    observed = ~np.isnan(array)
+    if mask is not None:
+        if np.asarray(mask).dtype != bool:
+            raise InputError(f"expected a bool mask (True = observed), got {np.asarray(mask).dtype}")
+        try:
+            observed &= np.asarray(mask).reshape(array.shape)
+        except ValueError as error:
+            raise InputError(
+                f"expected a mask of the values' shape {array.shape}, got {np.shape(mask)}"
+            ) from error
+    if null_value is not None and not np.isnan(null_value):
+        observed &= array != np.float32(null_value)
+    return observed
+
+
+def _as_timestamps(timestamps: np.ndarray) -> np.ndarray:
+    array = np.asarray(timestamps)
+    if array.dtype.kind == "M":
+        return array.astype("datetime64[ns]")
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    raise InputError(f"expected time stamps of datetime64 or integer step numbers, got {array.dtype}")
+
+
+def _names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    return tuple(str(name) for name in (range(count) if names is None else names))
+
+
+def _check_shapes(panel: Panel) -> None:
+    shape = panel.values.shape
+    if len(shape) != 3 or panel.values.dtype != np.float32:
+        raise InputError(f"expected float32 values of shape (T, N, C), got {panel.values.dtype} of {shape}")
+    if 0 in shape:
+        raise InputError(f"expected at least one step, series and channel, got values of shape {shape}")
+    if panel.mask.shape != shape or panel.mask.dtype != bool:
+        raise InputError(f"expected a bool mask of shape {shape}, got {panel.mask.dtype} of {panel.mask.shape}")
+    if panel.locations is not None and panel.locations.shape != (shape[1], 2):
+        raise InputError(
+            f"expected locations of shape ({shape[1]}, 2) = (series, latitude and longitude), "
+            f"got {panel.locations.shape}"
+        )
+
+
+def _check_names(what: str, names: tuple[str, ...], count: int) -> None:
+    if len(names) != count:
+        raise InputError(f"expected {count} names of {what}, got {len(names)}: give one for each")
+    if len(set(names)) != count:
+        repeated = next(name for i, name in enumerate(names) if name in names[:i])
+        raise InputError(f"expected distinct names of {what}, got {repeated!r} more than once: rename one of them")
+
+
+def _check_time(panel: Panel) -> None:
+    timestamps = panel.timestamps
+    if timestamps.shape != panel.values.shape[:1]:
+        raise InputError(f"expected {panel.values.shape[0]} time stamps, got an array of shape {timestamps.shape}")
+    if timestamps.dtype.kind == "M" and np.isnat(timestamps).any():
+        raise InputError("expected a time at every step, got NaT: drop or mend the rows without a time")
+    check_increasing(timestamps)
+    if (panel.freq is None) != (timestamps.dtype.kind != "M"):
+        raise InputError(
+            f"expected freq with time stamps and none with step numbers, got freq={panel.freq!r} with "
+            f"{timestamps.dtype}"
+        )
+    if panel.freq is not None:
+        check_grid(timestamps, panel.freq, panel.steps_per_day)
+
+
+def _check_values(panel: Panel) -> None:
+    if not panel.mask.any():
+        raise InputError(
+            f"expected at least one observed value, but all {panel.values.size} values are missing: "
+            "check null_value and the columns that were read"
+        )
+    bad = ~np.isfinite(panel.values) & panel.mask
+    if bad.any():
+        step, series, channel = (int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            f"expected finite values where mask is True, got {panel.values[step, series, channel]} at step {step}, "
+            f"series {panel.series[series]!r}, channel {panel.channels[channel]!r} ({bad.sum()} in all): "
+            "mark them as missing (NaN)"
+        )
