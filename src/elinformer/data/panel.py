@@ -92,7 +92,7 @@ class Panel:
             raise InputError(f"expected freq=... (such as '5min') beside start={str(start)!r}, got none")
         if start is not None and freq is not None:
             timestamps = make_grid(start, n_steps, freq, steps_per_day)
-        elif timestamps is None:
+        if timestamps is None:
             timestamps, freq, steps_per_day = np.arange(n_steps), None, None
         return cls(
             values=np.where(observed, array, np.float32(np.nan)),
@@ -150,9 +150,7 @@ def _as_float32(values: np.ndarray) -> np.ndarray:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3:
-        raise InputError(
-            f"expected values of shape (T, N) or (T, N, C) = (steps, series, channels), got {array.shape}"
-        )
+        raise InputError(f"expected values of shape (T, N) or (T, N, C) = (steps, series, channels), got {array.shape}")
     with np.errstate(over="ignore"):
         return array.astype(np.float32, copy=False)
 
@@ -165,9 +163,7 @@ def _observed(array: np.ndarray, mask: np.ndarray | None, null_value: float | No
         try:
             observed &= np.asarray(mask).reshape(array.shape)
         except ValueError as error:
-            raise InputError(
-                f"expected a mask of the values' shape {array.shape}, got {np.shape(mask)}"
-            ) from error
+            raise InputError(f"expected a mask of the values' shape {array.shape}, got {np.shape(mask)}") from error
     if null_value is not None and not np.isnan(null_value):
         observed &= array != np.float32(null_value)
     return observed
