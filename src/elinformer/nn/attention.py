@@ -1,39 +1,214 @@
-"""Attention layers: heads and projections around the operators of `elinformer.ops`."""
+"""Multi-head attention by a linear operator, in the place of `torch.nn.MultiheadAttention`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
+from torch.nn.functional import dropout, linear
 
-from elinformer.ops import eala_attention
+from elinformer.errors import InputError
+from elinformer.nn.masks import causal_by, key_mask_of
+from elinformer.nn.operators import operator_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
 class EntropyLinearAttention(nn.Module):
-    """Multi-head EALA with the parameters of `torch.nn.MultiheadAttention` (batch first)."""
+    """Multi-head EALA with the constructor, parameters and call of `torch.nn.MultiheadAttention`.
 
-    def __init__(self, embed_dim: int, num_heads: int) -> None:
+    A state dict of one loads into the other. What differs, because no Lq x Lk matrix is built:
+
+    - `need_weights` is False by default; True builds the matrix.
+    - `dropout` drops whole values, with one draw for all queries of a head, in place of single weights: each
+      output has the same distribution, outputs of different queries are no longer independent.
+    - Of `attn_mask`, only the causal one is accepted. A query that sees no key gets `out_proj` of zeros, not NaN.
+
+    Args:
+        embed_dim: Width D of the queries and the output, num_heads times the head dim E.
+        num_heads: H.
+        dropout: Probability with which a head leaves out a value in training.
+        bias: Whether the projections add a bias.
+        add_bias_kv: Not supported.
+        add_zero_attn: Not supported.
+        kdim: Width of the keys, D by default.
+        vdim: Width of the values, D by default.
+        batch_first: Whether inputs are (B, L, D) in place of (L, B, D).
+        device: Where the parameters live.
+        dtype: Of the parameters.
+        operator: The attention itself: a name of `elinformer.ops.OPERATORS`, or anything that is called as
+            `elinformer.ops.eala_attention` is. A module becomes part of this one, with its parameters.
+
+    Raises:
+        InputError: Widths that do not fit, or options that have no linear form.
+
+    Example:
+        >>> attention = EntropyLinearAttention(64, 4, batch_first=True)
+        >>> x = torch.ones(2, 1000, 64)
+        >>> attention(x, x, x)[0].shape
+        torch.Size([2, 1000, 64])
+    """
+
+    # PyTorch's encoder layers read this name and leave their fused softmax path only where it is False
+    # (`TransformerEncoderLayer.forward`, `TransformerEncoder.__init__`); it says nothing else here.
+    _qkv_same_embed_dim = False
+
+    in_proj_weight: nn.Parameter | None
+    q_proj_weight: nn.Parameter | None
+    k_proj_weight: nn.Parameter | None
+    v_proj_weight: nn.Parameter | None
+    in_proj_bias: nn.Parameter | None
+
+    def __init__(  # noqa: PLR0917 the constructor of torch.nn.MultiheadAttention
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        operator: str | Callable[..., Tensor] = "eala",
+    ) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dim))
-        self.out_proj = nn.Linear(embed_dim, embed_dim)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        nn.init.zeros_(self.out_proj.bias)
+        _check_options(embed_dim, num_heads, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn)
+        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
+        self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
+        self.dropout, self.batch_first = dropout, batch_first
+        self.bias_k = self.bias_v = None
+        self.add_zero_attn = False
+        self.in_proj_weight = self.q_proj_weight = self.k_proj_weight = self.v_proj_weight = None
+        if self.kdim == self.vdim == embed_dim:
+            self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim, device=device, dtype=dtype))
+        else:
+            self.q_proj_weight, self.k_proj_weight, self.v_proj_weight = (
+                nn.Parameter(torch.empty(embed_dim, width, device=device, dtype=dtype))
+                for width in (embed_dim, self.kdim, self.vdim)
+            )
+        self.in_proj_bias = nn.Parameter(torch.empty(3 * embed_dim, device=device, dtype=dtype)) if bias else None
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
+        self.reset_parameters()
 
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None
-    ) -> tuple[Tensor, None]:
-        """(B, L, D) -> (B, L, D); key_padding_mask (B, Lk) is True where a key takes no part."""
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        q, k, v = (
-            nn.functional.linear(x, w, b).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, L, E)
-            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+    def reset_parameters(self) -> None:
+        """Draw the input projections as Xavier's and set the biases to zero, as `MultiheadAttention` does."""
+        for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
+            if weight is not None:
+                nn.init.xavier_uniform_(weight)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
+
+    def forward(  # noqa: PLR0917 the call of torch.nn.MultiheadAttention
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = False,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend; shapes as in `torch.nn.MultiheadAttention`, (B, L, D) with `batch_first`, (L, D) unbatched.
+
+        Args:
+            query: (Lq, B, D).
+            key: (Lk, B, kdim).
+            value: (Lk, B, vdim).
+            key_padding_mask: (B, Lk), True where a key takes *no* part; 0 and -inf will do as well.
+            need_weights: Whether to return the weights, which takes memory quadratic in L.
+            attn_mask: None, or the causal mask.
+            average_attn_weights: Whether the weights are averaged over the heads.
+            is_causal: Whether query i sees the keys 0..i alone; needs no `attn_mask`.
+
+        Returns:
+            The output (Lq, B, D), and the weights (B, Lq, Lk) or (B, H, Lq, Lk), or None.
+
+        Raises:
+            InputError: Shapes that do not fit, or masks that have no linear form.
+        """
+        self._check_shapes(query, key, value)
+        is_causal = causal_by(attn_mask, is_causal=is_causal)
+        key_mask = None if key_padding_mask is None else key_mask_of(key_padding_mask)[..., None, :]
+        q, k, v = (self._split_heads(x) for x in self._project(query, key, value))
+        options = {"is_causal": True} if is_causal else {}
+        # Without its normaliser, a draw per value is a draw per column of the weights.
+        dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
+        heads = self.operator(q, k, dropped, key_mask=key_mask, **options)
+        output = self.out_proj(self._merge_heads(heads, batched=query.ndim == 3))
+        if not need_weights:
+            return output, None
+        # Every operator is linear in the values, so the identity as values reads the weights off.
+        identity = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
+        weights = self.operator(q, k, identity, key_mask=key_mask, **options)
+        weights = weights.mean(1) if average_attn_weights else weights
+        return output, weights if query.ndim == 3 else weights[0]
+
+    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values (..., D), by as few products as the inputs allow."""
+        weight, bias, D = self.in_proj_weight, self.in_proj_bias, self.embed_dim
+        if weight is not None and query is key and key is value:
+            return linear(query, weight, bias).chunk(3, -1)
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
+        if weight is None:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        elif key is value:
+            both = linear(key, weight[D:], None if bias is None else bias[D:])
+            return linear(query, weight[:D], biases[0]), *both.chunk(2, -1)
+        else:
+            weights = weight.chunk(3)
+        inputs = (query, key, value)
+        return tuple(linear(x, cast("Tensor", w), b) for x, w, b in zip(inputs, weights, biases, strict=True))
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """(B, L, D), (L, B, D) or (L, D) -> (B, H, L, E)."""
+        x = x.unflatten(-1, (self.num_heads, self.head_dim))
+        if x.ndim == 3:
+            return x.transpose(0, 1)[None]
+        return x.transpose(1, 2) if self.batch_first else x.permute(1, 2, 0, 3)
+
+    def _merge_heads(self, heads: Tensor, *, batched: bool) -> Tensor:
+        if not batched:
+            return heads[0].transpose(0, 1).flatten(-2)
+        return (heads.transpose(1, 2) if self.batch_first else heads.permute(2, 0, 1, 3)).flatten(-2)
+
+    def _check_shapes(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        if query.is_nested:
+            raise InputError(
+                "expected padded tensors, got nested ones: set `use_nested_tensor = False` on the TransformerEncoder, "
+                "or call swap_attention on the whole of it"
+            )
+        widths = (self.embed_dim, self.kdim, self.vdim)
+        one_rank = query.ndim == key.ndim == value.ndim and query.ndim in (2, 3)
+        if not one_rank or (query.shape[-1], key.shape[-1], value.shape[-1]) != widths:
+            layout = "(B, L, width)" if self.batch_first else "(L, B, width)"
+            raise InputError(
+                f"expected query, key and value of shape {layout} or (L, width) with widths {widths}, got "
+                f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        """Heads, widths and operator, for `print`."""
+        name = getattr(self.operator, "__name__", type(self.operator).__name__)
+        return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}"
+
+
+def _check_options(embed_dim: int, num_heads: int, *, add_bias_kv: bool, add_zero_attn: bool) -> None:
+    if min(embed_dim, num_heads) <= 0 or embed_dim % num_heads:
+        raise InputError(f"expected an embed_dim that num_heads divides, got {embed_dim} and {num_heads}")
+    if add_bias_kv or add_zero_attn:
+        name = "add_bias_kv" if add_bias_kv else "add_zero_attn"
+        raise InputError(
+            f"expected {name}=False, got True: an extra key would change every mean that the operator rests on, "
+            "so append it to key and value before the call"
         )
-        mask = None if key_padding_mask is None else ~key_padding_mask
-        heads = eala_attention(q, k, v, key_mask=mask)
-        return self.out_proj(heads.transpose(1, 2).flatten(-2)), None

@@ -1,0 +1,222 @@
+"""`EntropyLinearAttention` against `torch.nn.MultiheadAttention` and against EALA by its equations."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.testing import assert_close
+
+from elinformer.errors import InputError
+from elinformer.nn import EntropyLinearAttention
+from elinformer.ops.reference import eala_reference
+
+VARIANTS = {
+    "default": {},
+    "batch_first": {"batch_first": True},
+    "no bias": {"bias": False},
+    "widths": {"kdim": 5, "vdim": 7},
+    "widths without bias": {"kdim": 5, "vdim": 7, "bias": False, "batch_first": True},
+}
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def softmax(q, k, v, *, key_mask=None, is_causal=False):
+    """What MultiheadAttention computes, with the call of an operator."""
+    mask = None if key_mask is None else key_mask[..., None, :]
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)
+
+
+def softmax_pair(embed_dim=12, num_heads=3, **options):
+    """PyTorch's attention, and ours with the same weights and the softmax operator."""
+    theirs = nn.MultiheadAttention(embed_dim, num_heads, **options)
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    ours = EntropyLinearAttention(embed_dim, num_heads, operator=softmax, **options)
+    ours.load_state_dict(theirs.state_dict())
+    return theirs, ours
+
+
+def inputs(options, *, Lq=9, Lk=11, self_attention=False):
+    """Query, key and value in the layout that the options ask for."""
+    widths = (12, options.get("kdim", 12), options.get("vdim", 12))
+    if self_attention:
+        x = torch.randn(4, Lq, 12) if options.get("batch_first") else torch.randn(Lq, 4, 12)
+        return x, x, x
+    lengths = (Lq, Lk, Lk)
+    shapes = [(4, n, w) if options.get("batch_first") else (n, 4, w) for n, w in zip(lengths, widths, strict=True)]
+    return tuple(torch.randn(shape) for shape in shapes)
+
+
+def padding(Lk=11):
+    """A mask as MultiheadAttention wants it: True where a key is left out."""
+    return torch.arange(Lk) >= torch.tensor([[Lk], [5], [1], [8]])
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_with_softmax_it_is_multihead_attention(options, masked):
+    theirs, ours = softmax_pair(**options)
+    q, k, v = inputs(options)
+    mask = padding() if masked else None
+    assert_close(ours(q, k, v, key_padding_mask=mask)[0], theirs(q, k, v, key_padding_mask=mask)[0])
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_with_softmax_its_weights_are_those_of_multihead_attention(average):
+    theirs, ours = softmax_pair()
+    q, k, v = inputs({})
+    options = {"key_padding_mask": padding(), "need_weights": True, "average_attn_weights": average}
+    assert_close(ours(q, k, v, **options)[1], theirs(q, k, v, **options)[1])
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_unbatched_input_is_taken_as_multihead_attention_takes_it(batch_first):
+    theirs, ours = softmax_pair(batch_first=batch_first)
+    q, k, v = torch.randn(9, 12), torch.randn(11, 12), torch.randn(11, 12)
+    for mine, other in zip(ours(q, k, v, padding()[1], True), theirs(q, k, v, padding()[1]), strict=True):
+        assert_close(mine, other)
+
+
+@pytest.mark.parametrize("shared", ["query, key and value", "key and value", "nothing"])
+def test_what_is_shared_between_the_inputs_changes_nothing_but_the_cost(shared):
+    _, ours = softmax_pair()
+    x = torch.randn(9, 4, 12)
+    y = x if shared == "query, key and value" else x.clone()
+    z = y if shared == "key and value" else y if shared.startswith("query") else y.clone()
+    assert_close(ours(x, y, z)[0], ours(x, x.clone(), x.clone())[0])
+
+
+def test_self_attention_projects_with_one_product():
+    _, ours = softmax_pair()
+    with torch.profiler.profile() as profile:
+        ours(*inputs({}, self_attention=True))
+    products = [event.count for event in profile.key_averages() if event.key == "aten::linear"]
+    assert products == [2], "one product in, one out"
+
+
+def test_each_head_is_eala_of_its_projections():
+    attention = EntropyLinearAttention(12, 3, batch_first=True).double()
+    x = torch.randn(4, 9, 12, dtype=torch.float64)
+    q, k, v = (
+        (x @ w.mT + b).unflatten(-1, (3, 4)).transpose(1, 2)
+        for w, b in zip(attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True)
+    )
+    seen = ~padding(9)[:, None]
+    expected = eala_reference(q, k, v, key_mask=seen)
+    output, weights = attention(x, x, x, ~seen[:, 0], need_weights=True, average_attn_weights=False)
+    assert_close(output, attention.out_proj(expected.output.transpose(1, 2).flatten(-2)))
+    assert_close(weights, expected.weights)
+
+
+def test_weights_are_not_built_unless_asked_for():
+    x = torch.randn(4, 9, 12)
+    assert EntropyLinearAttention(12, 3)(x, x, x)[1] is None
+
+
+def test_a_float_padding_mask_of_zeros_and_infinities_is_a_boolean_one():
+    attention = EntropyLinearAttention(12, 3)
+    q, k, v = inputs({})
+    as_float = torch.zeros(4, 11).masked_fill(padding(), -torch.inf)
+    assert_close(attention(q, k, v, as_float)[0], attention(q, k, v, padding())[0])
+    lowest = as_float.clamp_min(torch.finfo(torch.float32).min)
+    assert_close(attention(q, k, v, lowest)[0], attention(q, k, v, padding())[0])
+
+
+@pytest.mark.parametrize("mask", [torch.full((4, 11), 0.5), torch.zeros(4, 11, dtype=torch.int64)], ids=["bias", "int"])
+def test_a_padding_mask_that_is_no_mask_is_refused(mask):
+    with pytest.raises(InputError, match="key_padding_mask"):
+        EntropyLinearAttention(12, 3)(*inputs({}), key_padding_mask=mask)
+
+
+def test_a_padded_key_may_hold_anything():
+    attention = EntropyLinearAttention(12, 3, batch_first=True)
+    q, k, v = inputs({"batch_first": True})
+    spoilt = [x.masked_fill(padding()[..., None], torch.nan) for x in (k, v)]
+    assert_close(attention(q, *spoilt, padding())[0], attention(q, k, v, padding())[0])
+
+
+def test_a_query_that_sees_no_key_gets_the_projection_of_zeros():
+    attention = EntropyLinearAttention(12, 3)
+    nn.init.normal_(attention.out_proj.bias)
+    output, _ = attention(*inputs({}), key_padding_mask=torch.ones(4, 11, dtype=torch.bool))
+    assert_close(output, attention.out_proj.bias.expand_as(output))
+
+
+CAUSAL = nn.Transformer.generate_square_subsequent_mask(9)
+
+
+@pytest.mark.parametrize("attn_mask", [None, CAUSAL, CAUSAL.bool()], ids=["flag", "float", "bool"])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_the_causal_mask_is_taken_as_a_flag_or_as_a_mask(attn_mask, is_causal):
+    theirs, ours = softmax_pair()
+    q, k, v = inputs({}, self_attention=True)
+    expected_mask = None if attn_mask is None and not is_causal else CAUSAL
+    expected = theirs(q, k, v, attn_mask=expected_mask)[0]
+    assert_close(ours(q, k, v, attn_mask=attn_mask, is_causal=is_causal)[0], expected)
+
+
+def test_a_mask_that_hides_nothing_is_no_mask():
+    _, ours = softmax_pair()
+    x = inputs({}, self_attention=True)
+    assert_close(ours(*x, attn_mask=torch.zeros(9, 9))[0], ours(*x)[0])
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("mask", [torch.rand(9, 9), torch.rand(9, 9) > 0.5, CAUSAL.T], ids=["bias", "bool", "upper"])
+def test_any_other_mask_is_refused_with_the_reason(mask, is_causal):
+    with pytest.raises(InputError, match="never builds"):
+        EntropyLinearAttention(12, 3)(*inputs({}, self_attention=True), attn_mask=mask, is_causal=is_causal)
+
+
+def test_dropout_drops_values_in_training_alone_and_keeps_their_mean():
+    attention = EntropyLinearAttention(12, 3, dropout=0.3, batch_first=True)
+    x = torch.randn(1, 50, 12).expand(4000, 50, 12)
+    with torch.no_grad():
+        trained = attention(x, x, x)[0]
+        exact = attention.eval()(x[:1], x[:1], x[:1])[0]
+    assert (trained[0] - trained[1]).abs().max() > 0.01
+    assert_close(trained.mean(0), exact[0], atol=0.02, rtol=0)
+
+
+def test_dropout_drops_what_multihead_attention_drops_on_average():
+    theirs, ours = softmax_pair(dropout=0.3, batch_first=True)
+    x = torch.randn(1, 20, 12).expand(4000, 20, 12)
+    with torch.no_grad():
+        assert_close(ours(x, x, x)[0].std(0), theirs(x, x, x)[0].std(0), atol=0.01, rtol=0.08)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"embed_dim": 10, "num_heads": 3}, "divides"),
+        ({"embed_dim": 12, "num_heads": 0}, "divides"),
+        ({"embed_dim": 12, "num_heads": 3, "add_bias_kv": True}, "add_bias_kv"),
+        ({"embed_dim": 12, "num_heads": 3, "add_zero_attn": True}, "add_zero_attn"),
+        ({"embed_dim": 12, "num_heads": 3, "operator": "magic"}, "'magic'"),
+    ],
+)
+def test_options_without_a_linear_form_are_refused(options, match):
+    with pytest.raises(InputError, match=match):
+        EntropyLinearAttention(**options)
+
+
+@pytest.mark.parametrize("shape", [(9, 4, 13), (9, 12, 4, 12), (12,)])
+def test_inputs_of_the_wrong_shape_are_refused(shape):
+    x = torch.randn(shape)
+    with pytest.raises(InputError, match=r"expected query, key and value of shape \(L, B, width\)"):
+        EntropyLinearAttention(12, 3)(x, x, x)
+
+
+def test_it_is_copied_and_moved_as_any_module():
+    attention = EntropyLinearAttention(12, 3, dtype=torch.float64)
+    x = torch.randn(9, 4, 12, dtype=torch.float64)
+    assert_close(copy.deepcopy(attention)(x, x, x)[0], attention(x, x, x)[0])
+    assert attention.bfloat16()(*(x.bfloat16(),) * 3)[0].dtype == torch.bfloat16
