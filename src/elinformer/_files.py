@@ -1,0 +1,78 @@
+"""Files and folders that are whole or not there: written under a temporary name and moved into place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@contextmanager
+def new_file(path: str | Path) -> Generator[Path]:
+    """A temporary path beside `path`, with its suffix, that becomes `path` when the block ends well.
+
+    Raises:
+        InputError: The folder cannot be made, or the file cannot be written there.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError(f"expected to be able to write {target}, but {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Generator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well.
+
+    What stood at `path` goes only then; `check_folder` says before whether it may.
+    """
+    target = Path(path)
+    temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+    except OSError as error:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise InputError(f"expected to be able to write the folder {target}, but {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def check_folder(path: str | Path, *, overwrite: bool, mark: str) -> None:
+    """Refuse to write to `path` where something else stands.
+
+    Args:
+        path: The folder that will be written.
+        overwrite: Whether a folder of the same kind may be replaced.
+        mark: A file that every folder of this kind has; others are never replaced.
+
+    Raises:
+        InputError: It is a file, or a folder with something in it that may not go.
+    """
+    target = Path(path)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"expected a folder to write to, got the file {target}: choose another name")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not (target / mark).is_file():
+        raise InputError(f"expected an empty folder, but {target} holds other files: choose another name")
+    if not overwrite:
+        raise InputError(f"expected an empty folder, but {target} holds a run: choose another name or pass --overwrite")

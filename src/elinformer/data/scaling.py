@@ -1,0 +1,68 @@
+"""Scaling by mean and standard deviation of what was observed in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ScalePer = Literal["series", "channel"]
+
+ROWS_AT_A_TIME = 1 << 24  # values read at once, so that a memory-mapped panel never lies in memory whole
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Mean and standard deviation of every series and channel, (N, C) float32, never zero."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray, mask: np.ndarray, *, per: ScalePer = "series") -> Scaler:
+        """Measure the observed values of the training steps.
+
+        A series that is constant, or never observed, takes what is missing from its channel as a whole, and
+        a standard deviation of 1 where the channel is constant too.
+
+        Args:
+            values: (T, N, C), the training steps alone.
+            mask: (T, N, C), True = observed.
+            per: "series" for every series and channel by itself, "channel" for one scale a channel.
+        """
+        count, mean, spread = _moments(values, mask)
+        n = count.sum(0)
+        channel_mean = (count * mean).sum(0) / np.maximum(n, 1)
+        channel_std = np.sqrt((spread + count * (mean - channel_mean) ** 2).sum(0) / np.maximum(n, 1))
+        channel_std = np.where(channel_std > 0, channel_std, 1.0)
+        if per == "channel":
+            mean, std = (np.broadcast_to(x, mean.shape) for x in (channel_mean, channel_std))
+        else:
+            std = np.sqrt(spread / np.maximum(count, 1))
+            std = np.where(std > 1e-6 * np.abs(mean), std, channel_std)
+            mean = np.where(count > 0, mean, channel_mean)
+        return cls(mean.astype(np.float32), std.astype(np.float32))
+
+
+def _moments(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean and sum of squared deviations (N, C) in float64, merged block by block (Chan et al. 1979)."""
+    count, mean, spread = np.zeros((3, *values.shape[1:]))
+    for rows in _blocks(values):
+        x, seen = values[rows].astype(np.float64), mask[rows]
+        n = seen.sum(0)
+        m = np.where(seen, x, 0).sum(0) / np.maximum(n, 1)
+        total = count + n
+        shift = m - mean
+        spread += (np.where(seen, x - m, 0) ** 2).sum(0) + shift**2 * count * n / np.maximum(total, 1)
+        mean += shift * n / np.maximum(total, 1)
+        count = total
+    return count, mean, spread
+
+
+def _blocks(values: np.ndarray) -> Iterator[slice]:
+    rows = max(1, ROWS_AT_A_TIME // values[0].size)
+    return (slice(start, start + rows) for start in range(0, len(values), rows))

@@ -1,0 +1,103 @@
+"""What a trained model has to remember of its panel."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elinformer.data.calendar import Calendar
+from elinformer.data.panel import Panel
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """Names, time and calendar of the panel a model was trained on.
+
+    Attributes:
+        name: What the panel was called.
+        series: N names.
+        channels: C names.
+        freq: The step, None for step numbers.
+        steps_per_day: Where only a part of every day is recorded.
+        calendar: Slots and weekdays of training, None for step numbers.
+    """
+
+    name: str
+    series: tuple[str, ...]
+    channels: tuple[str, ...]
+    freq: str | None
+    steps_per_day: int | None
+    calendar: Calendar | None
+
+    @classmethod
+    def of(cls, panel: Panel, moments: np.ndarray) -> SeriesInfo:
+        """The information of `panel`, where training forecasts from the steps `moments` (n,)."""
+        calendar = None if panel.freq is None else Calendar.fit(panel.timestamps[moments], panel.freq)
+        return cls(panel.name, panel.series, panel.channels, panel.freq, panel.steps_per_day, calendar)
+
+    @property
+    def n_slots(self) -> int:
+        """Slots of a day, 0 without a calendar."""
+        return 0 if self.calendar is None else self.calendar.n_slots
+
+    def to_document(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> SeriesInfo:
+        """From JSON; KeyError or TypeError where something is missing."""
+        calendar = document["calendar"]
+        if calendar is not None:
+            known = {name: tuple(calendar[name]) for name in ("known_slots", "known_days")}
+            calendar = Calendar(calendar["freq"], calendar["n_slots"], **known)
+        return cls(
+            name=document["name"],
+            series=tuple(document["series"]),
+            channels=tuple(document["channels"]),
+            freq=document["freq"],
+            steps_per_day=document["steps_per_day"],
+            calendar=calendar,
+        )
+
+    def align(self, panel: Panel) -> Panel:
+        """The panel with the series of training in their order; absent ones are not observed.
+
+        Raises:
+            InputError: Other channels, another step, or series that training did not have.
+        """
+        self._check(panel)
+        if panel.series == self.series:
+            return panel
+        place = {name: i for i, name in enumerate(self.series)}
+        values = np.full((panel.n_steps, len(self.series), panel.n_channels), np.nan, np.float32)
+        values[:, [place[name] for name in panel.series]] = panel.values
+        return Panel.from_arrays(
+            values,
+            timestamps=panel.timestamps,
+            freq=panel.freq,
+            series=self.series,
+            channels=self.channels,
+            steps_per_day=panel.steps_per_day,
+            name=panel.name,
+        )
+
+    def _check(self, panel: Panel) -> None:
+        if panel.channels != self.channels or panel.freq != self.freq:
+            raise InputError(
+                f"expected channels {', '.join(self.channels)} at a step of {self.freq or 'no known time'} as in "
+                f"training, got {', '.join(panel.channels)} at {panel.freq or 'no known time'}"
+            )
+        known = set(self.series)
+        unknown = [name for name in panel.series if name not in known]
+        if unknown:
+            raise InputError(
+                f"expected series of training, got {len(unknown)} others, such as {unknown[0]!r}: leave them out or "
+                "train again"
+            )

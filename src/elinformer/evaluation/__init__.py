@@ -1,0 +1,7 @@
+"""Scores, and the naive forecasts to compare with. Takes any module and any array."""
+
+from elinformer.evaluation.backtest import backtest
+from elinformer.evaluation.metrics import MetricSums, Scores
+from elinformer.evaluation.naive import Naive, naives_for, score_naive
+
+__all__ = ["MetricSums", "Naive", "Scores", "backtest", "naives_for", "score_naive"]

@@ -1,0 +1,98 @@
+"""Masked MAE, RMSE and MAPE, added up as sums and counts so that batch size and order change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+MAPE_FLOOR = 1e-4
+"""Targets of smaller magnitude take no part in MAPE: the zero rule of the traffic literature."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """MAE and RMSE in the data's units, MAPE in percent, and how many observed targets they are over.
+
+    NaN where nothing was observed (MAPE: where nothing observed differs from zero), and where a prediction
+    for an observed target is NaN.
+    """
+
+    mae: float
+    rmse: float
+    mape: float
+    count: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """For JSON, which knows no NaN: None stands for it."""
+        return {name: None if value != value else value for name, value in vars(self).items()}  # noqa: PLR0124
+
+
+class MetricSums:
+    """Sums and counts of errors for every horizon step, series and channel, in float64.
+
+    Example:
+        >>> sums = MetricSums(horizon=1, n_series=1, n_channels=1)
+        >>> target = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
+        >>> sums.update(target + 1, target, torch.tensor([True, False]).reshape(2, 1, 1, 1))
+        >>> sums.scores()
+        Scores(mae=1.0, rmse=1.0, mape=100.0, count=1)
+    """
+
+    def __init__(self, horizon: int, n_series: int, n_channels: int) -> None:
+        shape = (horizon, n_series, n_channels)
+        self.absolute = torch.zeros(shape, dtype=torch.float64)
+        self.squared = torch.zeros(shape, dtype=torch.float64)
+        self.relative = torch.zeros(shape, dtype=torch.float64)
+        self.count = torch.zeros(shape, dtype=torch.int64)
+        self.count_nonzero = torch.zeros(shape, dtype=torch.int64)
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """Add B forecasts: all (B, S, N, C), `mask` True where the target was observed."""
+        target = target.double()
+        error = torch.where(mask, (prediction.double() - target).abs(), 0)
+        nonzero = mask & (target.abs() > MAPE_FLOOR)
+        relative = torch.where(nonzero, error / target.abs(), 0)
+        self.absolute += error.sum(0).cpu()
+        self.squared += error.square().sum(0).cpu()
+        self.relative += relative.sum(0).cpu()
+        self.count += mask.sum(0).cpu()
+        self.count_nonzero += nonzero.sum(0).cpu()
+
+    def scores(
+        self, *, step: int | None = None, series: Sequence[int] | None = None, channel: int | None = None
+    ) -> Scores:
+        """Scores over everything, or over one horizon step (from 0), some series, one channel."""
+
+        def total(sums: Tensor) -> float:
+            part = sums if step is None else sums[step : step + 1]
+            part = part if series is None else part[:, list(series)]
+            return float((part if channel is None else part[..., channel]).sum())
+
+        count, nonzero = total(self.count), total(self.count_nonzero)
+        return Scores(
+            mae=_ratio(total(self.absolute), count),
+            rmse=_ratio(total(self.squared), count) ** 0.5,
+            mape=100 * _ratio(total(self.relative), nonzero),
+            count=int(count),
+        )
+
+    def mae_by_series(self) -> Tensor:
+        """(N, C) mean absolute errors, NaN where a series has no observed target."""
+        return self.absolute.sum(0) / self.count.sum(0)
+
+    def report(self, channels: Sequence[str]) -> dict[str, object]:
+        """Overall scores with `by_horizon` ("1" is the first step) and `by_channel`, ready for JSON."""
+        steps = {str(step + 1): self.scores(step=step).to_dict() for step in range(len(self.count))}
+        by_channel = {name: self.scores(channel=i).to_dict() for i, name in enumerate(channels)}
+        return {**self.scores().to_dict(), "by_horizon": steps, "by_channel": by_channel}
+
+
+def _ratio(total: float, count: float) -> float:
+    return total / count if count else float("nan")

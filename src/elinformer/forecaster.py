@@ -1,0 +1,291 @@
+"""Forecaster: fit, predict, backtest, save and load on panels and data frames."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+
+from elinformer import __version__
+from elinformer.data.frames import long_frame, panel_from_frame
+from elinformer.data.panel import Panel
+from elinformer.data.scaling import Scaler
+from elinformer.data.series_info import SeriesInfo
+from elinformer.data.windows import Split, WindowDataset, chronological_split, window_origins
+from elinformer.errors import InputError
+from elinformer.evaluation import MetricSums, backtest
+from elinformer.models import ELinFormer, ELinFormerConfig
+from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
+from elinformer.training.run_folder import load_run, save_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from rich.console import Console
+
+    from elinformer.data.scaling import ScalePer
+
+Part = Literal["train", "validation", "test"]
+
+DERIVED = ("window", "horizon", "n_series", "n_channels", "n_slots")
+"""Model options that follow from the data and the forecaster."""
+
+
+class Fitted(NamedTuple):
+    """What training gives."""
+
+    info: SeriesInfo
+    model: ELinFormer
+    module: ForecastModule
+    scaler: Scaler
+
+
+class Forecaster:
+    """Trains an ELinFormer on a panel and forecasts with it.
+
+    Args:
+        window: Input steps.
+        horizon: Output steps.
+        split: Fractions of the steps for training, validation (which weights are kept) and test (`backtest`).
+        scale_per: "series" scales every series by its own mean and deviation, "channel" all alike.
+        model: Options of `ELinFormerConfig` other than those that follow from the data.
+        training: How to train.
+
+    Example:
+        >>> forecaster = Forecaster(window=24, horizon=12)  # doctest: +SKIP
+        >>> forecaster.fit(load_dataset("nyc-airports")).predict()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        window: int = 12,
+        horizon: int = 12,
+        *,
+        split: Sequence[float] = (0.6, 0.2, 0.2),
+        scale_per: ScalePer = "series",
+        model: Mapping[str, Any] | None = None,
+        training: TrainingConfig | None = None,
+    ) -> None:
+        for name, steps in (("window", window), ("horizon", horizon)):
+            if steps < 1:
+                raise InputError(f"expected a {name} of at least 1 step, got {steps}")
+        if scale_per not in {"series", "channel"}:
+            raise InputError(f"expected scale_per to be series or channel, got {scale_per!r}")
+        chronological_split(1, split)
+        self.window, self.horizon = window, horizon
+        self.split = tuple(split)
+        self.scale_per: ScalePer = scale_per
+        self.model_options = _checked_options(model or {})
+        self.training = training or TrainingConfig()
+        self.fit_result: FitResult | None = None
+        self._panel: Panel | None = None
+        self._fitted: Fitted | None = None
+
+    def fit(self, data: Panel | Any, *, freq: str | None = None, console: Console | None = None) -> Forecaster:
+        """Train on the first part of the steps, and keep the weights that do best on the second.
+
+        Args:
+            data: A panel, or an eager data frame, long (`unique_id, ds, y`) or wide (time first).
+            freq: The step of a data frame; told from its times by default.
+            console: Where the progress bar goes; standard error by default.
+
+        Raises:
+            InputError: The data are too short for window and horizon, or are no panel.
+        """
+        panel = as_panel(data, freq=freq)
+        parts = self.parts(panel)
+        origins = window_origins(parts.train, self.window, self.horizon)
+        info = SeriesInfo.of(panel, origins - 1)
+        known = panel.values[: parts.train[1]], panel.mask[: parts.train[1]]
+        scaler = Scaler.fit(*known, per=self.scale_per)
+        error_scale = Scaler.fit(*known, per=self.training.loss_scale).std
+        train, validation = (
+            WindowDataset(
+                panel, info.calendar, window_origins(part, self.window, self.horizon), self.window, self.horizon
+            )
+            for part in (parts.train, parts.validation)
+        )
+        with isolate_rng():
+            torch.manual_seed(self.training.seed)
+            model = self._new_model(info)
+            module = ForecastModule(model, scaler, error_scale, self.training)
+            self.fit_result = fit(
+                module,
+                train,
+                validation,
+                tokens_per_window=_tokens(model),
+                generator=torch.Generator().manual_seed(self.training.seed),
+                console=console,
+            )
+        self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler)
+        return self
+
+    def predict(self, data: Panel | Any | None = None, *, freq: str | None = None) -> pd.DataFrame:
+        """Forecast the `horizon` steps after the last one.
+
+        Args:
+            data: Recent history with series of training, in any order; the data of `fit` by default. A series
+                of training that is absent counts as not observed and is not forecast.
+            freq: The step of a data frame; that of training by default.
+
+        Returns:
+            A long frame: `unique_id`, `ds` and `elinformer` (`elinformer_<channel>` with several channels).
+        """
+        info, _, module, _ = self._trained()
+        given = self._given(data, freq)
+        panel = info.align(given)
+        if panel.n_steps < self.window:
+            raise InputError(f"expected at least window={self.window} steps of history, got {panel.n_steps}")
+        last = WindowDataset(panel, info.calendar, np.array([panel.n_steps]), self.window, 0)
+        with torch.inference_mode():
+            forecast = module(last[[0]])[0].cpu().numpy()  # (S, N, C)
+        wanted = [info.series.index(name) for name in given.series]
+        times = panel.future_timestamps(self.horizon)
+        return long_frame(forecast[:, wanted], times, given.series, info.channels)
+
+    def backtest(
+        self, data: Panel | Any | None = None, *, part: Part | None = "test", freq: str | None = None
+    ) -> MetricSums:
+        """Score the forecasts of all windows of a part.
+
+        Args:
+            data: A panel or frame with the series of training; the data of `fit` by default.
+            part: Which part of the split, or None for all windows of `data`.
+            freq: The step of a data frame; that of training by default.
+
+        Raises:
+            InputError: No window fits into the part.
+        """
+        info, _, module, _ = self._trained()
+        panel = info.align(self._given(data, freq))
+        steps = (0, panel.n_steps) if part is None else getattr(chronological_split(panel.n_steps, self.split), part)
+        origins = window_origins(steps, self.window, self.horizon)
+        if not len(origins):
+            raise InputError(
+                f"expected a part of at least {self.horizon} steps to score, but the {part or 'panel'} has "
+                f"{steps[1] - steps[0]}: choose another split"
+            )
+        windows = WindowDataset(panel, info.calendar, origins, self.window, self.horizon)
+        return backtest(module, windows, self.batch_size)
+
+    def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        """Forecasts (n, S, N, C) whose first target steps are `origins` (n,) of a panel like that of training."""
+        info, _, module, _ = self._trained()
+        windows = WindowDataset(info.align(panel), info.calendar, origins, self.window, 0)
+        with torch.inference_mode():
+            return torch.stack([module(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
+
+    def save(self, folder: str | Path, *, metrics: Mapping[str, Any] | None = None) -> None:
+        """Write the model, its options and names as safetensors and JSON, whole or not at all."""
+        info, model, _, scaler = self._trained()
+        options = {name: getattr(self, name) for name in ("window", "horizon", "split", "scale_per")}
+        config = {
+            "version": __version__,
+            "forecaster": options,
+            "model": {"name": "elinformer", "options": self.model_options},
+            "training": asdict(self.training),
+        }
+        panel, weights = info.to_document(), model.state_dict()
+        save_run(folder, config=config, panel=panel, weights=weights, scaler=scaler, metrics=metrics)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Forecaster:
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises:
+            InputError: The folder is not a whole run of this or an older version.
+        """
+        run = load_run(folder)
+        try:
+            training = TrainingConfig(**run.config["training"])
+            forecaster = cls(**run.config["forecaster"], model=run.config["model"]["options"], training=training)
+            info = SeriesInfo.from_document(run.panel)
+            model = forecaster._new_model(info)
+            model.load_state_dict(run.weights)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise InputError(f"expected a run of elinformer in {folder}, but its parts do not fit ({error})") from error
+        module = ForecastModule(model, run.scaler, run.scaler.std, training)
+        forecaster._fitted = Fitted(info, model, module.eval(), run.scaler)
+        return forecaster
+
+    @property
+    def batch_size(self) -> int:
+        """Windows that are forecast together."""
+        return max(1, self.training.tokens_at_once // _tokens(self._trained().model))
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable numbers of the model."""
+        return sum(p.numel() for p in self._trained().model.parameters())
+
+    @property
+    def info(self) -> SeriesInfo:
+        """Names, time and calendar of training."""
+        return self._trained().info
+
+    def parts(self, panel: Panel) -> Split:
+        """The steps of training, validation and test.
+
+        Raises:
+            InputError: Training or validation has no window.
+        """
+        parts = chronological_split(panel.n_steps, self.split)
+        for name, part in zip(Split._fields[:2], parts[:2], strict=True):
+            if not len(window_origins(part, self.window, self.horizon)):
+                raise InputError(
+                    f"expected enough steps for window={self.window} and horizon={self.horizon}, but the {name} "
+                    f"part of {panel.name} has {part[1] - part[0]} of its {panel.n_steps} steps: shorten them or "
+                    "change the split"
+                )
+        return parts
+
+    def _new_model(self, info: SeriesInfo) -> ELinFormer:
+        try:
+            config = ELinFormerConfig(
+                window=self.window,
+                horizon=self.horizon,
+                n_series=len(info.series),
+                n_channels=len(info.channels),
+                n_slots=info.n_slots,
+                **self.model_options,
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        return ELinFormer(config)
+
+    def _trained(self) -> Fitted:
+        if self._fitted is None:
+            raise InputError("expected a trained forecaster: call fit(...) first, or Forecaster.load(...)")
+        return self._fitted
+
+    def _given(self, data: Panel | Any | None, freq: str | None) -> Panel:
+        if data is not None:
+            info = self.info
+            return as_panel(data, freq=freq or info.freq, steps_per_day=info.steps_per_day)
+        if self._panel is None:
+            raise InputError(
+                "expected data: a forecaster that was loaded has none of its own, so pass a panel or frame"
+            )
+        return self._panel
+
+
+def _tokens(model: ELinFormer) -> int:
+    return model.config.n_series * model.config.n_patches
+
+
+def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:
+    """A panel as it is, or one made of an eager data frame, long or wide."""
+    return data if isinstance(data, Panel) else panel_from_frame(data, freq=freq, steps_per_day=steps_per_day)
+
+
+def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    known = [field.name for field in fields(ELinFormerConfig) if field.name not in DERIVED]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError(f"expected model options out of {', '.join(known)}, got {', '.join(unknown)}")
+    return dict(options)

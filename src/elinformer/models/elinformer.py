@@ -1,0 +1,175 @@
+"""ELinFormer: series as tokens, EALA across them, all horizon steps at once. Readable alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from elinformer._shapes import Bool, Float, Int
+from elinformer.nn import EntropyLinearAttention
+
+
+@dataclass(frozen=True)
+class ELinFormerConfig:
+    """The shape of an ELinFormer; nothing about data or training.
+
+    Attributes:
+        window: T, input steps.
+        horizon: S, output steps.
+        n_series: N, series that have an embedding of their own.
+        n_channels: C, numbers a series has at every step.
+        n_slots: Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.
+        patch_length: Steps a token covers; 0 = one patch of the whole window. It divides `window`.
+        window_width: Width of the embedded patch.
+        series_width: Width of the series embedding.
+        slot_width: Width of the slot-of-day embedding, used where there is a calendar.
+        day_width: Width of the day-of-week embedding, used where there is a calendar.
+        n_layers: Blocks of attention and feed-forward.
+        n_heads: Attention heads; they divide `width`.
+        feedforward_ratio: Width of the feed-forward layer over `width`.
+        dropout: Of the residual branches, while training.
+        calendar_dropout: Share of training windows whose slot, and whose day, is replaced by the neutral
+            embedding, so that the neutral one is trained for what never occurs in training.
+    """
+
+    window: int
+    horizon: int
+    n_series: int
+    n_channels: int = 1
+    n_slots: int = 0
+    patch_length: int = 0
+    window_width: int = 64
+    series_width: int = 32
+    slot_width: int = 32
+    day_width: int = 32
+    n_layers: int = 3
+    n_heads: int = 8
+    feedforward_ratio: int = 2
+    dropout: float = 0.1
+    calendar_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("window", "horizon", "n_series", "n_channels", "window_width", "n_layers", "n_heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if self.window % self.steps_per_patch:
+            raise ValueError(
+                f"expected patch_length to divide window={self.window}, got {self.patch_length}: "
+                "choose a divisor, or 0 for one patch"
+            )
+        if self.width % self.n_heads:
+            raise ValueError(
+                f"expected n_heads to divide the width {self.width} (embeddings joined), got {self.n_heads}"
+            )
+
+    @property
+    def steps_per_patch(self) -> int:
+        """Steps a token covers."""
+        return self.patch_length or self.window
+
+    @property
+    def n_patches(self) -> int:
+        """P, tokens a series."""
+        return self.window // self.steps_per_patch
+
+    @property
+    def width(self) -> int:
+        """D, the width of a token: all embeddings side by side."""
+        calendar = self.slot_width + self.day_width if self.n_slots else 0
+        return self.window_width + self.series_width + calendar
+
+
+class ELinFormer(nn.Module):
+    """Forecasts every series from its window, its identity, the calendar and all other series.
+
+    Source: arXiv 2511.03190 for the attention; embeddings of series and calendar after STID
+    (Shao et al. 2022, arXiv 2208.05233), joined rather than added.
+    """
+
+    def __init__(self, config: ELinFormerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = TokenEmbedding(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.n_patches * config.width, config.horizon * config.n_channels)
+
+    def forward(
+        self,
+        values: Float[Tensor, "B T N C"],
+        mask: Bool[Tensor, "B T N C"],
+        calendar: Int[Tensor, "B T 2"] | None = None,
+    ) -> Float[Tensor, "B S N C"]:
+        """Forecast the `horizon` steps after the window.
+
+        Args:
+            values: (B, T, N, C), scaled; what is not observed may hold anything.
+            mask: (B, T, N, C), True = observed. A series with nothing observed is no key for the others
+                and still gets a forecast.
+            calendar: (B, T, 2) slot of the day and day of the week, 0 = neutral; needed where the
+                configuration has slots.
+
+        Returns:
+            (B, S, N, C) in the scale of `values`.
+        """
+        x = self.embedding(values, mask, calendar)  # (B, P*N, D)
+        silent = ~mask.any(dim=(1, 3)).repeat(1, self.config.n_patches)  # (B, P*N)
+        for block in self.blocks:
+            x = block(x, silent)
+        x = self.norm(x).unflatten(1, (self.config.n_patches, -1))  # (B, P, N, D)
+        forecast = self.head(x.transpose(1, 2).flatten(2))  # (B, N, S*C)
+        return forecast.unflatten(-1, (self.config.horizon, -1)).transpose(1, 2)  # (B, S, N, C)
+
+
+class TokenEmbedding(nn.Module):
+    """Patches of the window joined with what is known of series and time: (B, P*N, D)."""
+
+    def __init__(self, config: ELinFormerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.window = nn.Linear(2 * config.steps_per_patch * config.n_channels, config.window_width)
+        self.position = nn.Parameter(torch.zeros(config.n_patches, 1, config.window_width))
+        self.series = nn.Embedding(config.n_series, config.series_width)
+        if config.n_slots:
+            self.slot = nn.Embedding(1 + config.n_slots, config.slot_width)
+            self.day = nn.Embedding(1 + 7, config.day_width)
+
+    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
+        observed = mask.to(values.dtype)
+        inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
+        patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
+        parts = [self.window(patches) + self.position, self.series.weight]
+        if self.config.n_slots:
+            if calendar is None:
+                raise ValueError(f"expected a calendar (B, T, 2) for a model of {self.config.n_slots} slots, got none")
+            slot, day = self._sometimes_neutral(calendar[:, -1]).unbind(-1)  # (B,) each
+            parts += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
+        shape = patches.shape[:3]
+        return torch.cat([part.expand(*shape, -1) for part in parts], dim=-1).flatten(1, 2)
+
+    def _sometimes_neutral(self, moment: Tensor) -> Tensor:
+        if not self.training or not self.config.calendar_dropout:
+            return moment
+        return moment.masked_fill(torch.rand(moment.shape, device=moment.device) < self.config.calendar_dropout, 0)
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: attention across tokens, then a feed-forward layer."""
+
+    def __init__(self, config: ELinFormerConfig) -> None:
+        super().__init__()
+        width, hidden = config.width, config.feedforward_ratio * config.width
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = EntropyLinearAttention(width, config.n_heads, batch_first=True)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.feedforward = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, silent: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D); `silent` (B, L) is True for tokens that are no keys."""
+        normed = self.attention_norm(x)
+        attended, _ = self.attention(normed, normed, normed, key_padding_mask=silent)
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))

@@ -1,0 +1,44 @@
+"""Keep the weights that did best on the validation part."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytorch_lightning as pl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class BestWeights(pl.Callback):
+    """Copies the weights whenever the validation loss is the lowest so far; a NaN is never the lowest.
+
+    Attributes:
+        epoch: The epoch (from 1) the best weights come from, 0 before any validation.
+        loss: Their validation loss.
+        mae: Their validation error in the data's units.
+    """
+
+    def __init__(self, patience: int = 0) -> None:
+        self.patience = patience
+        self.epoch, self.loss, self.mae = 0, math.inf, math.nan
+        self._weights: dict[str, Tensor] | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare, copy, and stop where `patience` is at its end."""
+        metrics = trainer.callback_metrics
+        if "validation_loss" not in metrics:
+            return
+        epoch = trainer.current_epoch + 1
+        if float(metrics["validation_loss"]) < self.loss:
+            self.epoch, self.loss = epoch, float(metrics["validation_loss"])
+            self.mae = float(metrics["validation_mae"])
+            self._weights = {name: weight.detach().clone() for name, weight in pl_module.state_dict().items()}
+        elif self.patience and epoch - self.epoch >= self.patience:
+            trainer.should_stop = True
+
+    def restore(self, pl_module: pl.LightningModule) -> None:
+        """Put the best weights back; without a validation so far, the weights stay as they are."""
+        if self._weights is not None:
+            pl_module.load_state_dict(self._weights)

@@ -1,0 +1,61 @@
+"""How a model is trained, apart from what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from elinformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Options of training; one set of defaults for all data.
+
+    Attributes:
+        epochs: Passes over the training windows. The learning rate anneals to zero over all of them.
+        batch_size: Windows a step.
+        learning_rate: The peak of the one-cycle schedule (AdamW).
+        weight_decay: Of AdamW, per step and unit of learning rate.
+        gradient_clip: Largest norm of the gradient.
+        loss_scale: What errors are divided by in the loss: "channel", the standard deviation of the channel
+            (all series of a channel count in the same unit), or "series", that of each series by itself
+            (for series of different units or sizes that matter alike).
+        patience: Stop after so many validations without a better one; 0 = never. Where it is set, the
+            learning rate stays constant after the warm-up, because an annealing that is cut short is none.
+        seed: Of weights, order of windows and dropout.
+        device: "auto", "cpu", "cuda", "mps".
+        tokens_at_once: Series times windows (times patches) that are held in memory together; a batch of
+            more is cut into micro-batches whose gradients are added.
+        logger: "tensorboard" or "csv" writes the curves into `log_dir`.
+        log_dir: Folder of the logs.
+    """
+
+    epochs: int = 30
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    gradient_clip: float = 1.0
+    loss_scale: Literal["channel", "series"] = "channel"
+    patience: int = 0
+    seed: int = 0
+    device: str = "auto"
+    tokens_at_once: int = 50_000
+    logger: Literal["tensorboard", "csv"] | None = None
+    log_dir: str = "runs/logs"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"expected {name} above 0, got {getattr(self, name)}")
+        for name in ("weight_decay", "patience", "seed"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"expected {name} of 0 or more, got {getattr(self, name)}")
+        for name, allowed in (("loss_scale", ("channel", "series")), ("logger", (None, "tensorboard", "csv"))):
+            if getattr(self, name) not in allowed:
+                choices = " or ".join(str(choice) for choice in allowed if choice)
+                raise InputError(f"expected {name} to be {choices}, got {getattr(self, name)!r}")
+
+    def micro_batches(self, tokens_per_window: int) -> int:
+        """How many parts a batch is computed in."""
+        return min(self.batch_size, -(-self.batch_size * tokens_per_window // self.tokens_at_once))

@@ -1,0 +1,88 @@
+"""A LightningModule around any forecasting module: scaling, masked loss, optimiser, validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+
+from elinformer.evaluation import MetricSums
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from elinformer.data.scaling import Scaler
+    from elinformer.data.windows import Batch
+    from elinformer.training.config import TrainingConfig
+
+WARM_UP = 0.3
+"""Share of the one-cycle schedule in which the learning rate rises (PyTorch's default)."""
+
+
+class ForecastModule(pl.LightningModule):
+    """Trains `model(values, mask, calendar)`, which works on scaled numbers, on batches in the data's units.
+
+    Args:
+        model: (B, T, N, C), (B, T, N, C), (B, T, 2) or None -> (B, S, N, C).
+        scaler: Mean and standard deviation (N, C) of the training steps.
+        error_scale: (N, C); the loss is the mean over observed targets of |error| / error_scale.
+        config: How to train.
+    """
+
+    mean: Tensor
+    std: Tensor
+    error_scale: Tensor
+
+    def __init__(self, model: nn.Module, scaler: Scaler, error_scale: np.ndarray, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        for name, array in (("mean", scaler.mean), ("std", scaler.std), ("error_scale", error_scale)):
+            self.register_buffer(name, torch.tensor(array, dtype=torch.float32), persistent=False)
+        self.validation_sums: MetricSums | None = None
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The forecast (B, S, N, C) of a batch of windows, both in the data's units."""
+        scaled = (batch.values - self.mean) / self.std
+        return self.model(scaled, batch.mask, batch.calendar) * self.std + self.mean
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Masked mean absolute error in the scale of training."""
+        error = torch.where(batch.target_mask, (self(batch) - batch.target).abs() / self.error_scale, 0)
+        loss = error.sum() / batch.target_mask.sum().clamp_min(1)
+        self.log("loss", loss, batch_size=len(batch.values))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Start from no sums."""
+        self.validation_sums = None
+
+    def validation_step(self, batch: Batch, _: int) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Add the errors of a batch to the sums of this validation."""
+        if self.validation_sums is None:
+            self.validation_sums = MetricSums(*batch.target.shape[1:])
+        self.validation_sums.update(self(batch), batch.target, batch.target_mask)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation error: in the data's units for people, in the scale of training for choosing."""
+        sums = self.validation_sums
+        if sums is None:
+            return
+        self.log("validation_mae", sums.scores().mae)
+        scaled = sums.absolute.sum(0) / self.error_scale.double().cpu()
+        self.log("validation_loss", float(scaled.sum() / sums.count.sum()))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; one cycle over the planned steps, or a constant rate after a warm-up with `patience`."""
+        config = self.config
+        optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        steps = int(self.trainer.estimated_stepping_batches)
+        if config.patience:
+            warm_up = max(1, min(500, int(WARM_UP * steps)))
+            schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / 25, total_iters=warm_up)
+        else:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, config.learning_rate, total_steps=steps, pct_start=WARM_UP
+            )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
