@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class EntropyLinearAttention(nn.Module):
+class EntropyLinearAttention(nn.MultiheadAttention):
     """Multi-head EALA with the constructor, parameters and call of `torch.nn.MultiheadAttention`.
 
-    A state dict of one loads into the other. What differs, because no Lq x Lk matrix is built:
+    It is one, so that models which ask for the type take it, and a state dict of one loads into the other. What
+    differs, because no Lq x Lk matrix is built:
 
     - `need_weights` is False by default; True builds the matrix.
     - `dropout` drops whole values, with one draw for all queries of a head, in place of single weights: each
@@ -53,14 +54,7 @@ class EntropyLinearAttention(nn.Module):
         torch.Size([2, 1000, 64])
     """
 
-    # PyTorch's encoder layers read this name and leave their fused softmax path only where it is False
-    # (`TransformerEncoderLayer.forward`, `TransformerEncoder.__init__`); it says nothing else here.
-    _qkv_same_embed_dim = False
-
     in_proj_weight: nn.Parameter | None
-    q_proj_weight: nn.Parameter | None
-    k_proj_weight: nn.Parameter | None
-    v_proj_weight: nn.Parameter | None
     in_proj_bias: nn.Parameter | None
 
     def __init__(  # noqa: PLR0917 the constructor of torch.nn.MultiheadAttention
@@ -79,28 +73,24 @@ class EntropyLinearAttention(nn.Module):
         *,
         operator: str | Callable[..., Tensor] = "eala",
     ) -> None:
-        super().__init__()
         _check_options(embed_dim, num_heads, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn)
-        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
-        self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
-        self.dropout, self.batch_first = dropout, batch_first
-        self.bias_k = self.bias_v = None
-        self.add_zero_attn = False
-        self.in_proj_weight = self.q_proj_weight = self.k_proj_weight = self.v_proj_weight = None
-        if self.kdim == self.vdim == embed_dim:
-            self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim, device=device, dtype=dtype))
-        else:
-            self.q_proj_weight, self.k_proj_weight, self.v_proj_weight = (
-                nn.Parameter(torch.empty(embed_dim, width, device=device, dtype=dtype))
-                for width in (embed_dim, self.kdim, self.vdim)
-            )
-        self.in_proj_bias = nn.Parameter(torch.empty(3 * embed_dim, device=device, dtype=dtype)) if bias else None
-        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        super().__init__(
+            embed_dim,
+            num_heads,
+            dropout,
+            bias,
+            kdim=kdim,
+            vdim=vdim,
+            batch_first=batch_first,
+            device=device,
+            dtype=dtype,
+        )
+        # PyTorch's encoders read this name, and leave their fused softmax path only where it is False
+        # (`TransformerEncoderLayer.forward`, `TransformerEncoder.__init__`).
+        self._qkv_same_embed_dim = False
         self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
-        self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draw the input projections as Xavier's and set the biases to zero, as `MultiheadAttention` does."""
+    def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
                 nn.init.xavier_uniform_(weight)
@@ -142,7 +132,7 @@ class EntropyLinearAttention(nn.Module):
         key_mask = None if key_padding_mask is None else key_mask_of(key_padding_mask)[..., None, :]
         q, k, v = (self._split_heads(x) for x in self._project(query, key, value))
         options = {"is_causal": True} if is_causal else {}
-        # Without its normaliser, a draw per value is a draw per column of the weights.
+        # The output is linear in the values, so that dropping a value drops its column of the weights.
         dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
         heads = self.operator(q, k, dropped, key_mask=key_mask, **options)
         output = self.out_proj(self._merge_heads(heads, batched=query.ndim == 3))
@@ -168,7 +158,7 @@ class EntropyLinearAttention(nn.Module):
         else:
             weights = weight.chunk(3)
         inputs = (query, key, value)
-        return tuple(linear(x, cast("Tensor", w), b) for x, w, b in zip(inputs, weights, biases, strict=True))
+        return tuple(linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """(B, L, D), (L, B, D) or (L, D) -> (B, H, L, E)."""

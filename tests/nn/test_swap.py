@@ -1,0 +1,163 @@
+"""`swap_attention` in models that somebody else wrote."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.testing import assert_close
+
+from elinformer.errors import InputError
+from elinformer.nn import EntropyLinearAttention, swap_attention
+from elinformer.ops.reference import eala_reference
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def softmax(q, k, v, *, key_mask=None, is_causal=False):
+    """What MultiheadAttention computes, with the call of an operator."""
+    mask = None if key_mask is None else key_mask[..., None, :]
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)
+
+
+def reference(q, k, v, *, key_mask=None, is_causal=False):
+    return eala_reference(q, k, v, key_mask=key_mask, is_causal=is_causal).output
+
+
+def encoder(**options):
+    layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, **{"batch_first": True, **options})
+    built = nn.TransformerEncoder(layer, 2, enable_nested_tensor=bool(options.get("batch_first", True)))
+    for parameter in built.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return built
+
+
+PADDING = torch.arange(9) >= torch.tensor([[9], [5], [2]])
+CAUSAL = nn.Transformer.generate_square_subsequent_mask(9)
+MASKS = {
+    "no mask": {},
+    "padding": {"src_key_padding_mask": PADDING},
+    "causal": {"mask": CAUSAL},
+    "causal flag": {"mask": CAUSAL, "is_causal": True},
+    "padding and causal": {"src_key_padding_mask": PADDING, "mask": CAUSAL.isinf()},
+}
+
+
+def run(model, x, masks, *, training):
+    """The output in training mode with gradients, or in PyTorch's fused mode: eval and no_grad."""
+    model.train(training)
+    with torch.set_grad_enabled(training), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The PyTorch API of nested tensors")
+        return model(x, **masks).detach()
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval and no_grad"])
+@pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
+@pytest.mark.parametrize("options", [{}, {"norm_first": True, "batch_first": False}], ids=["default", "norm first"])
+def test_a_swapped_encoder_runs_the_operator_in_both_modes(options, masks, training):
+    theirs, x = encoder(**options), torch.randn(3, 9, 16)
+    x = x if options.get("batch_first", True) else x.transpose(0, 1)
+    ours = swap_attention(copy.deepcopy(theirs), operator=reference)
+    expected = run(ours, x, masks, training=True)  # in training mode PyTorch has no path of its own
+    assert_close(run(ours, x, masks, training=training), expected)
+    assert (expected - run(theirs, x, masks, training=True)).abs().max() > 0.01
+    assert_close(run(swap_attention(theirs), x, masks, training=training), expected)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval and no_grad"])
+@pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
+def test_swapping_softmax_in_changes_nothing_so_the_projections_are_kept(masks, training):
+    theirs, x = encoder(), torch.randn(3, 9, 16)
+    ours = swap_attention(copy.deepcopy(theirs), operator=softmax)
+    kept = ~masks.get("src_key_padding_mask", torch.zeros(3, 9, dtype=torch.bool))
+    expected = run(theirs, x, masks, training=True)
+    assert_close(run(ours, x, masks, training=training)[kept], expected[kept])
+
+
+def test_an_encoder_built_of_swapped_layers_runs_the_operator_in_both_modes():
+    layer = swap_attention(nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True))
+    built, x = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), torch.randn(3, 9, 16)
+    masks = {"src_key_padding_mask": PADDING}
+    assert_close(run(built, x, masks, training=False), run(built, x, masks, training=True))
+
+
+def test_a_nested_tensor_is_refused_with_the_way_out():
+    theirs, x = encoder(), torch.randn(3, 9, 16)
+    swap_attention(theirs.layers)  # the encoder above still wants its fused path
+    with pytest.raises(InputError, match="use_nested_tensor"):
+        run(theirs, x, {"src_key_padding_mask": PADDING}, training=False)
+
+
+def test_a_whole_transformer_is_swapped():
+    model = swap_attention(nn.Transformer(16, 4, 1, 1, 32, dropout=0.0, batch_first=True))
+    attentions = [m for m in model.modules() if isinstance(m, EntropyLinearAttention)]
+    assert len(attentions) == 3
+    assert not any(type(m) is nn.MultiheadAttention for m in model.modules())
+    source, target = torch.randn(3, 7, 16), torch.randn(3, 9, 16)
+    expected = model(source, target, tgt_mask=CAUSAL, tgt_is_causal=True)
+    with torch.no_grad():
+        assert_close(model.eval()(source, target, tgt_mask=CAUSAL), expected)
+
+
+def test_parameters_are_handed_over_so_that_an_optimizer_goes_on():
+    theirs = encoder()
+    before = dict(theirs.named_parameters())
+    after = dict(swap_attention(theirs).named_parameters())
+    assert before.keys() == after.keys()
+    assert all(after[name] is parameter for name, parameter in before.items())
+
+
+@pytest.mark.parametrize("options", [{"kdim": 5, "vdim": 7}, {"bias": False}, {"dtype": torch.float64}])
+def test_every_form_of_the_attention_is_replaced(options):
+    theirs = nn.MultiheadAttention(12, 3, dropout=0.1, **options).eval()
+    ours = swap_attention(theirs, operator=softmax)
+    dtype = options.get("dtype", torch.float32)
+    q, k, v = (torch.randn(9, 4, n, dtype=dtype) for n in (12, theirs.kdim, theirs.vdim))
+    assert_close(ours(q, k, v)[0], theirs(q, k, v)[0])
+    assert (ours.dropout, ours.training) == (0.1, False)
+
+
+def test_an_attention_that_is_used_twice_stays_one():
+    shared = nn.MultiheadAttention(12, 3)
+    model = swap_attention(nn.ModuleDict({"a": shared, "b": nn.ModuleList([shared])}))
+    assert model["a"] is model["b"][0]
+    assert isinstance(model["a"], EntropyLinearAttention)
+
+
+def test_swapping_again_changes_nothing():
+    model = swap_attention(nn.ModuleList([nn.MultiheadAttention(12, 3)]))
+    once = model[0]
+    assert swap_attention(model)[0] is once
+
+
+class _Own(nn.MultiheadAttention):
+    pass
+
+
+def _hooked():
+    attention = nn.MultiheadAttention(12, 3)
+    attention.register_forward_hook(lambda *_: None)
+    return attention
+
+
+@pytest.mark.parametrize(
+    ("attention", "match"),
+    [
+        (_Own(12, 3), "subclass _Own"),
+        (_hooked(), "hooks"),
+        (nn.MultiheadAttention(12, 3, add_bias_kv=True), "second: expected add_bias_kv"),
+        (nn.MultiheadAttention(12, 3, add_zero_attn=True), "second: expected add_zero_attn"),
+    ],
+)
+def test_what_cannot_be_replaced_is_refused_before_anything_is_changed(attention, match):
+    model = nn.ModuleDict({"first": nn.MultiheadAttention(12, 3), "second": attention})
+    with pytest.raises(InputError, match=match):
+        swap_attention(model)
+    assert type(model["first"]) is nn.MultiheadAttention
