@@ -1,0 +1,118 @@
+"""EALA as an operator PyTorch knows, with its own backward that saves inputs and states alone.
+
+`elinformer::eala` takes query (*lead, Lq, E), key (*lead, Lk, E), value (*lead, Lk, Ev) and key_mask (*lead, Lk) or
+none, all of one `lead`; phi is relu or the identity. It returns the output and the packed state of the keys. What
+runs is named by `backend`, a key of `BACKENDS`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from elinformer.ops import torch_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+Gradients = tuple[Tensor, Tensor, Tensor]
+
+
+BACKENDS: dict[str, ModuleType] = {"torch": torch_path}
+_INPUTS = "Tensor query, Tensor key, Tensor value, Tensor? key_mask"
+_OPTIONS = "float scale, bool relu, bool causal, str backend"
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_mask: Tensor | None,
+    *,
+    scale: float,
+    relu: bool,
+    causal: bool,
+    backend: str,
+) -> Tensor:
+    """Call the operator on tensors whose leading dimensions broadcast."""
+    lead = query.shape[:-2]
+    if not lead == key.shape[:-2] == value.shape[:-2]:
+        lead = torch.broadcast_shapes(lead, key.shape[:-2], value.shape[:-2])
+        query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in (query, key, value))
+    if key_mask is not None:
+        key_mask = key_mask.expand(*lead, key_mask.shape[-1])
+    return _eala(query, key, value, key_mask, scale, relu, causal, backend)[0]
+
+
+def _forward(*args: Any) -> tuple[Tensor, Tensor]:
+    *tensors, scale, relu, causal, backend = args
+    return BACKENDS[backend].forward(*tensors, scale=scale, relu=relu, causal=causal)
+
+
+def _backward(*args: Any) -> Gradients:
+    *tensors, state, scale, relu, causal, backend = args
+    return BACKENDS[backend].backward(*tensors, state=state, scale=scale, relu=relu, causal=causal)
+
+
+def _fake_forward(*args: Any) -> tuple[Tensor, Tensor]:
+    query, key, value, _mask, _scale, _relu, causal, backend = args
+    e, ev = key.shape[-1], value.shape[-1]
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    size = 0 if causal else 1 + 3 * e + ev + e * ev
+    state = query.new_empty((*query.shape[:-2], size), dtype=dtype)
+    return BACKENDS[backend].empty_output(query, value), state
+
+
+def _fake_backward(*args: Any) -> Gradients:
+    _grad, query, key, value = args[:4]
+    empty = BACKENDS[args[-1]].empty_gradient
+    return empty(query), empty(key), empty(value)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    query, key, value, mask, *ctx.options = inputs
+    ctx.save_for_backward(query, key, value, mask, output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, grad: Tensor | None, _of_state: Tensor | None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 8
+    return *_eala_backward(grad, *ctx.saved_tensors, *ctx.options), *(None,) * 5
+
+
+def _no_second_derivative(_ctx: Any, *_grads: Any) -> Any:
+    raise NotImplementedError('eala_attention has no second derivative: use backend="reference" for it')
+
+
+def _batched(operator: Any, results: int) -> Any:
+    """The rule of `torch.vmap`: the new dimension becomes one more leading dimension."""
+
+    def rule(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, tuple[int, ...]]:
+        moved = (
+            x if not isinstance(x, Tensor) else x.expand(info.batch_size, *x.shape) if d is None else x.movedim(d, 0)
+            for x, d in zip(args, in_dims, strict=True)
+        )
+        return operator(*moved), (0,) * results
+
+    return rule
+
+
+_eala = torch.library.custom_op(
+    "elinformer::eala", _forward, mutates_args=(), schema=f"({_INPUTS}, {_OPTIONS}) -> (Tensor, Tensor)"
+)
+_eala_backward = torch.library.custom_op(
+    "elinformer::eala_backward",
+    _backward,
+    mutates_args=(),
+    schema=f"(Tensor grad, {_INPUTS}, Tensor state, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+)
+_eala.register_fake(_fake_forward)
+_eala_backward.register_fake(_fake_backward)
+_eala.register_autograd(_differentiate, setup_context=_keep)
+_eala_backward.register_autograd(_no_second_derivative)
+_eala.register_vmap(_batched(_eala, 2))
+_eala_backward.register_vmap(_batched(_eala_backward, 3))

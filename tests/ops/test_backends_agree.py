@@ -1,0 +1,158 @@
+"""Every backend against the quadratic reference: outputs and gradients, masks, layouts, dtypes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from elinformer.ops import eala_attention
+
+BACKENDS = ["torch"]
+LENGTHS = [1, 2, 63, 100, 300]
+
+
+def inputs(lq, lk, e=8, ev=6, *, lead=(2, 3), dtype=torch.float64, offset=0.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (lq, e), (lk, e), (lk, ev)
+    q, k, v = (torch.randn(*lead, *shape, generator=generator, dtype=torch.float64) + offset for shape in shapes)
+    return tuple(x.to(dtype).requires_grad_() for x in (q, k, v))
+
+
+def outcome(tensors, **options):
+    """Output and gradients, for a gradient that no symmetry hides."""
+    output = eala_attention(*tensors, **options)
+    weight = torch.linspace(-1, 2, output.numel(), dtype=torch.float64).sin().reshape(output.shape).to(output.dtype)
+    return output, *torch.autograd.grad(output, tensors, weight)
+
+
+def assert_all_close(got, expected, **tolerance):
+    for ours, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, **tolerance)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_output_and_gradients_equal_the_references_in_float64(length, is_causal, feature_map, backend):
+    tensors = inputs(length, length)
+    mask = torch.rand(2, length, generator=torch.Generator().manual_seed(1)) < 0.7
+    for key_mask in (None, mask):
+        options = {"key_mask": key_mask, "is_causal": is_causal, "feature_map": feature_map}
+        got = outcome(tensors, backend=backend, **options)
+        assert_all_close(got, outcome(tensors, backend="reference", **options))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize(("e", "ev"), [(1, 1), (3, 17), (16, 16), (20, 20), (33, 40), (128, 64)])
+def test_any_head_dim_does_in_float32(e, ev, is_causal, backend):
+    tensors = inputs(100, 100, e, ev, dtype=torch.float32)
+    expected = outcome([x.double() for x in tensors], backend="reference", is_causal=is_causal)
+    got = outcome(tensors, backend=backend, is_causal=is_causal)
+    assert_all_close([x.double() for x in got], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("lq", "lk"), list(itertools.product([1, 40], [1, 2, 65])))
+def test_queries_may_attend_to_other_keys(lq, lk, backend):
+    tensors = inputs(lq, lk)
+    assert_all_close(outcome(tensors, backend=backend), outcome(tensors, backend="reference"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_leading_dimensions_broadcast_and_gradients_keep_their_shapes(is_causal, backend):
+    q, k, v = inputs(9, 9)
+    tensors = q[:1], k[:, :1], v[0, 0]
+    mask = torch.rand(1, 3, 9, generator=torch.Generator().manual_seed(1)) < 0.7
+    options = {"key_mask": mask, "is_causal": is_causal}
+    assert_all_close(outcome(tensors, backend=backend, **options), outcome(tensors, backend="reference", **options))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("lead", [(), (3,), (2, 1, 2, 2)])
+def test_any_number_of_leading_dimensions_does(lead, backend):
+    tensors = inputs(9, 9, lead=lead)
+    assert_all_close(outcome(tensors, backend=backend), outcome(tensors, backend="reference"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_heads_split_from_a_wider_tensor_need_no_copy_to_be_right(is_causal, backend):
+    packed = torch.randn(2, 50, 3 * 24, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    q, k, v = (x.unflatten(-1, (3, 8)).transpose(1, 2).requires_grad_() for x in packed.chunk(3, -1))
+    got = outcome((q, k, v), backend=backend, is_causal=is_causal)
+    assert_all_close(got, outcome((q, k, v), backend="reference", is_causal=is_causal))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_columns_that_do_not_lie_side_by_side_do(backend):
+    q, k, v = (x.detach().mT.contiguous().mT.requires_grad_() for x in inputs(20, 20))
+    assert_all_close(outcome((q, k, v), backend=backend), outcome((q, k, v), backend="reference"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_what_is_masked_may_be_nan_in_value_and_gradient(is_causal, backend):
+    q, k, v = inputs(40, 40)
+    mask = torch.rand(2, 40, generator=torch.Generator().manual_seed(1)) < 0.5
+    options = {"key_mask": mask, "is_causal": is_causal, "backend": backend}
+    hidden = ~mask[:, None, :, None]
+    poisoned = q, *(x.detach().masked_fill(hidden, torch.nan).requires_grad_() for x in (k, v))
+    assert_all_close(outcome(poisoned, **options), outcome((q, k, v), **options), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
+def test_a_query_that_sees_no_key_gets_zeros_and_gives_no_gradient(feature_map, is_causal, backend):
+    tensors = inputs(5, 5)
+    nothing = torch.zeros(2, 5, dtype=torch.bool)
+    for result in outcome(tensors, key_mask=nothing, is_causal=is_causal, feature_map=feature_map, backend=backend):
+        torch.testing.assert_close(result, torch.zeros_like(result))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("lq", "lk"), [(0, 4), (4, 0), (0, 0)])
+def test_empty_queries_and_empty_keys_do(lq, lk, backend):
+    tensors = inputs(lq, lk)
+    output, *_ = outcome(tensors, backend=backend)
+    torch.testing.assert_close(output, torch.zeros(2, 3, lq, 6, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_errs_no_more_than_rounding_inputs_and_results_does(dtype, is_causal, backend):
+    tensors = inputs(300, 300, dtype=dtype)
+    exact = outcome([x.double() for x in tensors], backend="reference", is_causal=is_causal)
+    for ours, theirs in zip(outcome(tensors, backend=backend, is_causal=is_causal), exact, strict=True):
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours.double(), theirs.to(dtype).double(), rtol=2 * torch.finfo(dtype).eps, atol=1e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_an_offset_costs_no_more_digits_than_the_inputs_lost(is_causal, backend):
+    tensors = inputs(400, 400, 16, 16, lead=(1, 1), dtype=torch.float32, offset=50.0)
+    exact = outcome([x.double() for x in tensors], backend="reference", is_causal=is_causal)
+    ours = outcome(tensors, backend=backend, is_causal=is_causal)
+    v = tensors[2].double()
+    count = torch.arange(1, 401, dtype=torch.float64)[:, None]
+    mean = v.cumsum(-2) / count if is_causal else v.mean(-2, keepdim=True)
+    rounding = torch.finfo(torch.float32).eps * exact[0].norm()
+    assert (ours[0] - exact[0]).norm() <= 5e-4 * (exact[0] - mean).norm() + rounding
+    for got, expected in zip(ours[1:], exact[1:], strict=True):
+        assert (got - expected).norm() <= 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_inputs_up_to_1e12_stay_finite_in_float32(is_causal, backend):
+    q, k, v = (x.detach() * 1e12 / x.abs().max() for x in inputs(200, 200, 64, 64, dtype=torch.float32))
+    output = eala_attention(q, k, v, is_causal=is_causal, backend=backend)
+    assert output.isfinite().all()
+    assert output.abs().max() <= v.abs().max() * (1 + 1e-5)
