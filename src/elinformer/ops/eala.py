@@ -67,7 +67,7 @@ def eala_attention(
         query, key, value, key_mask=key_mask, scale=scale, feature_map=feature_map, is_causal=is_causal
     )
     scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    backend, dtype = backend_for(query, key, value, backend=backend), query.dtype
+    backend, dtype = backend_for(query, backend=backend), query.dtype
     if backend == "reference":
         return _reference(query, key, value, key_mask, scale=scale, is_causal=is_causal, feature_map=feature_map)
     if feature_map == "softplus":  # outside the operator, which then sees its result as it is
