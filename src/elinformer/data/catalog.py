@@ -1,75 +1,62 @@
-"""The catalogue: public data sets by name, what each is, and how to get it as a panel."""
+"""The catalogue: public data sets by name, and how to get one as a panel.
+
+Importing it loads neither pandas nor pooch, so that listing it is quick.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elinformer.data.entries import ENTRIES
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from elinformer.data.dataset import Dataset
+    from elinformer.data.fetch import Progress
     from elinformer.data.panel import Panel
 
+CATALOG = {dataset.name: dataset for dataset in ENTRIES}
 EMBEDDED = Path(__file__).parent / "embedded"
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """What is known about a data set before it is read."""
-
-    name: str
-    title: str
-    shape: tuple[int, int, int]
-    freq: str
-    window: int
-    horizon: int
-    homogeneous: bool
-
-
-CATALOG = {
-    "nyc-airports": Dataset(
-        name="nyc-airports",
-        title="New York airports, 2013: departures, delays, weather",
-        shape=(8760, 42, 1),
-        freq="1h",
-        window=24,
-        horizon=12,
-        homogeneous=False,
-    )
-}
-
-
 def find_dataset(name: str) -> Dataset:
-    """The entry called `name`.
+    """The entry called `name`, in capitals or not.
 
     Raises:
         InputError: There is none, with the names that are near.
     """
-    if name in CATALOG:
-        return CATALOG[name]
+    if name.lower() in CATALOG:
+        return CATALOG[name.lower()]
     near = get_close_matches(name.lower(), CATALOG, n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise InputError(f"expected a data set of the catalogue, got {name!r}: {hint}there are {', '.join(CATALOG)}")
 
 
-def load_dataset(name: str, *, cache_dir: str | Path | None = None) -> Panel:
-    """The data set called `name` as a panel.
+def load_dataset(name: str, *, cache_dir: str | Path | None = None, progress: Progress | None = None) -> Panel:
+    """The data set called `name` as a panel, fetched first where it is not in the cache yet.
+
+    Args:
+        name: A name of the catalogue.
+        cache_dir: Where data sets are kept, in place of the environment variable ELINFORMER_CACHE and of the
+            user's cache folder.
+        progress: Called while fetching with a file's name, its bytes so far and its bytes in all (None where
+            the server does not say).
 
     Raises:
-        InputError: No such data set.
+        InputError: No such data set, or it could not be fetched, or what came is not the data set.
     """
-    import pandas as pd
+    return read_dataset(find_dataset(name), cache_dir, progress)
 
-    from elinformer.data.panel import Panel
 
-    dataset = find_dataset(name)
-    table = pd.read_parquet(EMBEDDED / f"{dataset.name}.parquet")
-    return Panel.from_arrays(
-        table.iloc[:, 1:].to_numpy(),
-        timestamps=table["time"].to_numpy(),
-        freq=dataset.freq,
-        series=tuple(table.columns[1:]),
-        name=dataset.name,
-    )
+def read_dataset(dataset: Dataset, cache_dir: str | Path | None = None, progress: Progress | None = None) -> Panel:
+    """`load_dataset` for an entry, which need not be in the catalogue."""
+    from elinformer.data.convert.published import read_published
+    from elinformer.data.fetch import cache_folder, fetched
+
+    if dataset.embedded:
+        return read_published(dataset, EMBEDDED)
+    folder = cache_folder(dataset, cache_dir)
+    with fetched(dataset, folder, progress):
+        return read_published(dataset, folder)

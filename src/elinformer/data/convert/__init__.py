@@ -1,0 +1,1 @@
+"""Published files, in the form their authors chose, to panels."""
