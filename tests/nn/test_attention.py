@@ -7,12 +7,12 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 from torch.testing import assert_close
 
 from elinformer.errors import InputError
-from elinformer.nn import EntropyLinearAttention
+from elinformer.nn import EntropyLinearAttention, FocusedOperator, LinformerOperator, PerformerOperator
 from elinformer.ops.reference import eala_reference
+from elinformer.ops.registry import OPERATORS
 
 VARIANTS = {
     "default": {},
@@ -28,18 +28,12 @@ def _seed():
     torch.manual_seed(0)
 
 
-def softmax(q, k, v, *, key_mask=None, is_causal=False):
-    """What MultiheadAttention computes, with the call of an operator."""
-    mask = None if key_mask is None else key_mask[..., None, :]
-    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)
-
-
 def softmax_pair(embed_dim=12, num_heads=3, **options):
     """PyTorch's attention, and ours with the same weights and the softmax operator."""
     theirs = nn.MultiheadAttention(embed_dim, num_heads, **options)
     for parameter in theirs.parameters():
         nn.init.normal_(parameter, std=0.3)
-    ours = EntropyLinearAttention(embed_dim, num_heads, operator=softmax, **options)
+    ours = EntropyLinearAttention(embed_dim, num_heads, operator="softmax", **options)
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours
 
@@ -201,6 +195,7 @@ def test_dropout_drops_what_multihead_attention_drops_on_average():
         ({"embed_dim": 12, "num_heads": 3, "add_bias_kv": True}, "add_bias_kv"),
         ({"embed_dim": 12, "num_heads": 3, "add_zero_attn": True}, "add_zero_attn"),
         ({"embed_dim": 12, "num_heads": 3, "operator": "magic"}, "'magic'"),
+        ({"embed_dim": 12, "num_heads": 3, "operator": "linformer"}, r"LinformerOperator\(length\)"),
     ],
 )
 def test_options_without_a_linear_form_are_refused(options, match):
@@ -220,3 +215,26 @@ def test_it_is_copied_and_moved_as_any_module():
     x = torch.randn(9, 4, 12, dtype=torch.float64)
     assert_close(copy.deepcopy(attention)(x, x, x)[0], attention(x, x, x)[0])
     assert attention.bfloat16()(*(x.bfloat16(),) * 3)[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name != "linformer"])
+def test_any_operator_is_taken_by_name_with_its_own_tensors(name):
+    attention = EntropyLinearAttention(12, 3, operator=name)
+    x = torch.randn(9, 4, 12)
+    output = attention(x, x, x, key_padding_mask=padding(9))[0]
+    output.square().sum().backward()
+    assert output.shape == x.shape
+    assert all(p.grad is not None for p in attention.parameters())
+    again = EntropyLinearAttention(12, 3, operator=name)
+    again.load_state_dict(attention.state_dict())
+    assert_close(again(x, x, x, key_padding_mask=padding(9))[0], output)
+
+
+@pytest.mark.parametrize("operator", [LinformerOperator(9, 5), FocusedOperator(4, 3), PerformerOperator(4, 20)])
+def test_an_operator_that_is_a_module_becomes_part_of_the_layer(operator):
+    attention = EntropyLinearAttention(12, 3, operator=operator)
+    x = torch.randn(9, 4, 12)
+    attention(x, x, x)[0].square().sum().backward()
+    state = {name.removeprefix("operator.") for name in attention.state_dict() if name.startswith("operator.")}
+    assert state == set(operator.state_dict())
+    assert all(p.grad.abs().sum() > 0 for p in operator.parameters())

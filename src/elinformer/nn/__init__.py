@@ -1,6 +1,13 @@
 """Layers on top of the operators; needs torch alone."""
 
 from elinformer.nn.attention import EntropyLinearAttention
+from elinformer.nn.operators import FocusedOperator, LinformerOperator, PerformerOperator
 from elinformer.nn.swap import swap_attention
 
-__all__ = ["EntropyLinearAttention", "swap_attention"]
+__all__ = [
+    "EntropyLinearAttention",
+    "FocusedOperator",
+    "LinformerOperator",
+    "PerformerOperator",
+    "swap_attention",
+]

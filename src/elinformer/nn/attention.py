@@ -41,8 +41,8 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         batch_first: Whether inputs are (B, L, D) in place of (L, B, D).
         device: Where the parameters live.
         dtype: Of the parameters.
-        operator: The attention itself: a name of `elinformer.ops.OPERATORS`, or anything that is called as
-            `elinformer.ops.eala_attention` is. A module becomes part of this one, with its parameters.
+        operator: The attention itself: a name of `elinformer.ops.registry.OPERATORS`, or anything that is called
+            as `elinformer.ops.eala_attention` is. A module becomes part of this one, with its parameters.
 
     Raises:
         InputError: Widths that do not fit, or options that have no linear form.
@@ -131,16 +131,15 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         is_causal = causal_by(attn_mask, is_causal=is_causal)
         key_mask = None if key_padding_mask is None else key_mask_of(key_padding_mask)[..., None, :]
         q, k, v = (self._split_heads(x) for x in self._project(query, key, value))
-        options = {"is_causal": True} if is_causal else {}
         # The output is linear in the values, so that dropping a value drops its column of the weights.
         dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
-        heads = self.operator(q, k, dropped, key_mask=key_mask, **options)
+        heads = self.operator(q, k, dropped, key_mask=key_mask, is_causal=is_causal)
         output = self.out_proj(self._merge_heads(heads, batched=query.ndim == 3))
         if not need_weights:
             return output, None
         # Every operator is linear in the values, so the identity as values reads the weights off.
         identity = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
-        weights = self.operator(q, k, identity, key_mask=key_mask, **options)
+        weights = self.operator(q, k, identity, key_mask=key_mask, is_causal=is_causal)
         weights = weights.mean(1) if average_attn_weights else weights
         return output, weights if query.ndim == 3 else weights[0]
 

@@ -1,35 +1,128 @@
-"""Operators by name, with the tensors that some of them hold."""
+"""Operators by name, and those that hold tensors of their own."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+
 from elinformer.errors import InputError
-from elinformer.ops import eala_attention
+from elinformer.ops.others import (
+    focused_attention,
+    linformer_attention,
+    orthogonal_projection,
+    performer_attention,
+)
+from elinformer.ops.registry import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from torch import Tensor
 
-OPERATORS: dict[str, Callable[..., Tensor]] = {"eala": eala_attention}
+
+class PerformerOperator(nn.Module):
+    """`performer_attention` with directions drawn once, E log E of them unless told, as its authors take."""
+
+    projection: Tensor
+
+    def __init__(
+        self,
+        head_dim: int,
+        features: int | None = None,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        drawn = orthogonal_projection(features or max(1, int(head_dim * math.log(head_dim))), head_dim)
+        self.register_buffer("projection", drawn.to(device=device, dtype=dtype))
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """Shapes as `elinformer.ops.eala_attention`."""
+        return performer_attention(
+            query, key, value, projection=self.projection, key_mask=key_mask, is_causal=is_causal
+        )
+
+
+class LinformerOperator(nn.Module):
+    """`linformer_attention` with learned mixtures of exactly `length` keys, the same for all heads."""
+
+    def __init__(
+        self,
+        length: int,
+        rank: int = 64,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.key_projection, self.value_projection = (
+            nn.Parameter(torch.empty(rank, length, device=device, dtype=dtype)) for _ in range(2)
+        )
+        for projection in (self.key_projection, self.value_projection):
+            nn.init.uniform_(projection, -(rank**-0.5), rank**-0.5)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """Shapes as `elinformer.ops.eala_attention`, with Lk = length."""
+        return linformer_attention(
+            query,
+            key,
+            value,
+            key_projection=self.key_projection,
+            value_projection=self.value_projection,
+            key_mask=key_mask,
+            is_causal=is_causal,
+        )
+
+
+class FocusedOperator(nn.Module):
+    """`focused_attention` with a learned convolution over `width` neighbours, the same for all heads."""
+
+    def __init__(
+        self,
+        head_dim: int,
+        width: int = 5,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.empty(head_dim, width, device=device, dtype=dtype))
+        nn.init.uniform_(self.kernel, -(width**-0.5), width**-0.5)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """Shapes as `elinformer.ops.eala_attention`, with Lq = Lk."""
+        return focused_attention(query, key, value, kernel=self.kernel, key_mask=key_mask, is_causal=is_causal)
 
 
 def operator_for(
     operator: str | Callable[..., Tensor],
-    head_dim: int,  # noqa: ARG001
+    head_dim: int,
     *,
-    device: torch.device | str | None,  # noqa: ARG001
-    dtype: torch.dtype | None,  # noqa: ARG001
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Callable[..., Tensor]:
-    """The operator of that name, or the one that was given.
+    """The operator of that name, with tensors of its own where it needs some, or the one that was given.
 
     Raises:
-        InputError: A name that no operator has.
+        InputError: A name that no operator has, or "linformer", which has to know the length.
     """
     if not isinstance(operator, str):
         return operator
     if operator not in OPERATORS:
         raise InputError(f"expected operator to be callable or one of {', '.join(OPERATORS)}, got {operator!r}")
-    return OPERATORS[operator]
+    if operator == "linformer":
+        raise InputError("expected LinformerOperator(length), got 'linformer', whose projections need the length")
+    holders = {"performer": PerformerOperator, "focused": FocusedOperator}
+    if operator in holders:
+        return holders[operator](head_dim, device=device, dtype=dtype)
+    return OPERATORS[operator].call

@@ -1,0 +1,42 @@
+"""Softmax attention by PyTorch's own kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from elinformer._shapes import Bool, Float
+from elinformer.ops.others._shared import prepare
+
+
+def softmax_attention(
+    query: Float[Tensor, "*batch_q Lq E"],
+    key: Float[Tensor, "*batch_k Lk E"],
+    value: Float[Tensor, "*batch_v Lk Ev"],
+    *,
+    key_mask: Bool[Tensor, "*batch_m Lk"] | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Float[Tensor, "*batch Lq Ev"]:
+    """Softmax attention, `torch.nn.functional.scaled_dot_product_attention`; time quadratic in length.
+
+    Shapes, masks and errors as `elinformer.ops.eala_attention`; scale is E ** -0.5 by default. A mask together
+    with `is_causal` builds an Lq x Lk mask.
+
+    Source: Vaswani et al., Attention Is All You Need, 2017, equation 1.
+    """
+    q, k, v, hidden = prepare(query, key, value, key_mask=key_mask, is_causal=is_causal, scale=scale, upcast=False)
+    lead = torch.broadcast_shapes(*(x.shape[:-2] for x in (q, k, v)), () if hidden is None else hidden.shape[:-2])
+    if k.shape[-2] == 0:
+        return v.new_zeros(*lead, q.shape[-2], v.shape[-1])
+    # The fused kernels take four dimensions and no broadcasting.
+    q, k, v = (x.expand(*lead, *x.shape[-2:]).reshape(-1, lead[-1] if lead else 1, *x.shape[-2:]) for x in (q, k, v))
+    if hidden is None:
+        output = scaled_dot_product_attention(q, k, v, is_causal=is_causal, scale=scale)
+    else:
+        seen = (~hidden.mT).expand(*lead, 1, -1).reshape(*k.shape[:2], 1, -1)
+        seen = seen & seen.new_ones(q.shape[-2], k.shape[-2]).tril() if is_causal else seen
+        # A query that sees nothing attends to everything: all it may see are zeros.
+        output = scaled_dot_product_attention(q, k, v, attn_mask=seen | ~seen.any(-1, keepdim=True), scale=scale)
+    return output.reshape(*lead, *output.shape[-2:])
