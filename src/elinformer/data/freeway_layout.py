@@ -42,7 +42,7 @@ class _Tree:
 def random_freeway(n_sensors: int, rng: np.random.Generator) -> Freeway:
     """A network with `CELLS_PER_SENSOR` cells a sensor, and the demand that loads it at the height of the peak.
 
-    Corridors have two lanes or more, one to be dropped on the way, an interchange every two to three kilometres
+    Corridors have three to five lanes, most lose one on the way, an interchange every two to three kilometres
     and between 0.85 and 1.3 times the traffic that fits through their narrowest place. Each after the first
     either branches off an earlier one or ends in one, so no two roads lead in a circle, where a jam could
     hold itself up for ever.
