@@ -93,11 +93,11 @@ class Panel:
         if start is not None and freq is not None:
             timestamps = make_grid(start, n_steps, freq, steps_per_day)
         if timestamps is None:
-            timestamps, freq, steps_per_day = np.arange(n_steps), None, None
+            freq = steps_per_day = None
         return cls(
             values=np.where(observed, array, np.float32(np.nan)),
             mask=observed,
-            timestamps=_as_timestamps(timestamps),
+            timestamps=_as_timestamps(np.arange(n_steps) if timestamps is None else timestamps),
             freq=freq,
             series=_names(series, n_series),
             channels=_names(channels, n_channels) if channels is not None or n_channels > 1 else ("value",),
@@ -158,12 +158,14 @@ def _as_float32(values: np.ndarray) -> np.ndarray:
 def _observed(array: np.ndarray, mask: np.ndarray | None, null_value: float | None) -> np.ndarray:
     observed = ~np.isnan(array)
     if mask is not None:
-        if np.asarray(mask).dtype != bool:
-            raise InputError(f"expected a bool mask (True = observed), got {np.asarray(mask).dtype}")
-        try:
-            observed &= np.asarray(mask).reshape(array.shape)
-        except ValueError as error:
-            raise InputError(f"expected a mask of the values' shape {array.shape}, got {np.shape(mask)}") from error
+        given = np.asarray(mask)
+        if given.dtype != bool:
+            raise InputError(f"expected a bool mask (True = observed), got {given.dtype}")
+        if given.ndim == 2:
+            given = given[..., None]
+        if given.shape != array.shape:
+            raise InputError(f"expected a mask of the values' shape {array.shape}, got {np.shape(mask)}")
+        observed &= given
     if null_value is not None and not np.isnan(null_value):
         observed &= array != np.float32(null_value)
     return observed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DAY = pd.Timedelta(days=1)
+SPARSEST = 20  # a grid of more steps for each recorded one is taken for a wrong step length
 
 
 def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
@@ -21,12 +22,14 @@ def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
     Raises:
         InputError: `freq` is no frequency.
     """
+    message = f"expected a frequency such as '5min', '1h' or '1D', got {freq!r}: pass freq=... as pandas writes it"
     try:
-        return pd.tseries.frequencies.to_offset(freq)
+        step = pd.tseries.frequencies.to_offset(freq)
     except ValueError as error:
-        raise InputError(
-            f"expected a frequency such as '5min', '1h' or '1D', got {freq!r}: pass freq=... as pandas writes it"
-        ) from error
+        raise InputError(message) from error
+    if step.n < 1:
+        raise InputError(message)
+    return step
 
 
 def step_length(freq: str) -> pd.Timedelta | None:
@@ -48,11 +51,14 @@ def make_grid(start: str | np.datetime64, n_steps: int, freq: str, steps_per_day
             steps the grid goes on at the first slot of the next day.
 
     Raises:
-        InputError: The start is no time, or the steps of a day do not fit into a day.
+        InputError: The start is no time or between two steps, or the steps of a day do not fit into a day.
     """
     first = _timestamp(start)
     if steps_per_day is None:
-        return pd.date_range(first, periods=n_steps, freq=offset(freq)).to_numpy("datetime64[ns]")
+        grid = pd.date_range(first, periods=n_steps, freq=offset(freq)).to_numpy("datetime64[ns]")
+        if n_steps and grid[0] != first:
+            raise InputError(f"expected a start on a step of {freq!r}, got {first}: start at {grid[0]}")
+        return grid
     step = step_length(freq)
     if step is None or steps_per_day < 1 or step * steps_per_day > DAY:
         raise InputError(
@@ -73,7 +79,7 @@ def _timestamp(start: str | np.datetime64) -> pd.Timestamp:
         ) from error
     if first is pd.NaT:
         raise InputError("expected a time such as '2012-03-01 00:00' as the start, got nothing: pass start=...")
-    return first
+    return first.tz_localize(None)  # the wall clock of its own zone, as everywhere in this package
 
 
 def infer_freq(timestamps: np.ndarray) -> str:
@@ -84,12 +90,81 @@ def infer_freq(timestamps: np.ndarray) -> str:
     """
     if len(timestamps) < 2:
         raise InputError(f"expected at least 2 time steps to tell the step from, got {len(timestamps)}: pass freq=...")
-    index = pd.DatetimeIndex(timestamps)
-    inferred = pd.infer_freq(index) if len(index) >= 3 else None
-    if inferred is not None:
-        return inferred
+    inferred = pd.DatetimeIndex(timestamps, freq="infer").freq
+    if inferred is None or isinstance(inferred, pd.offsets.BusinessHour):  # eight hours a day need not be 9 to 17
+        inferred = pd.tseries.frequencies.to_offset(pd.Timedelta(_commonest_step(timestamps)))
+    name = inferred.freqstr
+    return f"1{name}" if step_length(name) is not None and name[0].isalpha() else name
+
+
+def _commonest_step(timestamps: np.ndarray) -> Any:
     differences, counts = np.unique(np.diff(timestamps), return_counts=True)
-    return pd.tseries.frequencies.to_offset(pd.Timedelta(differences[counts.argmax()])).freqstr
+    return differences[counts.argmax()]
+
+
+def fill_grid(timestamps: np.ndarray, freq: str | None, steps_per_day: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The regular grid under increasing time stamps that leave some steps out.
+
+    Args:
+        timestamps: (T,) datetime64, or step numbers, which count by one.
+        freq: The step; None with step numbers.
+        steps_per_day: Given where only a part of every day is recorded; the grid then begins with a slot
+            that begins the days, if need be before the first time stamp.
+
+    Returns:
+        The grid (G,) from the first to the last time stamp, and the place (T,) of each time stamp on it.
+
+    Raises:
+        InputError: A time stamp lies between two steps of the grid, or hardly any step was recorded.
+    """
+    grid = _grid_of_steps(timestamps) if freq is None else _grid_of_times(timestamps, freq, steps_per_day)
+    stray = np.flatnonzero(~np.isin(timestamps, grid))
+    if len(stray):
+        raise InputError(
+            f"expected times on a grid of {freq} steps from {timestamps[0]} on, but {timestamps[stray[0]]} lies "
+            f"between two steps ({len(stray)} do in all): pass freq=... or bring the rows to one step length"
+        )
+    places = np.searchsorted(grid, timestamps)
+    return grid[: places[-1] + 1], places
+
+
+def _grid_of_steps(steps: np.ndarray) -> np.ndarray:
+    if len(steps) > 1 and (step := _commonest_step(steps)) != 1:
+        raise InputError(
+            f"expected step numbers that count by one, got {steps[0]} and {steps[1]} (mostly {step} apart): "
+            "number the steps 0, 1, 2, ... or write times such as '2012-03-01 00:00'"
+        )
+    _check_density(len(steps), int(steps[-1] - steps[0]) + 1, "step numbers")
+    return np.arange(steps[0], steps[-1] + 1)
+
+
+def _grid_of_times(timestamps: np.ndarray, freq: str, steps_per_day: int | None) -> np.ndarray:
+    first, last = pd.Timestamp(timestamps[0]), pd.Timestamp(timestamps[-1])
+    step = step_length(freq)
+    if steps_per_day is not None:
+        start = _start_of_first_day(timestamps)
+        n_steps = ((last - start) // DAY + 1) * steps_per_day
+        _check_density(len(timestamps), n_steps, f"{freq} steps")
+        return make_grid(start.to_datetime64(), n_steps, freq, steps_per_day)
+    if step is not None:
+        _check_density(len(timestamps), (last - first) // step + 1, f"{freq} steps")
+    return pd.date_range(first, last, freq=offset(freq)).to_numpy("datetime64[ns]")
+
+
+def _start_of_first_day(timestamps: np.ndarray) -> pd.Timestamp:
+    """When the recorded part of the first day begins, which is after the longest gap of the clock."""
+    slots = np.unique((timestamps - timestamps[0]) % DAY.to_timedelta64())
+    gaps = np.diff(slots, prepend=slots[-1] - DAY.to_timedelta64())
+    begin = pd.Timedelta(slots[gaps.argmax()])
+    return pd.Timestamp(timestamps[0]) + begin - (DAY if begin else pd.Timedelta(0))
+
+
+def _check_density(n_recorded: int, n_steps: int, unit: str) -> None:
+    if n_steps > 1000 + SPARSEST * n_recorded:
+        raise InputError(
+            f"expected a regular grid of {unit}, but {n_recorded} recorded times spread over {n_steps} of them: "
+            "pass freq=... as the data were recorded, or bring the rows to one step length"
+        )
 
 
 def continue_grid(timestamps: np.ndarray, n_steps: int, freq: str | None, steps_per_day: int | None) -> np.ndarray:
