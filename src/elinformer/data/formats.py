@@ -1,0 +1,100 @@
+"""read_panel: one function for every kind of file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elinformer.data.arrays import read_npz
+from elinformer.data.basicts import read_basicts
+from elinformer.data.hdf5 import read_hdf5
+from elinformer.data.tables import read_csv, read_parquet
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+    from elinformer.data.panel import Panel
+    from elinformer.data.recording import Recording
+
+READERS: dict[str, Callable[[Path], Recording]] = {
+    ".npz": read_npz,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
+
+
+def read_panel(
+    path: str | Path,
+    *,
+    null_value: float | None = None,
+    start: str | np.datetime64 | None = None,
+    freq: str | None = None,
+    steps_per_day: int | None = None,
+    series: Sequence[str] | None = None,
+    channels: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Panel:
+    """Read a panel from a file, or a folder, of one of these kinds.
+
+    - `.npz`: an array `data` (T, N) or (T, N, C), with `timestamps_start`, `freq`, `steps_per_day`, `series`
+      and `channels` where known; the PEMS files have `data` alone.
+    - `.h5`, `.hdf5`: a pandas table, times by series (METR-LA, PEMS-BAY). Needs the extra `hdf5`.
+    - `.csv`, `.parquet`, long: the columns `unique_id`, `ds` and `y`; every further column is one more channel.
+    - `.csv`, `.parquet`, wide: the first column is the time, every other column a series.
+    - A BasicTS folder: `train_data.npy`, `val_data.npy`, `test_data.npy` and `meta.json`.
+
+    Times are read as ISO 8601 by the wall clock of their zone; whole numbers are step numbers. Tables may
+    leave rows out: the panel has those steps as missing. What the caller says goes before what the file says.
+    A file without times gives a panel without a calendar, unless `start` and `freq` are given.
+
+    Args:
+        path: The file or folder.
+        null_value: A number that stands for missing, such as 0.0 in traffic data; NaN for none, where the
+            file names one.
+        start: The time of the first step, for a file without times.
+        freq: The step as pandas writes it ("5min", "1h"); inferred from the times where absent.
+        steps_per_day: Where only a part of every day is recorded (service hours).
+        series: N names in place of the file's.
+        channels: C names in place of the file's.
+        name: What the panel is called; the name of the file by default.
+
+    Raises:
+        InputError: Whatever keeps the path from being such a panel, as one sentence that begins with the path.
+    """
+    source = Path(path).expanduser()
+    try:
+        recording = _reader(source)(source).with_options(
+            null_value=null_value,
+            start=start,
+            freq=freq,
+            steps_per_day=steps_per_day,
+            series=series,
+            channels=channels,
+            name=name or (source.absolute().name if source.is_dir() else source.stem),
+        )
+        return recording.to_panel()
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def _reader(source: Path) -> Callable[[Path], Recording]:
+    if source.is_dir():
+        return read_basicts
+    if source.suffix.lower() not in READERS:
+        raise InputError(
+            f"expected {', '.join(READERS)} or a BasicTS folder, got {source.suffix or 'a name without an ending'}: "
+            "convert it to one of these"
+        )
+    try:
+        with source.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise InputError(f"expected a file that can be read, got {error.strerror}: check the path") from error
+    if empty:
+        raise InputError("expected data, got an empty file: fetch or write it again")
+    return READERS[source.suffix.lower()]

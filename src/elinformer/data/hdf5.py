@@ -1,0 +1,112 @@
+"""HDF5 files as pandas writes a table to them (METR-LA, PEMS-BAY, LargeST), read without pandas or PyTables.
+
+The layout is that of `DataFrame.to_hdf(format="fixed")`: a group with `axis0` (names of the columns), `axis1`
+(times), and for each type of column `block<i>_items` and `block<i>_values`. PyTables pickles some of its
+attributes and axes; none of them is ever unpickled.
+
+Source: pandas, io/pytables.py, GenericFixed and BlockManagerFixed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from elinformer.data.recording import Recording
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_hdf5(path: Path) -> Recording:
+    """The one pandas table of an HDF5 file: rows are times, columns are series.
+
+    Raises:
+        ImportError: h5py is not installed.
+        InputError: No HDF5 file, no such table or several, Python objects in place of names.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError('reading .h5 files needs h5py: pip install "elinformer[hdf5]"') from error
+    try:
+        with h5py.File(path, "r") as file:
+            return _read_table(_only_table(file))
+    except (OSError, KeyError) as error:
+        raise InputError(f"expected a whole HDF5 file, got a damaged or another one ({error})") from error
+
+
+def _only_table(file: Any) -> Any:
+    groups = {name: group for name, group in file.items() if hasattr(group, "keys")}
+    tables = [name for name, group in groups.items() if {"axis0", "axis1", "block0_values"} <= set(group)]
+    if len(tables) == 1:
+        return groups[tables[0]]
+    if any("table" in group for group in groups.values()):
+        raise InputError(
+            "expected a pandas table of format='fixed', got one of format='table': write it again with "
+            "to_hdf(format='fixed'), or as Parquet"
+        )
+    raise InputError(
+        f"expected one pandas table (a group with axis0, axis1 and block0_values), got {len(tables)} among "
+        f"{', '.join(file) or 'nothing at all'}: write the one you want to its own file"
+    )
+
+
+def _read_table(table: Any) -> Recording:
+    series = _names(table["axis0"])
+    times = _times(table["axis1"])
+    items = {
+        name: _names(table[name.replace("values", "items")]) for name in table if re.fullmatch(r"block\d+_values", name)
+    }
+    if list(items.values()) == [series]:
+        return Recording(values=_block(table["block0_values"], len(times)), times=times, series=series)
+    values = np.full((len(times), len(series)), np.nan, np.float32)
+    column = {name: i for i, name in enumerate(series)}
+    for block, names in items.items():
+        values[:, [column[name] for name in names]] = _block(table[block], len(times))
+    return Recording(values=values, times=times, series=series)
+
+
+def _names(axis: Any) -> list[str]:
+    if axis.dtype.kind not in "Siu":
+        raise InputError(
+            f"expected names of text or whole numbers in {axis.name}, got Python objects, which are never unpickled: "
+            "write the table again with columns of one type"
+        )
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in axis[:].tolist()]
+
+
+def _block(block: Any, n_rows: int) -> np.ndarray:
+    if block.dtype.kind not in "fiub" or block.ndim != 2 or block.shape[0] != n_rows:
+        raise InputError(
+            f"expected numbers in {n_rows} rows in {block.name}, got {block.dtype} of shape {block.shape}: drop the "
+            "columns that hold no numbers"
+        )
+    return block.astype(np.float32)[:]
+
+
+def _times(axis: Any) -> np.ndarray:
+    kind = _text(axis.attrs.get("kind", b"datetime64"))
+    if axis.dtype.kind not in "iu" or not re.search(r"datetime64|integer", kind):
+        raise InputError(f"expected times in {axis.name}, got {kind} of {axis.dtype}: index the table by time")
+    if "integer" in kind:
+        return axis[:].astype(np.int64)
+    unit = re.search(r"datetime64\[(\w+)\]", kind)
+    times = axis[:].astype("int64").view(f"datetime64[{unit[1] if unit else 'ns'}]").astype("datetime64[ns]")
+    zone = _text(axis.attrs.get("tz", b""))
+    return _wall_clock(times, zone) if zone else times
+
+
+def _wall_clock(times: np.ndarray, zone: str) -> np.ndarray:
+    try:
+        return pd.DatetimeIndex(times, tz="UTC").tz_convert(zone).tz_localize(None).to_numpy("datetime64[ns]")
+    except (KeyError, ValueError) as error:
+        raise InputError(f"expected the name of a time zone, got {zone!r}: write the table without a zone") from error
+
+
+def _text(attribute: Any) -> str:
+    return attribute.decode("utf-8", "replace") if isinstance(attribute, bytes) else str(attribute)
