@@ -13,7 +13,7 @@ BackendName = Literal["reference", "torch"]
 HALF = (torch.float16, torch.bfloat16)
 
 
-def backend_for(query: Tensor, *, backend: str = "auto") -> BackendName:  # noqa: ARG001
+def backend_for(query: Tensor, *, backend: str = "auto") -> str:  # noqa: ARG001
     """The name of the backend that `eala_attention` runs for such tensors.
 
     "torch" is plain PyTorch on any device, "reference" the quadratic equations, which run only when asked for.

@@ -81,6 +81,21 @@ def causal_gradients(
     return grads
 
 
+def causal_variance(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+    """The variance of the scores of the keys that each query sees, (..., L)."""
+    lead = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+    q, k = q.expand(*lead, *q.shape[-2:]), k.expand(*lead, *k.shape[-2:])
+    mask = None if mask is None else mask.expand(*lead, -1)
+    variance, carry = [q.new_empty(*lead, 0)], _nothing(k, k)
+    for part in _chunks(k.shape[-2]):
+        rows, after = _see(carry, q[..., part, :], k[..., part, :], k[..., part, :], _part(mask, part))
+        inside = (rows.q @ rows.x.mT).tril().square().sum(-1)
+        before = ((rows.q @ carry.products) * rows.q).sum(-1)
+        variance.append((inside + before) / rows.n.squeeze(-1) - (rows.q * rows.x_mean).sum(-1).square())
+        carry = after
+    return torch.cat(variance, -1)
+
+
 def _chunks(length: int) -> list[slice]:
     return [slice(start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
 
@@ -113,8 +128,9 @@ def _see(before: _Carry, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -
     rows = _Rows(q, x, z, pivots, n, some, x_mean, z_mean, above, below, margin)
     last = slice(-1, None)
     products = x.mT @ z - counts[..., last, :] * (x_mean[..., last, :].mT @ z_mean[..., last, :])
-    means = (pivot + mean[..., last, :] for pivot, mean in zip(pivots, (x_mean, z_mean), strict=True))
-    return rows, _Carry(counts[..., last, :], *means, before.products + products, lo[..., last, :], hi[..., last, :])
+    k_mean, v_mean = pivots[0] + x_mean[..., last, :], pivots[1] + z_mean[..., last, :]
+    after = before.products + products
+    return rows, _Carry(counts[..., last, :], k_mean, v_mean, after, lo[..., last, :], hi[..., last, :])
 
 
 def _pivot(before: _Carry, mean: Tensor, a: Tensor, first: Tensor) -> Tensor:

@@ -66,14 +66,14 @@ def eala_attention(
     key_mask = check_inputs(
         query, key, value, key_mask=key_mask, scale=scale, feature_map=feature_map, is_causal=is_causal
     )
-    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
     backend, dtype = backend_for(query, backend=backend), query.dtype
     if backend == "reference":
-        return _reference(query, key, value, key_mask, scale=scale, is_causal=is_causal, feature_map=feature_map)
+        return _reference(query, key, value, key_mask, scale=factor, is_causal=is_causal, feature_map=feature_map)
     if feature_map == "softplus":  # outside the operator, which then sees its result as it is
         query, key, value = _softplus_applied(query, key, value, key_mask)
     output = library.attend(
-        query, key, value, key_mask, scale=scale, relu=feature_map == "relu", causal=is_causal, backend=backend
+        query, key, value, key_mask, scale=factor, relu=feature_map == "relu", causal=is_causal, backend=backend
     )
     return output if output.dtype == dtype else output.to(dtype)
 
