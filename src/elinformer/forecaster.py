@@ -43,6 +43,7 @@ class Fitted(NamedTuple):
     model: ELinFormer
     module: ForecastModule
     scaler: Scaler
+    result: FitResult | None = None
 
 
 class Forecaster:
@@ -82,7 +83,6 @@ class Forecaster:
         self.scale_per: ScalePer = scale_per
         self.model_options = _checked_options(model or {})
         self.training = training or TrainingConfig()
-        self.fit_result: FitResult | None = None
         self._panel: Panel | None = None
         self._fitted: Fitted | None = None
 
@@ -114,7 +114,7 @@ class Forecaster:
             torch.manual_seed(self.training.seed)
             model = self._new_model(info)
             module = ForecastModule(model, scaler, error_scale, self.training)
-            self.fit_result = fit(
+            result = fit(
                 module,
                 train,
                 validation,
@@ -122,7 +122,7 @@ class Forecaster:
                 generator=torch.Generator().manual_seed(self.training.seed),
                 console=console,
             )
-        self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler)
+        self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler, result)
         return self
 
     def predict(self, data: Panel | Any | None = None, *, freq: str | None = None) -> pd.DataFrame:
@@ -136,7 +136,7 @@ class Forecaster:
         Returns:
             A long frame: `unique_id`, `ds` and `elinformer` (`elinformer_<channel>` with several channels).
         """
-        info, _, module, _ = self._trained()
+        info, _, module, *_ = self._trained()
         given = self._given(data, freq)
         panel = info.align(given)
         if panel.n_steps < self.window:
@@ -161,7 +161,7 @@ class Forecaster:
         Raises:
             InputError: No window fits into the part.
         """
-        info, _, module, _ = self._trained()
+        info, _, module, *_ = self._trained()
         panel = info.align(self._given(data, freq))
         steps = (0, panel.n_steps) if part is None else getattr(chronological_split(panel.n_steps, self.split), part)
         origins = window_origins(steps, self.window, self.horizon)
@@ -175,20 +175,33 @@ class Forecaster:
 
     def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         """Forecasts (n, S, N, C) whose first target steps are `origins` (n,) of a panel like that of training."""
-        info, _, module, _ = self._trained()
+        info, _, module, *_ = self._trained()
         windows = WindowDataset(info.align(panel), info.calendar, origins, self.window, 0)
         with torch.inference_mode():
             return torch.stack([module(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
 
-    def save(self, folder: str | Path, *, metrics: Mapping[str, Any] | None = None) -> None:
-        """Write the model, its options and names as safetensors and JSON, whole or not at all."""
-        info, model, _, scaler = self._trained()
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the model, its options and names as safetensors and JSON, whole or not at all.
+
+        Args:
+            folder: A run that stands there is replaced.
+            metrics: What it scored, for `metrics.json`.
+            source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
+        """
+        info, model, _, scaler, _ = self._trained()
         options = {name: getattr(self, name) for name in ("window", "horizon", "split", "scale_per")}
         config = {
             "version": __version__,
             "forecaster": options,
             "model": {"name": "elinformer", "options": self.model_options},
             "training": asdict(self.training),
+            "source": source,
         }
         panel, weights = info.to_document(), model.state_dict()
         save_run(folder, config=config, panel=panel, weights=weights, scaler=scaler, metrics=metrics)
@@ -227,6 +240,14 @@ class Forecaster:
     def info(self) -> SeriesInfo:
         """Names, time and calendar of training."""
         return self._trained().info
+
+    @property
+    def fit_result(self) -> FitResult:
+        """How training went; an error for a forecaster that was loaded."""
+        result = self._trained().result
+        if result is None:
+            raise InputError("expected a forecaster that was fitted here, got one that was loaded")
+        return result
 
     def parts(self, panel: Panel) -> Split:
         """The steps of training, validation and test.

@@ -93,7 +93,7 @@ def load_run(folder: str | Path) -> Run:
         raise InputError(f"expected mean and std in {path / SCALER}, got {', '.join(scaler) or 'nothing'}")
     return Run(
         config,
-        _read_json(path / PANEL),
+        read_json(path / PANEL),
         _read_tensors(path / MODEL),
         Scaler(scaler["mean"].numpy(), scaler["std"].numpy()),
     )
@@ -104,7 +104,7 @@ def _checked_config(path: Path) -> dict[str, Any]:
         raise InputError(f"expected the folder of a run, but there is none at {path}: `elinformer train` writes one")
     if not (path / CONFIG).is_file():
         raise InputError(f"expected the folder of a run, but {path} has no {CONFIG}: `elinformer train` writes one")
-    config = _read_json(path / CONFIG)
+    config = read_json(path / CONFIG)
     if config.get("format") != FORMAT:
         raise InputError(f"expected a run of elinformer in {path}, got a {CONFIG} of something else")
     if not isinstance(config.get("schema"), int) or config["schema"] > SCHEMA:
@@ -115,7 +115,12 @@ def _checked_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: It cannot be read, or is something else.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

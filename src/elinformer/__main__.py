@@ -1,0 +1,29 @@
+"""The command: `elinformer`, or `python -m elinformer`."""
+
+import os
+import sys
+
+from elinformer.errors import InputError, MissingExtraError
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the input is one sentence and exit code 2."""
+    # Threads that wait for each other by spinning are many times slower where other programs want the cores too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from elinformer.cli import app
+
+    try:
+        app()
+    except (InputError, MissingExtraError) as error:
+        sys.exit(_report(f"error: {error}", 2))
+    except KeyboardInterrupt:
+        sys.exit(_report("interrupted", 130))
+
+
+def _report(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

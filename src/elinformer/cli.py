@@ -1,0 +1,170 @@
+"""The command line: parse, call, print. What needs torch or pandas is imported when a command runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from elinformer import __version__, tables
+
+if TYPE_CHECKING:
+    from elinformer.settings import Settings
+
+app = typer.Typer(
+    help="Forecast many related time series together, with attention that is linear in their number.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+datasets_app = typer.Typer(help="List the data sets of the catalogue, or fetch one.", invoke_without_command=True)
+app.add_typer(datasets_app, name="datasets")
+
+out_console = Console()
+progress_console = Console(stderr=True)
+
+Run = Annotated[Path, typer.Argument(help="A folder that `elinformer train` wrote.", show_default=False)]
+OtherData = Annotated[str | None, typer.Option("--data", help="Other data than those of training.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"elinformer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the run, the forecast and the picture go.")] = Path("demo-out"),
+    data: Annotated[str, typer.Option(help="A data set of the catalogue.")] = "nyc-airports",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Train on the embedded data set for a minute and show how it did."""
+    from elinformer.demo import run_demo
+
+    run_demo(out, data=data, seed=seed, console=out_console, progress=progress_console)
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Argument(help="A name of the catalogue, or a file or folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder for the run.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands there.")] = False,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options given here win.")] = None,
+    window: Annotated[int | None, typer.Option(help="Input steps.  [default: 12]")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Output steps.  [default: 12]")] = None,
+    split: Annotated[str | None, typer.Option(help="Training, validation, test.  [default: 0.6,0.2,0.2]")] = None,
+    null_value: Annotated[float | None, typer.Option(help="A number that stands for missing, often 0.")] = None,
+    start: Annotated[str | None, typer.Option(help="Time of the first step, for a file that does not say.")] = None,
+    freq: Annotated[str | None, typer.Option(help="Step such as 5min, for a file that does not say.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training windows.  [default: 30]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows a step.  [default: 32]")] = None,
+    loss_scale: Annotated[str | None, typer.Option(help="channel, or series for mixed units.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout.  [default: 0]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.  [default: auto]")] = None,
+    logger: Annotated[str | None, typer.Option(help="tensorboard or csv.")] = None,
+) -> None:
+    """Train on a panel and write a run: model, scores, and all that `evaluate` and `forecast` need."""
+    from elinformer.runs import train_run
+    from elinformer.settings import parse_split
+
+    training = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "loss_scale": loss_scale,
+        "seed": seed,
+        "device": device,
+        "logger": logger,
+    }
+    said = {
+        "window": window,
+        "horizon": horizon,
+        "split": None if split is None else parse_split(split),
+        "null_value": null_value,
+        "start": start,
+        "freq": freq,
+        "training": training,
+    }
+    metrics = train_run(data, out, _settings(data, config, said), overwrite=overwrite, console=progress_console)
+    _show_scores(f"test part of {Path(data).stem}", metrics)
+    out_console.print(f"run: {out}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: OtherData = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
+) -> None:
+    """Score a run on the test part of its data, beside the naive forecasts."""
+    from elinformer.runs import evaluate_run
+
+    document = evaluate_run(run, data=data, json_file=json_file)
+    _show_scores(f"test part of {document['data']}", document)
+
+
+@app.command()
+def forecast(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="A .csv or .parquet file.", show_default=False)],
+    data: OtherData = None,
+) -> None:
+    """Forecast what follows the end of the data."""
+    from elinformer.runs import forecast_run
+
+    rows = forecast_run(run, out, data=data)
+    out_console.print(f"{rows} forecasts in {out}")
+
+
+@app.command()
+def info(run: Run) -> None:
+    """Show what a run is, as JSON."""
+    from elinformer.runs import run_information
+
+    typer.echo(json.dumps(run_information(run), indent=2))
+
+
+@datasets_app.callback()
+def datasets(context: typer.Context) -> None:
+    """List the data sets of the catalogue."""
+    if context.invoked_subcommand is None:
+        from elinformer.data.catalog import CATALOG
+
+        out_console.print(tables.dataset_table(CATALOG.values()))
+
+
+@datasets_app.command()
+def fetch(name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False)]) -> None:
+    """Fetch a data set into the cache, check it, and say where it is."""
+    from elinformer.data.fetch import fetch_dataset
+
+    out_console.print(str(fetch_dataset(name)))
+
+
+def _settings(data: str, config: Path | None, said: dict[str, Any]) -> Settings:
+    from elinformer.settings import Settings, catalogue_settings, read_settings
+
+    settings = Settings().updated(catalogue_settings(data))
+    return settings.updated({} if config is None else read_settings(config)).updated(said)
+
+
+def _show_scores(title: str, document: dict[str, Any]) -> None:
+    if document["test"] is None:
+        out_console.print("the split has no test part: nothing was scored")
+        return
+    out_console.print(tables.score_table(title, document["test"], document["naive"]))
+    if len(document["test"]["by_channel"]) > 1:
+        out_console.print(tables.channel_table(document["test"], document["naive"]))

@@ -1,0 +1,189 @@
+"""Runs: from data to a folder with a trained model, its scores and its forecasts."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from elinformer import __version__
+from elinformer._files import new_file
+from elinformer.data.catalog import CATALOG, load_dataset
+from elinformer.data.formats import read_panel
+from elinformer.data.windows import window_origins
+from elinformer.errors import InputError
+from elinformer.evaluation import naives_for, score_naive
+from elinformer.forecaster import Forecaster
+from elinformer.settings import Settings
+from elinformer.training import TrainingConfig
+from elinformer.training.run_folder import CONFIG, METRICS, check_run_folder, read_json, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Part
+    from elinformer.training import FitResult
+
+Document = dict[str, Any]
+
+READING = ("null_value", "start", "freq", "steps_per_day")
+"""The settings that say how a file is read."""
+
+
+def load_panel(data: str, settings: Settings) -> Panel:
+    """The panel called `data` in the catalogue, or read from the path `data`."""
+    if data in CATALOG:
+        return load_dataset(data)
+    if not Path(data).expanduser().exists():
+        raise InputError(
+            f"expected a path or a data set of the catalogue, got {data!r}: `elinformer datasets` lists the names"
+        )
+    return read_panel(data, **_reading(settings))
+
+
+def train_run(
+    data: str, out: str | Path, settings: Settings, *, overwrite: bool = False, console: Console | None = None
+) -> Document:
+    """Train on `data`, score validation and test part, and write the run folder `out`.
+
+    Nothing is written before all of it is there.
+
+    Returns:
+        What `out/metrics.json` holds.
+
+    Raises:
+        InputError: Data or settings that cannot be used, or a folder that may not be written to.
+    """
+    check_run_folder(out, overwrite=overwrite)
+    forecaster = _forecaster(settings)
+    panel = load_panel(data, settings)
+    result = forecaster.fit(panel, console=console).fit_result
+    metrics = _metrics(forecaster, panel, result)
+    forecaster.save(out, metrics=metrics, source={"data": _address(data), **_reading(settings)})
+    return metrics
+
+
+def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | Path | None = None) -> Document:
+    """Score a run on the test part of its own data, or of `data`, and of the naive forecasts beside it."""
+    forecaster, panel = open_run(run, data)
+    document = {
+        "data": panel.name,
+        "test": _scores(forecaster, panel, "test"),
+        "naive": _naive_scores(forecaster, panel),
+    }
+    if json_file is not None:
+        write_json(json_file, document)
+    return document
+
+
+def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -> int:
+    """Forecast what follows the end of the data into a `.csv` or `.parquet` file; returns the number of rows."""
+    suffix = Path(out).suffix
+    if suffix not in {".csv", ".parquet"}:
+        raise InputError(f"expected a file that ends in .csv or .parquet, got {str(out)!r}")
+    forecaster, panel = open_run(run, data)
+    frame = forecaster.predict(panel)
+    with new_file(out) as path:
+        frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path, index=False)
+    return len(frame)
+
+
+def run_information(run: str | Path) -> Document:
+    """What a run is: its settings, its series, its scores."""
+    forecaster = Forecaster.load(run)
+    metrics = Path(run) / METRICS
+    return {
+        "run": str(run),
+        "config": read_json(Path(run) / CONFIG),
+        "panel": forecaster.info.to_document(),
+        "parameters": forecaster.n_parameters,
+        "metrics": read_json(metrics) if metrics.is_file() else None,
+    }
+
+
+def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Panel]:
+    """The forecaster of a run, and the data it was trained on or `data` read in the same way."""
+    forecaster = Forecaster.load(run)
+    source = read_json(Path(run) / CONFIG).get("source")
+    if source is None and data is None:
+        raise InputError(f"expected data, because {run} was trained on a frame of Python: pass --data")
+    reading = {key: value for key, value in (source or {}).items() if key != "data"}
+    return forecaster, load_panel(data or (source or {})["data"], Settings().updated(reading))
+
+
+def _forecaster(settings: Settings) -> Forecaster:
+    try:
+        training = TrainingConfig(**settings.training)
+    except TypeError as error:
+        known = ", ".join(TrainingConfig.__dataclass_fields__)
+        raise InputError(f"expected training options out of {known}, got {', '.join(settings.training)}") from error
+    return Forecaster(
+        settings.window,
+        settings.horizon,
+        split=settings.split,
+        scale_per=settings.scale_per,
+        model=settings.model,
+        training=training,
+    )
+
+
+def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Document:
+    return {
+        "test": _scores(forecaster, panel, "test"),
+        "validation": _scores(forecaster, panel, "validation"),
+        "naive": _naive_scores(forecaster, panel),
+        "train_seconds": round(result.seconds, 2),
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "interrupted": result.interrupted,
+        "peak_memory_bytes": _peak_memory(),
+        "parameters": forecaster.n_parameters,
+        "seed": forecaster.training.seed,
+        "versions": {"elinformer": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def _scores(forecaster: Forecaster, panel: Panel, part: Part) -> Document | None:
+    """The report of a part, None where the split leaves it without a window."""
+    if not len(_origins(forecaster, panel, part)):
+        return None
+    return forecaster.backtest(panel, part=part).report(panel.channels)
+
+
+def _naive_scores(forecaster: Forecaster, panel: Panel) -> Document:
+    """Reports of the naive forecasts on the windows of the test part."""
+    origins = _origins(forecaster, panel, "test")
+    train_end = forecaster.parts(panel).train[1]
+    return {
+        naive.name: score_naive(naive, panel, origins, forecaster.horizon, train_end).report(panel.channels)
+        for naive in naives_for(panel)
+        if len(origins)
+    }
+
+
+def _origins(forecaster: Forecaster, panel: Panel, part: Part) -> np.ndarray:
+    return window_origins(getattr(forecaster.parts(panel), part), forecaster.window, forecaster.horizon)
+
+
+def _peak_memory() -> int | None:
+    """Most memory this process has held, in bytes: on the GPU where there is one; None where it cannot be told."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _address(data: str) -> str:
+    return data if data in CATALOG else str(Path(data).expanduser().resolve())
+
+
+def _reading(settings: Settings) -> Document:
+    return {key: getattr(settings, key) for key in READING}

@@ -1,0 +1,66 @@
+"""What the command line shows, as rich tables made from the same documents that go into JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from elinformer.data.catalog import Dataset
+
+Document = dict[str, Any]
+
+
+def number(value: float | None) -> str:
+    """Four digits that count, or a dash for what could not be scored."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Table:
+    """Scores at some horizon steps and overall, a row a forecast."""
+    rows = {"elinformer": test, **naive}
+    steps = _shown_steps(test)
+    table = _table(title, "forecast", *(f"MAE at step {step}" for step in steps), "MAE", "RMSE", "MAPE %")
+    for name, report in rows.items():
+        at_steps = [report["by_horizon"][step]["mae"] for step in steps]
+        cells = [number(value) for value in (*at_steps, report["mae"], report["rmse"], report["mape"])]
+        table.add_row(name, *cells, style="bold" if name == "elinformer" else None)
+    return table
+
+
+def channel_table(test: Document, naive: Mapping[str, Document]) -> Table:
+    """MAE of every channel, a row a channel, a column a forecast."""
+    table = _table("MAE by channel", "channel", "elinformer", *naive)
+    for channel, scores in test["by_channel"].items():
+        others = [report["by_channel"][channel]["mae"] for report in naive.values()]
+        table.add_row(channel, *(number(value) for value in (scores["mae"], *others)))
+    return table
+
+
+def dataset_table(datasets: Iterable[Dataset]) -> Table:
+    """The catalogue, a row a data set."""
+    table = Table(box=SIMPLE_HEAD, title="data sets", title_justify="left")
+    for heading in ("name", "what", "steps x series x channels", "step", "null", "licence"):
+        table.add_column(heading, overflow="fold")
+    for dataset in datasets:
+        null = "-" if dataset.null_value is None else f"{dataset.null_value:g}"
+        shape = " x ".join(str(size) for size in dataset.shape)
+        table.add_row(dataset.name, dataset.title, shape, dataset.freq, null, dataset.licence)
+    return table
+
+
+def _shown_steps(report: Document) -> list[str]:
+    steps = [str(step) for step in (3, 6, 12) if str(step) in report["by_horizon"]]
+    return steps or list(report["by_horizon"])[:1]
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column(first)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
