@@ -101,18 +101,17 @@ def _batched(operator: Any, results: int) -> Any:
     return rule
 
 
-_eala = torch.library.custom_op(
-    "elinformer::eala", _forward, mutates_args=(), schema=f"({_INPUTS}, {_OPTIONS}) -> (Tensor, Tensor)"
+# Defined and filled in rather than by `custom_op`, whose first call imports the whole compiler: seconds.
+torch.library.define("elinformer::eala", f"({_INPUTS}, {_OPTIONS}) -> (Tensor, Tensor)")
+torch.library.define(
+    "elinformer::eala_backward", f"(Tensor grad, {_INPUTS}, Tensor state, {_OPTIONS}) -> (Tensor, Tensor, Tensor)"
 )
-_eala_backward = torch.library.custom_op(
-    "elinformer::eala_backward",
-    _backward,
-    mutates_args=(),
-    schema=f"(Tensor grad, {_INPUTS}, Tensor state, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
-)
-_eala.register_fake(_fake_forward)
-_eala_backward.register_fake(_fake_backward)
-_eala.register_autograd(_differentiate, setup_context=_keep)
-_eala_backward.register_autograd(_no_second_derivative)
-_eala.register_vmap(_batched(_eala, 2))
-_eala_backward.register_vmap(_batched(_eala_backward, 3))
+torch.library.impl("elinformer::eala", ("cpu", "cuda"), _forward)
+torch.library.impl("elinformer::eala_backward", ("cpu", "cuda"), _backward)
+torch.library.register_fake("elinformer::eala", _fake_forward)
+torch.library.register_fake("elinformer::eala_backward", _fake_backward)
+torch.library.register_autograd("elinformer::eala", _differentiate, setup_context=_keep)
+torch.library.register_autograd("elinformer::eala_backward", _no_second_derivative)
+_eala, _eala_backward = torch.ops.elinformer.eala.default, torch.ops.elinformer.eala_backward.default
+torch.library.register_vmap("elinformer::eala", _batched(_eala, 2))
+torch.library.register_vmap("elinformer::eala_backward", _batched(_eala_backward, 3))
