@@ -1,0 +1,106 @@
+"""What every benchmark says beside its numbers: hardware, versions, date, and whether the machine was busy."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+BUSY = 0.1  # share of the cores that others may use before a time is called disturbed
+
+
+def surroundings(device: str, threads: int) -> dict[str, Any]:
+    """Hardware, versions and date."""
+    accelerator = torch.cuda.get_device_name() if device == "cuda" else None
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "memory_gib": round(_memory_bytes() / 2**30, 1),
+        "accelerator": accelerator,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "elinformer": version("elinformer"),
+    }
+
+
+def described(about: dict[str, Any]) -> str:
+    """One paragraph of Markdown."""
+    where = f"{about['processor']}, {about['cores']} cores, {about['threads']} threads used, {about['memory_gib']} GiB"
+    on = f"{about['accelerator']} ({where})" if about["accelerator"] else where
+    return (
+        f"{about['date']}; {on}; {about['system']}, Python {about['python']}, torch {about['torch']}, "
+        f"elinformer {about['elinformer']}."
+    )
+
+
+def write_results(name: str, data: dict[str, Any], markdown: str) -> None:
+    """Write benchmarks/results/NAME.json and NAME.md."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(markdown.rstrip() + "\n")
+
+
+def load_warning() -> str | None:
+    """A sentence where the machine has other work as the run begins."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= BUSY * cores:
+        return None
+    return f"The machine was busy at the start: load average {load:.1f} on {cores} cores."
+
+
+class Bystanders:
+    """Measures, as a context, how many cores other processes kept busy; 0 where the system does not tell."""
+
+    cores: float = 0.0
+
+    def __enter__(self) -> Bystanders:
+        self._begin = _busy_seconds() - _own_seconds(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        others, began = self._begin
+        self.cores = max(0.0, (_busy_seconds() - _own_seconds() - others) / (time.perf_counter() - began))
+
+    def note(self) -> str | None:
+        """A sentence where they were too many."""
+        if self.cores <= BUSY * (os.cpu_count() or 1):
+            return None
+        return f"Others used {self.cores:.1f} cores meanwhile: these times are too long."
+
+
+def _own_seconds() -> float:
+    own = os.times()
+    return own.user + own.system
+
+
+def _busy_seconds() -> float:
+    """Seconds that all cores together have worked since boot, on Linux."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, stat.read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        if names:
+            return names[0]
+    return platform.processor() or "unknown processor"
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,227 @@
+"""Time and memory of attentions, each measurement in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import resource
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks._common import Bystanders
+from benchmarks._variants import Shape, least_bytes, least_operations, variant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+    from torch import Tensor
+
+LIMIT = 60.0  # seconds after which an attention is not waited for
+FLOORS = ("copy", "product")
+LEAST_TURNS = 5  # of an attention that is not slower than a whole budget
+SPARE = 0.85  # of the free memory may be used
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and on what a measurement runs; it crosses into the child process."""
+
+    shape: Shape
+    dtype: torch.dtype
+    device: str
+    threads: int
+    budget: float = 5.0  # seconds for each variant in a race
+
+
+@dataclass
+class Race:
+    """Least seconds of each variant, forward and forward with backward, and the floors."""
+
+    forward: dict[str, float] = field(default_factory=dict)
+    both: dict[str, float] = field(default_factory=dict)
+    note: str | None = None
+
+
+def in_child(function: Callable[..., None], *arguments: Any, seconds: float) -> dict[str, Any]:
+    """Run `function(connection, *arguments)` in a fresh process; what it sent until it ended or was ended."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks._measure"])
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=function, args=(sender, *arguments))
+    child.start()
+    sender.close()
+    sent, deadline = {}, time.monotonic() + seconds
+    try:
+        while receiver.poll(max(0.0, deadline - time.monotonic())):
+            sent |= receiver.recv()
+        sent.setdefault("failure", f"over {LIMIT:.0f} s")
+    except EOFError:
+        child.join()
+        if child.exitcode:
+            sent.setdefault("failure", "does not fit")
+    child.kill()
+    child.join()
+    return sent
+
+
+def probe(connection: Connection, name: str, setting: Setting) -> None:
+    """Send the seconds and the peak memory of one forward and backward, inputs and gradients counted in."""
+    try:
+        _prepare(setting, limit_memory=True)
+        _run_small(name, setting)
+        before = _reset_peak(setting.device)
+        inputs = _inputs(setting)
+        attend, began = variant(name, setting.shape, setting.device, setting.dtype), time.perf_counter()
+        output = attend(*inputs[:3])
+        _wait(setting.device)
+        connection.send({"forward": time.perf_counter() - began})
+        grads = torch.autograd.grad(output, inputs[:3], inputs[3])
+        _wait(setting.device)
+        seconds = time.perf_counter() - began
+        finite = all(bool(g.isfinite().all()) for g in grads)
+        connection.send({"both": seconds, "peak": _peak(setting.device) - before})
+        if not finite:
+            connection.send({"failure": "not finite"})
+    except (MemoryError, RuntimeError) as error:
+        connection.send({"failure": _reason(error)})
+
+
+def race(connection: Connection, names: list[str], setting: Setting) -> None:
+    """Send the least times of all variants and floors, taken in turns."""
+    _prepare(setting, limit_memory=False)
+    inputs, result = _inputs(setting), Race()
+    runs = {(n, b): run for n in names for b, run in _runs(n, setting, inputs).items()} | _floors(setting)
+    spent = dict.fromkeys(runs, 0.0)
+    with Bystanders() as bystanders:
+        for turn in range(1000):
+            for name, backward in list(runs):
+                seconds = _timed(runs[name, backward], setting.device)
+                best = result.both if backward else result.forward
+                if turn or seconds > setting.budget:  # the first turn warms up
+                    best[name] = min(best.get(name, seconds), seconds)
+                spent[name, backward] += seconds
+                slow = seconds > setting.budget
+                if spent[name, backward] > setting.budget / 2 and (turn >= LEAST_TURNS or slow):
+                    del runs[name, backward]
+            if all(name in FLOORS for name, _ in runs):
+                break
+    result.note = bystanders.note()
+    connection.send({"race": result})
+
+
+def _runs(name: str, setting: Setting, inputs: list[Tensor]) -> dict[bool, Callable[[], object]]:
+    attend = variant(name, setting.shape, setting.device, setting.dtype)
+    fixed = [x.detach() for x in inputs[:3]]
+    runs: dict[bool, Callable[[], object]] = {
+        False: lambda: attend(*fixed),
+        True: lambda: torch.autograd.grad(attend(*inputs[:3]), inputs[:3], inputs[3]),
+    }
+    return runs if setting.device == "cpu" else {backward: _graph(run) for backward, run in runs.items()}
+
+
+def _floors(setting: Setting) -> dict[tuple[str, bool], Callable[[], object]]:
+    """A copy of as many bytes as have to move, and a product of 2 * 1024 ** 3 operations."""
+    floors: dict[tuple[str, bool], Callable[[], object]] = {}
+    for backward in (False, True):
+        half = least_bytes(setting.shape, setting.dtype, backward=backward) // 2
+        source, target = (torch.zeros(half, dtype=torch.uint8, device=setting.device) for _ in range(2))
+        floors["copy", backward] = lambda source=source, target=target: target.copy_(source)
+    a = torch.randn(1024, 1024, device=setting.device)
+    floors["product", False] = lambda: a @ a
+    return floors if setting.device == "cpu" else {key: _graph(run) for key, run in floors.items()}
+
+
+def floor_seconds(result: Race, shape: Shape, *, backward: bool) -> float:
+    """The longer of the copy of the least bytes and the least operations at the speed of a large product."""
+    copy = (result.both if backward else result.forward)["copy"]
+    return max(copy, least_operations(shape, backward=backward) / (2 * 1024**3) * result.forward["product"])
+
+
+def _graph(run: Callable[[], object]) -> Callable[[], object]:
+    """The same as a CUDA graph, which leaves out what the CPU does."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
+def _timed(run: Callable[[], object], device: str) -> float:
+    if device == "cpu":
+        began = time.perf_counter()
+        run()
+        return time.perf_counter() - began
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000
+
+
+def _inputs(setting: Setting) -> list[Tensor]:
+    """Query, key, value, and the gradient of the output."""
+    torch.manual_seed(0)
+    tensors = [torch.randn(setting.shape, device=setting.device, dtype=setting.dtype) for _ in range(4)]
+    return [x.requires_grad_() for x in tensors[:3]] + tensors[3:]
+
+
+def _run_small(name: str, setting: Setting) -> None:
+    """Load libraries and start threads, so that their memory is not counted."""
+    small = Setting(setting.shape._replace(B=1, N=256), setting.dtype, setting.device, setting.threads)
+    inputs = _inputs(small)
+    output = variant(name, small.shape, small.device, small.dtype)(*inputs[:3])
+    torch.autograd.grad(output, inputs[:3], inputs[3])
+
+
+def _prepare(setting: Setting, *, limit_memory: bool) -> None:
+    torch.set_num_threads(setting.threads)
+    if limit_memory and setting.device == "cpu" and Path("/proc/meminfo").exists():
+        free = int(_entry("/proc/meminfo", "MemAvailable")) * 1024
+        most = int(_entry("/proc/self/status", "VmSize")) * 1024 + int(SPARE * free)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _reset_peak(device: str) -> int:
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    reset = Path("/proc/self/clear_refs")
+    if reset.exists():
+        reset.write_text("5")
+    return _peak(device)
+
+
+def _peak(device: str) -> int:
+    """Bytes: of the allocator on a GPU, of the process on Linux."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated()
+    if not Path("/proc/self/status").exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)
+    return int(_entry("/proc/self/status", "VmHWM")) * 1024
+
+
+def _entry(path: str, name: str) -> str:
+    found = re.search(rf"^{name}:\s+(\d+)", Path(path).read_text(), re.MULTILINE)
+    return found[1] if found else "0"
+
+
+def _wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    no_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in text
+    return "does not fit" if no_memory else f"fails: {text.splitlines()[0][:80]}"
