@@ -96,7 +96,8 @@ def race(connection: Connection, names: list[str], setting: Setting) -> None:
     """Send the least times of all variants and floors, taken in turns."""
     _prepare(setting, limit_memory=False)
     inputs, result = _inputs(setting), Race()
-    runs = {(n, b): run for n in names for b, run in _runs(n, setting, inputs).items()} | _floors(setting)
+    pool = torch.cuda.graph_pool_handle() if setting.device == "cuda" else None
+    runs = {(n, b): run for n in names for b, run in _runs(n, setting, inputs, pool).items()} | _floors(setting, pool)
     spent = dict.fromkeys(runs, 0.0)
     with Bystanders() as bystanders:
         for turn in range(1000):
@@ -115,17 +116,17 @@ def race(connection: Connection, names: list[str], setting: Setting) -> None:
     connection.send({"race": result})
 
 
-def _runs(name: str, setting: Setting, inputs: list[Tensor]) -> dict[bool, Callable[[], object]]:
+def _runs(name: str, setting: Setting, inputs: list[Tensor], pool: Any) -> dict[bool, Callable[[], object]]:
     attend = variant(name, setting.shape, setting.device, setting.dtype)
     fixed = [x.detach() for x in inputs[:3]]
     runs: dict[bool, Callable[[], object]] = {
         False: lambda: attend(*fixed),
         True: lambda: torch.autograd.grad(attend(*inputs[:3]), inputs[:3], inputs[3]),
     }
-    return runs if setting.device == "cpu" else {backward: _graph(run) for backward, run in runs.items()}
+    return runs if pool is None else {backward: _graph(run, pool) for backward, run in runs.items()}
 
 
-def _floors(setting: Setting) -> dict[tuple[str, bool], Callable[[], object]]:
+def _floors(setting: Setting, pool: Any) -> dict[tuple[str, bool], Callable[[], object]]:
     """A copy of as many bytes as have to move, and a product of 2 * 1024 ** 3 operations."""
     floors: dict[tuple[str, bool], Callable[[], object]] = {}
     for backward in (False, True):
@@ -134,7 +135,7 @@ def _floors(setting: Setting) -> dict[tuple[str, bool], Callable[[], object]]:
         floors["copy", backward] = lambda source=source, target=target: target.copy_(source)
     a = torch.randn(1024, 1024, device=setting.device)
     floors["product", False] = lambda: a @ a
-    return floors if setting.device == "cpu" else {key: _graph(run) for key, run in floors.items()}
+    return floors if pool is None else {key: _graph(run, pool) for key, run in floors.items()}
 
 
 def floor_seconds(result: Race, shape: Shape, *, backward: bool) -> float:
@@ -143,15 +144,14 @@ def floor_seconds(result: Race, shape: Shape, *, backward: bool) -> float:
     return max(copy, least_operations(shape, backward=backward) / (2 * 1024**3) * result.forward["product"])
 
 
-def _graph(run: Callable[[], object]) -> Callable[[], object]:
-    """The same as a CUDA graph, which leaves out what the CPU does."""
+def _graph(run: Callable[[], object], pool: Any) -> Callable[[], object]:
+    """The same as a CUDA graph, which leaves out what the CPU does; all of them share one pool of memory."""
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        for _ in range(3):
-            run()
+        run()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=pool):
         run()
     return graph.replay
 
