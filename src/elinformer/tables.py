@@ -41,6 +41,21 @@ def channel_table(test: Document, naive: Mapping[str, Document]) -> Table:
     return table
 
 
+def score_ratio_table(document: Document) -> Table:
+    """Scaled errors, a row a group of series, the best of each row in bold; below 1 beats seasonal naive."""
+    forecasts = list(next(iter(document["groups"].values())))
+    horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
+    steps = [step for step in ("1", "3", "6", "12") if step in horizon]
+    title = f"scaled error: MAE divided by that of {document['divided_by']}, lower is better"
+    table = _table(title, "series", *(f"step {step}" for step in steps), *forecasts)
+    for name, scores in document["groups"].items():
+        at_steps = [f"{scores['elinformer']['by_horizon'][step]:.2f}" for step in steps]
+        overall = [scores[forecast]["overall"] for forecast in forecasts]
+        cells = [f"[bold green]{value:.2f}[/]" if value == min(overall) else f"{value:.2f}" for value in overall]
+        table.add_row(name, *at_steps, *cells)
+    return table
+
+
 def dataset_table(datasets: Iterable[Dataset]) -> Table:
     """The catalogue, a row a data set."""
     table = Table(box=SIMPLE_HEAD, title="data sets", title_justify="left")

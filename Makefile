@@ -1,0 +1,46 @@
+# Everything a person or a machine does with this repository. `make help` explains itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help install demo test check bench golden format
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Create .venv with everything for development.
+
+# PyTorch goes first and exactly as pinned: a looser range may bring gigabytes of CUDA packages.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	touch $@
+
+demo: install  ## Train on the embedded data for a minute and show how it did.
+	$(BIN)/elinformer demo
+
+test: install  ## Run all tests.
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: install  ## Format, lint, types, import direction, doctests and the fast tests.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --doctest-modules src tests
+
+bench: install  ## Run the benchmarks (long).
+	$(BIN)/python -m benchmarks.ops
+
+golden: install  ## Make the golden files anew; read the diff.
+	$(BIN)/python tests/golden/make_golden.py
+
+format: install  ## Format and mend what can be mended.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

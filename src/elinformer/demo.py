@@ -1,0 +1,124 @@
+"""The demo: train on the embedded data for a minute, and show how the forecasts did against the naive ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elinformer.data.windows import window_origins
+from elinformer.evaluation import naives_for, score_naive
+from elinformer.evaluation.naive import steps_per_day
+from elinformer.figures import draw_forecasts
+from elinformer.runs import load_panel, open_run, train_run
+from elinformer.settings import Settings, catalogue_settings
+from elinformer.tables import score_ratio_table
+from elinformer.training.run_folder import write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+    from torch import Tensor
+
+    from elinformer.data.panel import Panel
+    from elinformer.evaluation import MetricSums
+    from elinformer.forecaster import Forecaster
+
+SETTINGS = {"training": {"epochs": 5}}
+"""What keeps the demo within two minutes on two cores; `elinformer train` takes its time."""
+
+PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
+PICTURED_FORECASTS = 10
+
+
+@dataclass(frozen=True)
+class Group:
+    """Series of one kind.
+
+    Attributes:
+        name: What they are.
+        series: Their numbers in the panel.
+    """
+
+    name: str
+    series: tuple[int, ...]
+
+
+def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Console) -> dict[str, Any]:
+    """Train, score against the naive forecasts, forecast and draw into the folder `out`.
+
+    Returns:
+        What `out/scaled_errors.json` holds: for every group of series and every forecast the MAE divided by that
+        of the same time yesterday (of the last value where there is no day), overall and by horizon step.
+    """
+    settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
+    panel = load_panel(data, settings)
+    console.print(f"{panel!r}\n{settings.window} steps in, {settings.horizon} out; training on {_machine()}")
+    metrics = train_run(data, out, settings, overwrite=True, console=progress)
+    forecaster, panel = open_run(out)
+    document = scaled_errors(forecaster, panel)
+    write_json(out / "scaled_errors.json", document)
+    _write_forecasts(forecaster, panel, out)
+    console.print(score_ratio_table(document))
+    console.print(
+        f"trained for {metrics['train_seconds']:.0f} s, {metrics['parameters']:,} parameters\n"
+        f"run        {out}\n"
+        f"scores     {out / 'metrics.json'}, {out / 'scaled_errors.json'}\n"
+        f"forecast   {out / 'forecast.csv'}\n"
+        f"picture    {out / 'forecasts.png'}"
+    )
+    return document
+
+
+def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
+    """Test errors of the model and of the naive forecasts, divided by those of seasonal naive, by group and step."""
+    parts = forecaster.parts(panel)
+    origins = window_origins(parts.test, forecaster.window, forecaster.horizon)
+    naives = naives_for(panel)
+    sums = {"elinformer": forecaster.backtest(panel)}
+    for naive in naives:
+        sums[naive.name] = score_naive(naive, panel, origins, forecaster.horizon, parts.train[1])
+    unit = next((n.name for n in naives if n.period == steps_per_day(panel)), naives[0].name)
+    groups = {group.name: {name: _scaled(sums[name], sums[unit], group) for name in sums} for group in groups_of(panel)}
+    return {"divided_by": unit, "groups": groups}
+
+
+def groups_of(panel: Panel) -> list[Group]:
+    """Series grouped by the part of their name before a slash; one group where no name has one."""
+    names = [name.split("/")[0] if "/" in name else "all series" for name in panel.series]
+    return [Group(kind, tuple(i for i, name in enumerate(names) if name == kind)) for kind in dict.fromkeys(names)]
+
+
+def _scaled(sums: MetricSums, unit: MetricSums, group: Group) -> dict[str, Any]:
+    """Mean over a group's series of their MAE over that of `unit`, overall and at every step."""
+
+    def ratio(part: slice) -> float:
+        mae, other = (_mae(s, part)[list(group.series)] for s in (sums, unit))
+        return float((mae / other).nanmean())
+
+    steps = range(len(sums.count))
+    return {"overall": ratio(slice(None)), "by_horizon": {str(s + 1): ratio(slice(s, s + 1)) for s in steps}}
+
+
+def _mae(sums: MetricSums, steps: slice) -> Tensor:
+    return sums.absolute[steps].sum((0, 2)) / sums.count[steps].sum((0, 2))
+
+
+def _write_forecasts(forecaster: Forecaster, panel: Panel, out: Path) -> None:
+    from elinformer._files import new_file
+
+    with new_file(out / "forecast.csv") as path:
+        forecaster.predict(panel).to_csv(path, index=False)
+    start = panel.n_steps - PICTURED_FORECASTS * forecaster.horizon
+    origins = np.arange(start, panel.n_steps, forecaster.horizon)
+    named = [panel.series.index(name) for name in PICTURED if name in panel.series]
+    series = named or list(range(0, panel.n_series, -(-panel.n_series // len(PICTURED))))
+    draw_forecasts(out / "forecasts.png", panel, origins, forecaster.forecasts(panel, origins), series)
+
+
+def _machine() -> str:
+    import torch
+
+    return "the GPU" if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
