@@ -21,7 +21,7 @@ def new_file(path: str | Path) -> Generator[Path]:
     Raises:
         InputError: The folder cannot be made, or the file cannot be written there.
     """
-    target = Path(path)
+    target = Path(path).resolve()  # "." has no name to put a temporary one beside
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,8 @@ def new_file(path: str | Path) -> Generator[Path]:
     except OSError as error:
         raise InputError(f"expected to be able to write {target}, but {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def new_folder(path: str | Path) -> Generator[Path]:
 
     What stood at `path` goes only then; `check_folder` says before whether it may.
     """
-    target = Path(path)
+    target = Path(path).resolve()
     temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     try:
         temporary.mkdir(parents=True)
