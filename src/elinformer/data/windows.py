@@ -47,7 +47,8 @@ def chronological_split(n_steps: int, fractions: Sequence[float]) -> Split:
     Raises:
         InputError: Not three fractions that are positive and add up to 1.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or not fractions[0] or abs(sum(fractions) - 1) > 1e-6:
+    numbers = [f for f in fractions if isinstance(f, int | float) and f >= 0]
+    if len(fractions) != 3 or len(numbers) != 3 or not fractions[0] or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(
             "expected a split of three fractions (training, validation, test) that add up to 1, such as "
             f"0.6,0.2,0.2, got {','.join(str(f) for f in fractions)}"
