@@ -95,6 +95,8 @@ def probe(connection: Connection, name: str, setting: Setting) -> None:
 def race(connection: Connection, names: list[str], setting: Setting) -> None:
     """Send the least times of all variants and floors, taken in turns."""
     _prepare(setting, limit_memory=False)
+    for name in names:
+        _run_small(name, setting)
     inputs, result = _inputs(setting), Race()
     pool = torch.cuda.graph_pool_handle() if setting.device == "cuda" else None
     runs = {(n, b): run for n in names for b, run in _runs(n, setting, inputs, pool).items()} | _floors(setting, pool)
@@ -177,7 +179,7 @@ def _inputs(setting: Setting) -> list[Tensor]:
 
 
 def _run_small(name: str, setting: Setting) -> None:
-    """Load libraries and start threads, so that their memory is not counted."""
+    """Load libraries and start threads, so that neither their time nor their memory is counted."""
     small = Setting(setting.shape._replace(B=1, N=256), setting.dtype, setting.device, setting.threads)
     inputs = _inputs(small)
     output = variant(name, small.shape, small.device, small.dtype)(*inputs[:3])
