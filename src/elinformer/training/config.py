@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from elinformer._options import check_types
 from elinformer.errors import InputError
+
+CHOICES = {
+    "loss_scale": ("channel", "series"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "logger": (None, "tensorboard", "csv"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,16 @@ class TrainingConfig:
     log_dir: str = "runs/logs"
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"expected {name} above 0, got {getattr(self, name)}")
         for name in ("weight_decay", "patience", "seed"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"expected {name} of 0 or more, got {getattr(self, name)}")
-        for name, allowed in (("loss_scale", ("channel", "series")), ("logger", (None, "tensorboard", "csv"))):
+        if self.seed >= 1 << 64:
+            raise InputError(f"expected a seed below 2**64, got {self.seed}")
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 choices = " or ".join(str(choice) for choice in allowed if choice)
                 raise InputError(f"expected {name} to be {choices}, got {getattr(self, name)!r}")

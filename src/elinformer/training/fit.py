@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from elinformer.data.windows import window_loader
-from elinformer.errors import InputError
+from elinformer.errors import InputError, MissingExtraError
 from elinformer.training.best_weights import BestWeights
 from elinformer.training.progress import TrainingProgress
 
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from elinformer.training.module import ForecastModule
 
 LIGHTNING_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
+
+NOT_FOR_USERS = (
+    ".*does not have many workers.*",  # a batch is one gather
+    ".*GPU available but not used.*",  # the user said so
+    ".*LeafSpec.*",  # Lightning's own use of PyTorch
+)
+"""Lightning's warnings that say nothing about the data or the settings."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,14 @@ def fit(
     parts = config.micro_batches(tokens_per_window)
     size = -(-config.batch_size // parts)
     best = BestWeights(config.patience)
-    trainer = _trainer(config, parts, [best, TrainingProgress(console or Console(stderr=True), best)])
+    with _quiet():
+        callbacks = [best, TrainingProgress(console or Console(stderr=True), best)]
     loaders = window_loader(train, size, shuffle=True, generator=generator), window_loader(validation, 2 * size)
     began = time.monotonic()
-    with _quiet(), _ctrl_c_stops(trainer) as interrupted:
-        trainer.fit(module, *loaders)
+    with _quiet():
+        trainer = _trainer(config, parts, callbacks)
+        with _ctrl_c_stops(trainer) as interrupted:
+            trainer.fit(module, *loaders)
     if not best.epoch and not interrupted:
         raise InputError(
             f"expected training to converge, but the validation error was never finite: lower learning_rate "
@@ -108,7 +119,11 @@ def _trainer(config: TrainingConfig, accumulate: int, callbacks: list[pl.Callbac
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (ValueError, RuntimeError) as error:  # Lightning's words for a device that is not there
+    except (
+        ValueError,
+        RuntimeError,
+        MisconfigurationException,
+    ) as error:  # Lightning's words for a device that is not there
         raise InputError(
             f"expected a device this machine has, got {config.device!r}: use --device auto or cpu"
         ) from error
@@ -121,7 +136,7 @@ def _logger(config: TrainingConfig) -> Any:
         try:
             return TensorBoardLogger(config.log_dir, name="")
         except ModuleNotFoundError as error:
-            raise ImportError('TensorBoard logs need an extra: pip install "elinformer[tensorboard]"') from error
+            raise MissingExtraError('TensorBoard logs need an extra: pip install "elinformer[tensorboard]"') from error
     return False
 
 
@@ -133,8 +148,9 @@ def _quiet() -> Generator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        for hint in NOT_FOR_USERS:
+            warnings.filterwarnings("ignore", message=hint)
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"pytorch_lightning\.")
         try:
             yield
         finally:
