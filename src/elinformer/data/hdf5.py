@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from elinformer.data.recording import Recording
-from elinformer.errors import InputError
+from elinformer.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +26,13 @@ def read_hdf5(path: Path) -> Recording:
     """The one pandas table of an HDF5 file: rows are times, columns are series.
 
     Raises:
-        ImportError: h5py is not installed.
+        MissingExtraError: h5py is not installed.
         InputError: No HDF5 file, no such table or several, Python objects in place of names.
     """
     try:
         import h5py
     except ImportError as error:
-        raise ImportError('reading .h5 files needs h5py: pip install "elinformer[hdf5]"') from error
+        raise MissingExtraError('reading .h5 files needs h5py: pip install "elinformer[hdf5]"') from error
     try:
         with h5py.File(path, "r") as file:
             return _read_table(_only_table(file))

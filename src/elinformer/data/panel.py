@@ -90,6 +90,8 @@ class Panel:
             raise InputError("expected start or timestamps, got both: pass one of them")
         if start is not None and freq is None:
             raise InputError(f"expected freq=... (such as '5min') beside start={str(start)!r}, got none")
+        if start is None and timestamps is None and (freq is not None or steps_per_day is not None):
+            raise InputError(f"expected start=... or timestamps beside freq={freq!r}, got neither: time is unknown")
         if start is not None and freq is not None:
             timestamps = make_grid(start, n_steps, freq, steps_per_day)
         if timestamps is None:
