@@ -111,10 +111,11 @@ def _write_forecasts(forecaster: Forecaster, panel: Panel, out: Path) -> None:
 
     with new_file(out / "forecast.csv") as path:
         forecaster.predict(panel).to_csv(path, index=False)
-    start = panel.n_steps - PICTURED_FORECASTS * forecaster.horizon
-    origins = np.arange(start, panel.n_steps, forecaster.horizon)
     named = [panel.series.index(name) for name in PICTURED if name in panel.series]
     series = named or list(range(0, panel.n_series, -(-panel.n_series // len(PICTURED))))
+    complete = np.flatnonzero(panel.mask[:, series].all(axis=(1, 2)))
+    end = complete[-1] + 1 if len(complete) else panel.n_steps
+    origins = np.arange(end - PICTURED_FORECASTS * forecaster.horizon, end, forecaster.horizon)
     draw_forecasts(out / "forecasts.png", panel, origins, forecaster.forecasts(panel, origins), series)
 
 
