@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 LIMIT = 60.0  # seconds after which an attention is not waited for
 FLOORS = ("copy", "product")
-LEAST_TURNS = 5  # of an attention that is not slower than a whole budget
 SPARE = 0.85  # of the free memory may be used
 
 
@@ -37,6 +36,7 @@ class Setting:
     device: str
     threads: int
     budget: float = 5.0  # seconds for each variant in a race
+    turns: int = 5  # at least, of a variant that is not slower than a whole budget
 
 
 @dataclass
@@ -110,7 +110,7 @@ def race(connection: Connection, names: list[str], setting: Setting) -> None:
                     best[name] = min(best.get(name, seconds), seconds)
                 spent[name, backward] += seconds
                 slow = seconds > setting.budget
-                if spent[name, backward] > setting.budget / 2 and (turn >= LEAST_TURNS or slow):
+                if spent[name, backward] > setting.budget / 2 and (turn >= setting.turns or slow):
                     del runs[name, backward]
             if all(name in FLOORS for name, _ in runs):
                 break

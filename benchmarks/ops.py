@@ -43,8 +43,9 @@ def main() -> None:
     threads = options.threads
     about = surroundings(options.device, threads)
     shapes = QUICK if options.quick else SHAPES + (ON_GPU if options.device == "cuda" else [])
+    budget, turns = (0.4, 2) if options.quick else (5.0, 5)
     settings = [
-        Setting(shape, getattr(torch, dtype), options.device, threads, 0.4 if options.quick else 5.0)
+        Setting(shape, getattr(torch, dtype), options.device, threads, budget, turns)
         for dtype in options.dtype
         for shape in shapes
     ]

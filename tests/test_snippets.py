@@ -1,0 +1,28 @@
+"""The code in the documentation: every snippet runs, and stands in a page as it is."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+DOCS = Path(__file__).parents[1] / "docs"
+SNIPPETS = sorted((DOCS / "snippets").glob("*.py"))
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=[path.stem for path in SNIPPETS])
+def test_a_snippet_runs(snippet, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    runpy.run_path(str(snippet), run_name="__main__")
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=[path.stem for path in SNIPPETS])
+def test_a_snippet_stands_in_a_page_word_for_word(snippet):
+    source = snippet.read_text()
+    code = source.splitlines()[ast.parse(source).body[0].end_lineno :]
+    block = "```python\n" + "\n".join(code).strip() + "\n```"
+    assert any(block in page.read_text() for page in DOCS.rglob("*.md")), f"no page shows {snippet.name}"
