@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
+from elinformer._options import check_types
 from elinformer._shapes import Bool, Float, Int
 from elinformer.nn import EntropyLinearAttention
+
+SHARES = ("dropout", "calendar_dropout")
+MAY_BE_ZERO = ("n_slots", "patch_length", *SHARES)
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,13 @@ class ELinFormerConfig:
     calendar_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("window", "horizon", "n_series", "n_channels", "window_width", "n_layers", "n_heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        check_types(self)
+        for field in fields(self):
+            value, least = getattr(self, field.name), 0 if field.name in MAY_BE_ZERO else 1
+            if value < least:
+                raise ValueError(f"expected {field.name} of at least {least}, got {value}")
+            if field.name in SHARES and value >= 1:
+                raise ValueError(f"expected {field.name} to be a share below 1, got {value}")
         if self.window % self.steps_per_patch:
             raise ValueError(
                 f"expected patch_length to divide window={self.window}, got {self.patch_length}: "
