@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from elinformer.data.windows import window_loader
@@ -85,8 +85,7 @@ def fit(
     parts = config.micro_batches(tokens_per_window)
     size = -(-config.batch_size // parts)
     best = BestWeights(config.patience)
-    with _quiet():
-        callbacks = [best, TrainingProgress(console or Console(stderr=True), best)]
+    callbacks: list[pl.Callback] = [best, TrainingProgress(console or Console(stderr=True), best)]
     loaders = window_loader(train, size, shuffle=True, generator=generator), window_loader(validation, 2 * size)
     began = time.monotonic()
     with _quiet():
@@ -119,11 +118,7 @@ def _trainer(config: TrainingConfig, accumulate: int, callbacks: list[pl.Callbac
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (
-        ValueError,
-        RuntimeError,
-        MisconfigurationException,
-    ) as error:  # Lightning's words for a device that is not there
+    except (RuntimeError, MisconfigurationException) as error:  # Lightning's for a device that is not there
         raise InputError(
             f"expected a device this machine has, got {config.device!r}: use --device auto or cpu"
         ) from error
@@ -150,7 +145,6 @@ def _quiet() -> Generator[None]:
     with warnings.catch_warnings():
         for hint in NOT_FOR_USERS:
             warnings.filterwarnings("ignore", message=hint)
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"pytorch_lightning\.")
         try:
             yield
         finally:
