@@ -99,6 +99,7 @@ class Forecaster:
         """
         panel = as_panel(data, freq=freq)
         parts = self.parts(panel)
+        _check_observed(panel, parts)
         origins = window_origins(parts.train, self.window, self.horizon)
         info = SeriesInfo.of(panel, origins - 1)
         known = panel.values[: parts.train[1]], panel.mask[: parts.train[1]]
@@ -213,15 +214,17 @@ class Forecaster:
         Raises:
             InputError: The folder is not a whole run of this or an older version.
         """
-        run = load_run(folder)
         try:
+            run = load_run(folder)
             training = TrainingConfig(**run.config["training"])
             forecaster = cls(**run.config["forecaster"], model=run.config["model"]["options"], training=training)
             info = SeriesInfo.from_document(run.panel)
             model = forecaster._new_model(info)
             model.load_state_dict(run.weights)
+            _check_scaler(run.scaler, info)
         except (KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"expected a run of elinformer in {folder}, but its parts do not fit ({error})") from error
+            reason = str(error).split("\n")[0].rstrip(":")
+            raise InputError(f"expected a run of elinformer in {folder}, but its parts do not fit ({reason})") from error
         module = ForecastModule(model, run.scaler, run.scaler.std, training)
         forecaster._fitted = Fitted(info, model, module.eval(), run.scaler)
         return forecaster
@@ -293,6 +296,21 @@ class Forecaster:
                 "expected data: a forecaster that was loaded has none of its own, so pass a panel or frame"
             )
         return self._panel
+
+
+def _check_observed(panel: Panel, parts: Split) -> None:
+    for name, part in zip(Split._fields[:2], parts[:2], strict=True):
+        if not panel.mask[slice(*part)].any():
+            raise InputError(
+                f"expected observed values in the {name} part of {panel.name}, but all of steps {part[0]} to "
+                f"{part[1] - 1} are missing: change the split"
+            )
+
+
+def _check_scaler(scaler: Scaler, info: SeriesInfo) -> None:
+    shape = (len(info.series), len(info.channels))
+    if scaler.mean.shape != shape or scaler.std.shape != shape:
+        raise InputError(f"expected a scaler of shape {shape}, got {scaler.mean.shape} and {scaler.std.shape}")
 
 
 def _tokens(model: ELinFormer) -> int:
