@@ -57,21 +57,28 @@ def score_naive(naive: Naive, panel: Panel, origins: np.ndarray, horizon: int, t
     [0, train_end), and by 0 where it has none.
     """
     sums = MetricSums(horizon, panel.n_series, panel.n_channels)
-    known = _last_known(panel, naive.period, train_end)
+    mean = _training_mean(panel, train_end)
+    known = _last_known(panel, naive.period, mean)
     back = naive.period - np.arange(horizon) % naive.period  # steps from each target's season back to the origin
     for start in range(0, len(origins), ORIGINS_AT_A_TIME):
         chunk = origins[start : start + ORIGINS_AT_A_TIME, None]
         targets = chunk + np.arange(horizon)  # (B, S)
         values, mask = (torch.from_numpy(x[targets]) for x in (panel.values, panel.mask))
-        sums.update(torch.from_numpy(known[np.maximum(chunk - back, 0)]), values, mask)
+        source = chunk - back
+        forecast = np.where((source < 0)[..., None, None], mean, known[np.maximum(source, 0)])
+        sums.update(torch.from_numpy(forecast), values, mask)
     return sums
 
 
-def _last_known(panel: Panel, period: int, train_end: int) -> np.ndarray:
-    """(T, N, C): at step t what was last observed at t, t - period, t - 2 period, ..."""
+def _training_mean(panel: Panel, train_end: int) -> np.ndarray:
+    """(N, C) means over the steps [0, train_end), 0 where nothing was observed."""
     train = panel.mask[:train_end]
     total = np.where(train, panel.values[:train_end], 0).sum(0, dtype=np.float64)
-    mean = (total / np.maximum(train.sum(0), 1)).astype(np.float32)
+    return (total / np.maximum(train.sum(0), 1)).astype(np.float32)
+
+
+def _last_known(panel: Panel, period: int, mean: np.ndarray) -> np.ndarray:
+    """(T, N, C): at step t what was last observed at t, t - period, t - 2 period, ..., else `mean` (N, C)."""
     known = np.where(panel.mask, panel.values, np.nan)
     before = np.broadcast_to(mean, (period, *mean.shape))
     for start in range(0, len(known), period):
