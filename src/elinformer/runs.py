@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from elinformer import __version__
@@ -21,7 +22,6 @@ from elinformer.training import TrainingConfig
 from elinformer.training.run_folder import CONFIG, METRICS, check_run_folder, read_json, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
     from rich.console import Console
 
     from elinformer.data.panel import Panel
@@ -36,7 +36,7 @@ READING = ("null_value", "start", "freq", "steps_per_day")
 
 def load_panel(data: str, settings: Settings) -> Panel:
     """The panel called `data` in the catalogue, or read from the path `data`."""
-    if data in CATALOG:
+    if data.lower() in CATALOG:
         return load_dataset(data)
     if not Path(data).expanduser().exists():
         raise InputError(
@@ -61,6 +61,7 @@ def train_run(
     check_run_folder(out, overwrite=overwrite)
     forecaster = _forecaster(settings)
     panel = load_panel(data, settings)
+    _check_observed(panel)
     result = forecaster.fit(panel, console=console).fit_result
     metrics = _metrics(forecaster, panel, result)
     forecaster.save(out, metrics=metrics, source={"data": _address(data), **_reading(settings)})
@@ -116,19 +117,28 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Pane
 
 
 def _forecaster(settings: Settings) -> Forecaster:
-    try:
-        training = TrainingConfig(**settings.training)
-    except TypeError as error:
-        known = ", ".join(TrainingConfig.__dataclass_fields__)
-        raise InputError(f"expected training options out of {known}, got {', '.join(settings.training)}") from error
+    known = TrainingConfig.__dataclass_fields__
+    unknown = [name for name in settings.training if name not in known]
+    if unknown:
+        raise InputError(f"expected training options out of {', '.join(known)}, got {', '.join(unknown)}")
     return Forecaster(
         settings.window,
         settings.horizon,
         split=settings.split,
         scale_per=settings.scale_per,
         model=settings.model,
-        training=training,
+        training=TrainingConfig(**settings.training),
     )
+
+
+def _check_observed(panel: Panel) -> None:
+    """Refuse series without any value: in a file they are a mistake more often than not."""
+    silent = np.flatnonzero(~panel.mask.any((0, 2)))
+    if len(silent):
+        raise InputError(
+            f"expected at least one value of every series, but {panel.series[silent[0]]!r} of {panel.name} is all "
+            f"missing ({len(silent)} in all): leave such series out"
+        )
 
 
 def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Document:
@@ -182,7 +192,7 @@ def _peak_memory() -> int | None:
 
 
 def _address(data: str) -> str:
-    return data if data in CATALOG else str(Path(data).expanduser().resolve())
+    return data if data.lower() in CATALOG else str(Path(data).expanduser().resolve())
 
 
 def _reading(settings: Settings) -> Document:
