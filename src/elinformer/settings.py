@@ -107,9 +107,9 @@ def catalogue_settings(name: str) -> dict[str, Any]:
     """What the literature does with a data set of the catalogue; nothing for a path."""
     from elinformer.data.catalog import CATALOG
 
-    if name not in CATALOG:
+    dataset = CATALOG.get(name.lower())
+    if dataset is None:
         return {}
-    dataset = CATALOG[name]
     loss_scale = None if dataset.homogeneous else "series"
     said = {key: getattr(dataset, key) for key in ("window", "horizon", "split")}
     return {**said, "training": {"loss_scale": loss_scale}}
