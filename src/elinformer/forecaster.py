@@ -224,7 +224,7 @@ class Forecaster:
             _check_scaler(run.scaler, info)
         except (KeyError, TypeError, RuntimeError) as error:
             reason = str(error).split("\n")[0].rstrip(":")
-            raise InputError(f"expected a run of elinformer in {folder}, but its parts do not fit ({reason})") from error
+            raise InputError(f"expected a run of elinformer in {folder}, but its parts differ ({reason})") from error
         module = ForecastModule(model, run.scaler, run.scaler.std, training)
         forecaster._fitted = Fitted(info, model, module.eval(), run.scaler)
         return forecaster
