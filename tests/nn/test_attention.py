@@ -238,3 +238,25 @@ def test_an_operator_that_is_a_module_becomes_part_of_the_layer(operator):
     state = {name.removeprefix("operator.") for name in attention.state_dict() if name.startswith("operator.")}
     assert state == set(operator.state_dict())
     assert all(p.grad.abs().sum() > 0 for p in operator.parameters())
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        {"key_padding_mask": padding(9)},
+        {"key_padding_mask": torch.zeros(4, 9).masked_fill(padding(9), -torch.inf)},
+        {"attn_mask": CAUSAL, "is_causal": True},
+    ],
+    ids=["bool", "float", "causal"],
+)
+def test_it_compiles_as_one_graph(masks):
+    attention = EntropyLinearAttention(12, 3)
+    x = torch.randn(9, 4, 12)
+    compiled = torch.compile(attention, fullgraph=True, backend="aot_eager")
+    assert_close(compiled(x, x, x, **masks)[0], attention(x, x, x, **masks)[0])
+
+
+def test_it_is_exported():
+    attention = EntropyLinearAttention(12, 3)
+    x = torch.randn(9, 4, 12)
+    assert_close(torch.export.export(attention, (x, x, x)).module()(x, x, x)[0], attention(x, x, x)[0])
