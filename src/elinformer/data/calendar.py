@@ -51,4 +51,4 @@ def _slot_and_day(timestamps: np.ndarray, n_slots: int) -> tuple[np.ndarray, np.
     index = pd.DatetimeIndex(timestamps)
     since_midnight = (index - index.normalize()).to_numpy("timedelta64[ns]").astype(np.int64)
     slot = since_midnight * n_slots // DAY.value if n_slots > 1 else np.zeros(len(index), np.int64)
-    return slot, index.dayofweek.to_numpy()
+    return slot, index.day_of_week.to_numpy()
