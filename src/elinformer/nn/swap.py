@@ -33,6 +33,7 @@ def swap_attention(module: nn.Module, *, operator: str | Callable[..., Tensor] =
             hooks, `add_bias_kv` or `add_zero_attn`. Nothing is changed then.
 
     Example:
+        >>> import torch
         >>> layer = nn.TransformerEncoderLayer(64, 4, batch_first=True)
         >>> encoder = swap_attention(nn.TransformerEncoder(layer, 2))
         >>> encoder(torch.ones(2, 1000, 64)).shape
