@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
+
+# Before torch is imported: the tests' tensors are tiny, and threads that spin slow each other down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+settings.register_profile("elinformer", deadline=None, max_examples=40, derandomize=True)
+settings.load_profile("elinformer")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+NARROW = {
+    "window_width": 8,
+    "series_width": 4,
+    "slot_width": 4,
+    "day_width": 4,
+    "n_layers": 1,
+    "n_heads": 2,
+}
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +41,58 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real data sets in {SHARED_DATA.parent.name}/{SHARED_DATA.name}, which are absent")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def narrow() -> dict[str, int]:
+    """Options of a model that trains in a fraction of a second."""
+    return dict(NARROW)
+
+
+@pytest.fixture(scope="session")
+def hourly_panel() -> Panel:
+    """240 hours of 4 daily rhythms of different size, with noise and a tenth missing."""
+    return _daily_panel(n_channels=1)
+
+
+@pytest.fixture(scope="session")
+def two_channel_panel() -> Panel:
+    """As `hourly_panel`, with a second channel that is a hundred times as large."""
+    return _daily_panel(n_channels=2)
+
+
+@pytest.fixture(scope="session")
+def make_forecaster() -> Callable[..., Forecaster]:
+    """Make a narrow forecaster, 6 steps in and 3 out; keywords are options of training."""
+    from elinformer.forecaster import Forecaster
+    from elinformer.training import TrainingConfig
+
+    def make(*, model: dict[str, Any] | None = None, **training: Any) -> Forecaster:
+        config = TrainingConfig(**({"epochs": 2} | training))
+        return Forecaster(6, 3, model=NARROW | (model or {}), training=config)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel) -> Forecaster:
+    """A forecaster that was trained on `hourly_panel` for two epochs; not to be changed."""
+    return make_forecaster().fit(hourly_panel)
+
+
+def _daily_panel(n_channels: int) -> Panel:
+    from elinformer.data.panel import Panel
+
+    rng = np.random.default_rng(0)
+    size = np.array([1.0, 2.0, 5.0, 10.0])[:, None] * 100.0 ** np.arange(n_channels)  # (N, C)
+    wave = np.sin(2 * np.pi * np.arange(240) / 24)[:, None, None]
+    values = size * (3 + wave + 0.1 * rng.normal(size=(240, 4, n_channels)))
+    return Panel.from_arrays(
+        values,
+        mask=rng.random(values.shape) < 0.9,
+        start="2024-01-01",
+        freq="1h",
+        series=["a", "b", "c", "d"],
+        channels=["flow", "speed"][:n_channels],
+        name="hourly",
+    )

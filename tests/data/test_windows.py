@@ -1,0 +1,151 @@
+"""Windows: parts of the data, what lies in them, and batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elinformer.data.calendar import Calendar
+from elinformer.data.panel import Panel
+from elinformer.data.windows import WindowDataset, chronological_split, window_loader, window_origins
+from elinformer.errors import InputError
+
+WINDOW, HORIZON = 4, 3
+
+
+def windows_of(panel: Panel, origins: np.ndarray, *, with_calendar: bool = True) -> WindowDataset:
+    calendar = Calendar.fit(panel.timestamps, panel.freq) if with_calendar and panel.freq else None
+    return WindowDataset(panel, calendar, origins, WINDOW, HORIZON)
+
+
+@given(
+    n_steps=st.integers(0, 10_000),
+    cuts=st.tuples(st.integers(1, 100), st.integers(0, 100)).filter(lambda c: sum(c) <= 100),
+)
+def test_the_parts_follow_each_other_and_hold_every_step(n_steps: int, cuts: tuple[int, int]) -> None:
+    fractions = (cuts[0] / 100, cuts[1] / 100, (100 - sum(cuts)) / 100)
+    parts = chronological_split(n_steps, fractions)
+    assert parts.train[0] == 0
+    assert parts.train[1] == parts.validation[0]
+    assert parts.validation[1] == parts.test[0]
+    assert parts.test[1] == n_steps
+    for (start, stop), fraction in zip(parts, fractions, strict=True):
+        assert stop - start == pytest.approx(n_steps * fraction, abs=1)
+
+
+@pytest.mark.parametrize(
+    "fractions",
+    [
+        (0.5, 0.5),
+        (0.6, 0.2, 0.1),
+        (0.0, 0.5, 0.5),
+        (-0.2, 0.6, 0.6),
+        (float("nan"), 0.2, 0.8),
+        (float("inf"), 0.2, 0.2),
+        ("0.6", "0.2", "0.2"),
+        (),
+    ],
+    ids=str,
+)
+def test_a_split_that_is_no_split_is_refused(fractions: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="expected a split of three fractions"):
+        chronological_split(100, fractions)
+
+
+@given(
+    n_steps=st.integers(1, 200),
+    window=st.integers(1, 30),
+    horizon=st.integers(1, 30),
+    fractions=st.sampled_from([(0.6, 0.2, 0.2), (0.7, 0.1, 0.2), (0.8, 0.2, 0.0)]),
+)
+def test_every_target_lies_in_its_own_part_and_no_window_is_left_out(
+    n_steps: int, window: int, horizon: int, fractions: tuple[float, float, float]
+) -> None:
+    seen: list[int] = []
+    for start, stop in chronological_split(n_steps, fractions):
+        origins = window_origins((start, stop), window, horizon)
+        expected = [o for o in range(n_steps) if o - window >= 0 and start <= o and o + horizon <= stop]
+        assert origins.tolist() == expected
+        seen += expected
+    assert len(seen) == len(set(seen))
+
+
+def test_a_history_reaches_back_over_the_border_and_targets_never_do() -> None:
+    parts = chronological_split(100, (0.6, 0.2, 0.2))
+    train, validation, test = (window_origins(part, WINDOW, HORIZON) for part in parts)
+    assert (train[0], train[-1]) == (WINDOW, 60 - HORIZON)
+    assert (validation[0], validation[-1]) == (60, 80 - HORIZON)
+    assert (test[0], test[-1]) == (80, 100 - HORIZON)
+
+
+def test_windows_are_views_of_the_panel(hourly_panel: Panel) -> None:
+    windows = windows_of(hourly_panel, np.arange(10, 200))
+    assert np.shares_memory(windows.values.numpy(), hourly_panel.values)
+    assert np.shares_memory(windows.mask.numpy(), hourly_panel.mask)
+    assert len(windows) == 190
+
+
+@given(origins=st.lists(st.integers(WINDOW, 240 - HORIZON), min_size=1, max_size=20))
+def test_a_batch_equals_the_slices_of_its_windows(hourly_panel: Panel, origins: list[int]) -> None:
+    windows = windows_of(hourly_panel, np.arange(WINDOW, 240 - HORIZON + 1))
+    batch = windows[[origin - WINDOW for origin in origins]]
+    encoded = Calendar.fit(hourly_panel.timestamps, "1h").encode(hourly_panel.timestamps)
+    assert batch.calendar is not None
+    for i, origin in enumerate(origins):
+        past, future = slice(origin - WINDOW, origin), slice(origin, origin + HORIZON)
+        np.testing.assert_array_equal(batch.values[i], hourly_panel.values[past])
+        np.testing.assert_array_equal(batch.mask[i], hourly_panel.mask[past])
+        np.testing.assert_array_equal(batch.target[i], hourly_panel.values[future])
+        np.testing.assert_array_equal(batch.target_mask[i], hourly_panel.mask[future])
+        np.testing.assert_array_equal(batch.calendar[i], encoded[past])
+
+
+def test_a_batch_has_the_documented_shapes_and_types(two_channel_panel: Panel) -> None:
+    batch = windows_of(two_channel_panel, np.array([50, 60]))[[0, 1]]
+    assert batch.values.shape == (2, WINDOW, 4, 2)
+    assert batch.mask.shape == (2, WINDOW, 4, 2)
+    assert batch.target.shape == batch.target_mask.shape == (2, HORIZON, 4, 2)
+    assert batch.calendar is not None
+    assert batch.calendar.shape == (2, WINDOW, 2)
+    assert (batch.values.dtype, batch.mask.dtype, batch.calendar.dtype) == (torch.float32, torch.bool, torch.int64)
+
+
+def test_windows_of_step_numbers_have_no_calendar() -> None:
+    panel = Panel.from_arrays(np.ones((20, 2)))
+    assert windows_of(panel, np.array([10]))[[0]].calendar is None
+
+
+def test_a_window_without_targets_needs_no_future(hourly_panel: Panel) -> None:
+    last = WindowDataset(hourly_panel, None, np.array([240]), WINDOW, 0)[[0]]
+    np.testing.assert_array_equal(last.values[0], hourly_panel.values[-WINDOW:])
+    assert last.target.shape == (1, 0, 4, 1)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_loader_gives_every_window_once(hourly_panel: Panel, shuffle: bool) -> None:
+    windows = windows_of(hourly_panel, np.arange(WINDOW, 60))
+    batches = list(window_loader(windows, 10, shuffle=shuffle))
+    assert [len(batch.values) for batch in batches] == [10, 10, 10, 10, 10, 6]
+    firsts = torch.cat([batch.target[:, 0] for batch in batches]).flatten(1)
+    expected = torch.from_numpy(hourly_panel.values[WINDOW:60]).flatten(1)
+    order = torch.cat([_place(row, expected) for row in firsts])
+    assert sorted(order.tolist()) == list(range(56))
+    assert (order.tolist() == list(range(56))) is not shuffle
+
+
+def _place(row: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    return torch.nonzero((row.nan_to_num(-1) == rows.nan_to_num(-1)).all(1))[0]
+
+
+def test_the_order_of_a_shuffled_loader_is_the_generators(hourly_panel: Panel) -> None:
+    windows = windows_of(hourly_panel, np.arange(WINDOW, 60))
+
+    def order(seed: int) -> torch.Tensor:
+        loader = window_loader(windows, 8, shuffle=True, generator=torch.Generator().manual_seed(seed))
+        return torch.cat([batch.target for batch in loader]).nan_to_num(-1)
+
+    assert torch.equal(order(1), order(1))
+    assert not torch.equal(order(1), order(2))
