@@ -6,6 +6,10 @@ from .errors import InputError as InputError
 from .forecaster import Forecaster as Forecaster
 from .models import ELinFormer as ELinFormer
 from .models import ELinFormerConfig as ELinFormerConfig
+from .nn import EntropyLinearAttention as EntropyLinearAttention
+from .nn import swap_attention as swap_attention
+from .ops import KeyState as KeyState
+from .ops import attention_entropy as attention_entropy
 from .ops import eala_attention as eala_attention
 
 __version__: str
