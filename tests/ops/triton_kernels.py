@@ -18,7 +18,7 @@ from elinformer.ops.triton import layout
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CASES = np.load(Path(__file__).parents[1] / "golden" / "eala_cases.npz")
-HALF_SCALE = 2.0  # with scores this large, some queries have c = 1 and some more
+LARGE_SCALE = 2.0  # with scores this large, some queries have c = 1 and some more
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +50,7 @@ def kernels(q, k, v, g, mask=None, *, scale=None, feature_map="relu", is_causal=
 
 def reference(q, k, v, g, mask=None, *, dtype=torch.float64, scale=None, feature_map="relu", is_causal=False):
     q, k, v = (x.to(dtype, copy=True).requires_grad_() for x in (q, k, v))
-    output = eala_reference(
-        q, k, v, key_mask=mask, is_causal=is_causal, scale=scale, feature_map=feature_map
-    ).output
+    output = eala_reference(q, k, v, key_mask=mask, is_causal=is_causal, scale=scale, feature_map=feature_map).output
     return output.detach(), *torch.autograd.grad(output, (q, k, v), g.to(dtype))
 
 
@@ -79,27 +77,26 @@ def test_output_and_gradients_equal_the_golden_ones(case):
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
 def test_every_feature_map_equals_the_reference_with_and_without_a_mask(feature_map, is_causal):
-    tensors = inputs(70, 70)
-    for mask in (None, some_keys(1, 2, 70)):
-        options = {"feature_map": feature_map, "is_causal": is_causal, "scale": HALF_SCALE}
+    tensors = inputs(40, 40, lead=(1, 1))
+    for mask in (None, some_keys(1, 1, 40)):
+        options = {"feature_map": feature_map, "is_causal": is_causal, "scale": LARGE_SCALE}
         assert_all_close(kernels(*tensors, mask, **options), reference(*tensors, mask, **options))
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 63, 100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_every_length_equals_the_reference(length, is_causal):
-    tensors = inputs(length, length)
-    got = kernels(*tensors, some_keys(1, 2, length), is_causal=is_causal)
-    assert_all_close(got, reference(*tensors, some_keys(1, 2, length), is_causal=is_causal))
+    tensors, mask = inputs(length, length, lead=(1, 1)), some_keys(1, 1, length)
+    assert_all_close(kernels(*tensors, mask, is_causal=is_causal), reference(*tensors, mask, is_causal=is_causal))
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
-@pytest.mark.parametrize("programs", [1, 6])
+@pytest.mark.parametrize("programs", [2, 4])
 def test_programs_that_walk_over_several_blocks_equal_the_reference(programs, is_causal, monkeypatch):
     monkeypatch.setattr(layout, "PROGRAMS", programs)
-    tensors = inputs(200, 200)
-    options = {"is_causal": is_causal, "scale": HALF_SCALE}
-    mask = some_keys(1, 2, 200)
+    tensors = inputs(120, 120, lead=(1, 1))
+    options = {"is_causal": is_causal, "scale": LARGE_SCALE}
+    mask = some_keys(1, 1, 120)
     assert_all_close(kernels(*tensors, mask, **options), reference(*tensors, mask, **options))
 
 
@@ -120,18 +117,18 @@ def test_queries_may_attend_to_other_keys(lq, lk):
 
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_an_offset_common_to_all_keys_and_values_cancels(is_causal):
-    tensors = inputs(300, 300, offset=50.0)
+    tensors = inputs(100, 100, lead=(1, 1), offset=50.0)
     output, expected = kernels(*tensors, is_causal=is_causal)[0], reference(*tensors, is_causal=is_causal)[0]
     v = tensors[2].double()
-    count = torch.arange(1, 301, device=DEVICE)[:, None]
+    count = torch.arange(1, 101, device=DEVICE)[:, None]
     mean = v.cumsum(-2) / count if is_causal else v.mean(-2, keepdim=True)
     assert (output.double() - expected).norm() <= 5e-4 * (expected - mean).norm()
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_no_visible_key_gives_zeros(is_causal):
-    q, k, v, g = inputs(40, 40)
-    mask = torch.zeros(1, 2, 40, dtype=torch.bool, device=DEVICE)
+    q, k, v, g = inputs(40, 40, lead=(1, 1))
+    mask = torch.zeros(1, 1, 40, dtype=torch.bool, device=DEVICE)
     for gradient in kernels(q, k, v, g, mask, is_causal=is_causal):
         assert torch.equal(gradient, torch.zeros_like(gradient))
     mask[..., 35:] = True
@@ -142,8 +139,8 @@ def test_no_visible_key_gives_zeros(is_causal):
 
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_masked_keys_and_values_may_be_nan(is_causal):
-    q, k, v, g = inputs(70, 70)
-    mask = some_keys(1, 2, 70)
+    q, k, v, g = inputs(40, 40, lead=(1, 1))
+    mask = some_keys(1, 1, 40)
     expected = kernels(q, k, v, g, mask, is_causal=is_causal)
     k, v = k.masked_fill(~mask[..., None], torch.nan), v.masked_fill(~mask[..., None], torch.nan)
     for ours, theirs in zip(kernels(q, k, v, g, mask, is_causal=is_causal), expected, strict=True):
@@ -152,7 +149,7 @@ def test_masked_keys_and_values_may_be_nan(is_causal):
 
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_a_nan_query_spoils_its_own_output_alone(is_causal):
-    q, k, v, g = inputs(40, 40)
+    q, k, v, g = inputs(40, 40, lead=(1, 1))
     expected = kernels(q, k, v, g, is_causal=is_causal)[0]
     q[..., 3, 5] = torch.nan
     output = kernels(q, k, v, g, is_causal=is_causal)[0]
@@ -162,7 +159,7 @@ def test_a_nan_query_spoils_its_own_output_alone(is_causal):
 
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_memory_layouts_do_not_matter(is_causal):
-    plain = inputs(40, 40, 8, 8, lead=(2, 3))
+    plain = inputs(20, 20, 8, 8, lead=(2, 2))
     expected = kernels(*plain, is_causal=is_causal)
     heads_last = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in plain]
     strided = [torch.stack([x, x], -1)[..., 0] for x in plain]
@@ -192,7 +189,7 @@ def test_sizes_of_nothing_and_no_leading_dimension_do(lead, lq, lk):
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_errs_at_most_twice_what_plain_pytorch_errs(dtype, is_causal):
-    tensors = inputs(100, 100, 16, 16, dtype=dtype)
+    tensors = inputs(100, 100, 16, 16, lead=(1, 1), dtype=dtype)
     exact = reference(*tensors, dtype=torch.float32, is_causal=is_causal)
     plain = reference(*tensors, dtype=dtype, is_causal=is_causal)
     for ours, theirs, truth in zip(kernels(*tensors, is_causal=is_causal), plain, exact, strict=True):
@@ -202,10 +199,11 @@ def test_half_precision_errs_at_most_twice_what_plain_pytorch_errs(dtype, is_cau
 
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_what_is_empty_describes_what_the_kernels_give(is_causal):
-    for tensors in (inputs(70, 70), inputs(70, 70, 8, 8, lead=(2, 1, 2))):
+    for tensors in (inputs(40, 40), inputs(20, 20, 8, 8, lead=(2, 1, 1))):
         q, k, v, g = (x.transpose(-3, -2).contiguous().transpose(-3, -2) for x in tensors)
         output, state = backend.forward(q, k, v, None, 1.0, "relu", is_causal)
         gradients = backend.backward(g, q, k, v, None, state, 1.0, "relu", is_causal)
         expected = backend.empty_output(q, v), backend.empty_state(k, v, is_causal=is_causal)
-        for ours, theirs in zip((output, state, *gradients), (*expected, *map(backend.empty_gradient, (q, k, v)))):
+        expected += tuple(map(backend.empty_gradient, (q, k, v)))
+        for ours, theirs in zip((output, state, *gradients), expected, strict=True):
             assert (ours.shape, ours.stride(), ours.dtype) == (theirs.shape, theirs.stride(), theirs.dtype)
