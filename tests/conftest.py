@@ -68,8 +68,8 @@ def make_forecaster() -> Callable[..., Forecaster]:
     from elinformer.training import TrainingConfig
 
     def make(*, model: dict[str, Any] | None = None, **training: Any) -> Forecaster:
-        config = TrainingConfig(**({"epochs": 2} | training))
-        return Forecaster(6, 3, model=NARROW | (model or {}), training=config)
+        options: dict[str, Any] = {"epochs": 2} | training
+        return Forecaster(6, 3, model=NARROW | (model or {}), training=TrainingConfig(**options))
 
     return make
 

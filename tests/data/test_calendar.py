@@ -12,7 +12,7 @@ from elinformer.data.calendar import NEUTRAL, Calendar
 from elinformer.data.time_grid import make_grid
 
 
-def hours(start: str, n_steps: int, freq: str = "1h") -> np.ndarray:
+def hours(start: str | np.datetime64, n_steps: int, freq: str = "1h") -> np.ndarray:
     return make_grid(start, n_steps, freq)
 
 

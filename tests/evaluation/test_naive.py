@@ -1,0 +1,128 @@
+"""Naive forecasts against a slow reading of their definition, and what they must not know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elinformer.data.panel import Panel
+from elinformer.evaluation import MetricSums, Naive, naives_for, score_naive
+from elinformer.evaluation.naive import LAST_VALUE, steps_per_day
+
+
+def slow_forecast(panel: Panel, origin: int, horizon: int, period: int, train_end: int) -> np.ndarray:
+    """(S, N, C), one number at a time."""
+    out = np.empty((horizon, panel.n_series, panel.n_channels), np.float32)
+    for step, series, channel in np.ndindex(out.shape):
+        source = origin + step
+        while source >= origin:
+            source -= period
+        while source >= 0 and not panel.mask[source, series, channel]:
+            source -= period
+        seen = panel.mask[:train_end, series, channel]
+        known = panel.values[:train_end, series, channel][seen].astype(np.float64)
+        mean = known.mean() if len(known) else 0.0
+        out[step, series, channel] = panel.values[source, series, channel] if source >= 0 else mean
+    return out
+
+
+def slow_sums(panel: Panel, origins: np.ndarray, horizon: int, period: int, train_end: int) -> MetricSums:
+    sums = MetricSums(horizon, panel.n_series, panel.n_channels)
+    for origin in origins:
+        forecast = slow_forecast(panel, origin, horizon, period, train_end)
+        future = slice(origin, origin + horizon)
+        sums.update(*(torch.from_numpy(x)[None] for x in (forecast, panel.values[future], panel.mask[future])))
+    return sums
+
+
+def assert_same(sums: MetricSums, expected: MetricSums) -> None:
+    for name in ("absolute", "squared", "relative", "count", "count_nonzero"):
+        torch.testing.assert_close(getattr(sums, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
+
+
+@given(
+    n_steps=st.integers(12, 40),
+    horizon=st.integers(1, 6),
+    period=st.integers(1, 45),
+    observed=st.sampled_from([0.2, 0.8, 1.0]),
+    seed=st.integers(0, 2**20),
+)
+def test_a_naive_forecast_repeats_what_was_last_observed_at_the_same_season(
+    n_steps: int, horizon: int, period: int, observed: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((n_steps, 2, 2)) < observed
+    mask[0, 0, 0] = True
+    mask[:, 1, 1] = False
+    panel = Panel.from_arrays(rng.normal(10, 3, mask.shape), mask=mask)
+    origins = np.arange(1, n_steps - horizon + 1)
+    train_end = n_steps // 2
+    sums = score_naive(Naive("season", period), panel, origins, horizon, train_end)
+    assert_same(sums, slow_sums(panel, origins, horizon, period, train_end))
+
+
+def test_many_origins_are_scored_as_few(monkeypatch: pytest.MonkeyPatch, hourly_panel: Panel) -> None:
+    origins = np.arange(150, 230)
+    whole = score_naive(LAST_VALUE, hourly_panel, origins, 3, 100)
+    monkeypatch.setattr("elinformer.evaluation.naive.ORIGINS_AT_A_TIME", 7)
+    assert_same(score_naive(LAST_VALUE, hourly_panel, origins, 3, 100), whole)
+
+
+@pytest.mark.parametrize("period", [1, 5, 24, 400])
+def test_a_naive_forecast_never_looks_at_or_after_its_origin(period: int, hourly_panel: Panel) -> None:
+    origin, horizon = 180, 10
+    rng = np.random.default_rng(0)
+    poisoned = hourly_panel.values.copy()
+    poisoned[origin:] = rng.normal(1e5, 1, poisoned[origin:].shape)
+    other = replace(hourly_panel, values=poisoned, mask=~np.isnan(poisoned))
+    sums, poison = (
+        score_naive(Naive("season", period), panel, np.array([origin]), horizon, 120) for panel in (hourly_panel, other)
+    )
+    expected = slow_forecast(hourly_panel, origin, horizon, period, 120)
+    future = slice(origin, origin + horizon)
+    errors = np.abs(
+        expected.astype(np.float64) - np.where(hourly_panel.mask[future], hourly_panel.values[future], expected)
+    )
+    np.testing.assert_allclose(sums.absolute, errors, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(poison.absolute, poisoned[future].astype(np.float64) - expected, rtol=1e-5)
+
+
+def test_a_series_without_a_past_is_forecast_by_its_mean_in_training() -> None:
+    values = np.full((40, 1), np.nan, np.float32)
+    values[:20:2], values[30:] = 6, 10  # period 2 from an odd step on: never observed before
+    panel = Panel.from_arrays(values)
+    sums = score_naive(Naive("every second step", 2), panel, np.array([31]), 1, 20)
+    assert sums.scores().mae == 4
+
+
+def test_a_perfect_season_has_no_error() -> None:
+    panel = Panel.from_arrays(np.tile(np.arange(24.0), 10)[:, None], start="2024-01-01", freq="1h")
+    daily = next(naive for naive in naives_for(panel) if naive.period == 24)
+    assert score_naive(daily, panel, np.arange(100, 200), 30, 100).scores().mae == 0
+    assert score_naive(LAST_VALUE, panel, np.arange(100, 200), 1, 100).scores().mae > 0
+
+
+@pytest.mark.parametrize(
+    ("freq", "steps", "periods"),
+    [
+        ("1h", None, [1, 24, 168]),
+        ("15min", 73, [1, 73, 511]),
+        ("1D", None, [1, 7]),
+        ("7D", None, [1]),
+        ("7min", None, [1]),
+        ("MS", None, [1]),
+        (None, None, [1]),
+    ],
+)
+def test_the_seasons_are_the_day_and_the_week_where_the_step_divides_them(
+    freq: str | None, steps: int | None, periods: list[int]
+) -> None:
+    start = None if freq is None else "2024-01-01"
+    panel = Panel.from_arrays(np.ones((150, 1)), start=start, freq=freq, steps_per_day=steps)
+    assert [naive.period for naive in naives_for(panel)] == periods
+    assert steps_per_day(panel) == (periods[1] if len(periods) == 3 else 1 if freq == "1D" else None)

@@ -1,0 +1,250 @@
+"""ELinFormer: the contract of a forecasting model."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from elinformer.models import ELinFormer, ELinFormerConfig
+
+B, T, S, N, SLOTS = 3, 6, 4, 5, 24
+
+SMALL = ELinFormerConfig(
+    window=T,
+    horizon=S,
+    n_series=N,
+    n_slots=SLOTS,
+    window_width=8,
+    series_width=4,
+    slot_width=4,
+    day_width=4,
+    n_layers=2,
+    n_heads=2,
+)
+
+VARIANTS = {
+    "one channel": SMALL,
+    "three channels": replace(SMALL, n_channels=3),
+    "patches": replace(SMALL, patch_length=2),
+    "patches of one step and two channels": replace(SMALL, patch_length=1, n_channels=2),
+    "no calendar": replace(SMALL, n_slots=0),
+    "one step to one step": replace(SMALL, window=1, horizon=1),
+    "one series": replace(SMALL, n_series=1),
+}
+
+
+@pytest.fixture(params=list(VARIANTS.values()), ids=list(VARIANTS))
+def config(request: pytest.FixtureRequest) -> ELinFormerConfig:
+    return request.param
+
+
+def a_model(config: ELinFormerConfig, *, seed: int = 0) -> ELinFormer:
+    torch.manual_seed(seed)
+    return ELinFormer(config).eval()
+
+
+def a_batch(config: ELinFormerConfig, *, batch: int = B, seed: int = 1) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Values with NaN where the mask is False; every series has something observed."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, config.window, config.n_series, config.n_channels)
+    mask = torch.rand(shape, generator=generator) < 0.7
+    mask[:, 0] = True
+    values = torch.randn(shape, generator=generator).masked_fill(~mask, float("nan"))
+    slots = torch.randint(config.n_slots + 1, (batch, config.window, 1), generator=generator)
+    days = torch.randint(8, (batch, config.window, 1), generator=generator)
+    return values, mask, torch.cat([slots, days], -1) if config.n_slots else None
+
+
+def test_the_forecast_has_all_steps_series_and_channels(config: ELinFormerConfig) -> None:
+    forecast = a_model(config)(*a_batch(config))
+    assert forecast.shape == (B, config.horizon, config.n_series, config.n_channels)
+    assert forecast.dtype == torch.float32
+    assert forecast.isfinite().all()
+
+
+@pytest.mark.parametrize("filling", [0.0, 1e30, float("inf"), float("-inf"), float("nan")])
+def test_what_lies_under_the_mask_changes_nothing(config: ELinFormerConfig, filling: float) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    other = torch.where(mask, values, filling)
+    assert torch.equal(model(values, mask, calendar), model(other, mask, calendar))
+
+
+def test_missing_is_not_zero(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    mask[0, 0] = False
+    zeros = torch.where(mask, values, 0.0)
+    assert not torch.allclose(model(zeros, mask, calendar)[0], model(zeros, torch.ones_like(mask), calendar)[0])
+
+
+def test_gradients_do_not_feel_what_lies_under_the_mask(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    values.requires_grad_()
+    model(values, mask, calendar).sum().backward()
+    assert values.grad is not None
+    assert values.grad.isfinite().all()
+    assert (values.grad[~mask] == 0).all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_forecast_does_not_depend_on_the_other_windows_of_its_batch(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    together = model(values, mask, calendar)
+    for i in range(B):
+        alone = model(values[[i]], mask[[i]], None if calendar is None else calendar[[i]])
+        torch.testing.assert_close(alone[0], together[i])
+
+
+@given(order=st.permutations(range(N)), patch_length=st.sampled_from([0, 2]))
+def test_series_permuted_with_their_embeddings_permute_the_forecast(order: list[int], patch_length: int) -> None:
+    config = replace(SMALL, patch_length=patch_length)
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    forecast = model(values, mask, calendar)
+    with torch.no_grad():
+        model.embedding.series.weight.copy_(model.embedding.series.weight[order])
+    torch.testing.assert_close(model(values[:, :, order], mask[:, :, order], calendar), forecast[:, :, order])
+
+
+def test_a_series_is_told_from_another_of_the_same_values() -> None:
+    model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
+    values[:, :, 1], mask[:, :, 1] = values[:, :, 0], mask[:, :, 0]
+    forecast = model(values, mask, calendar)
+    assert not torch.allclose(forecast[:, :, 0], forecast[:, :, 1])
+
+
+def test_series_see_each_other() -> None:
+    model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
+    other = values.clone()
+    other[:, :, 0] += 1
+    difference = (model(other, mask, calendar) - model(values, mask, calendar)).abs()
+    assert (difference.amax((1, 3)) > 1e-6).all()
+
+
+@pytest.mark.parametrize("patch_length", [0, 2])
+def test_a_silent_series_is_no_key_and_still_gets_a_forecast(patch_length: int) -> None:
+    config = replace(SMALL, patch_length=patch_length)
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    mask[:, :, 2] = False
+    forecast = model(values, mask, calendar)
+    assert forecast.isfinite().all()
+    with torch.no_grad():
+        model.embedding.series.weight[2] += 10  # all that the others could see of it
+    changed = model(values, mask, calendar)
+    others = [0, 1, 3, 4]
+    torch.testing.assert_close(changed[:, :, others], forecast[:, :, others])
+    assert not torch.allclose(changed[:, :, 2], forecast[:, :, 2])
+
+
+def test_a_series_that_speaks_once_is_a_key() -> None:
+    model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
+    mask[:, :, 2] = False
+    mask[:, -1, 2], values[:, -1, 2] = True, 1.0
+    forecast = model(values, mask, calendar)
+    with torch.no_grad():
+        model.embedding.series.weight[2] += 10
+    assert not torch.allclose(model(values, mask, calendar)[:, :, 0], forecast[:, :, 0])
+
+
+def test_windows_with_nothing_observed_get_a_forecast_and_a_gradient(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    forecast = model(values, torch.zeros_like(mask), calendar)
+    forecast.sum().backward()
+    assert forecast.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_gradients_reach_every_parameter(config: ELinFormerConfig) -> None:
+    model, batch = a_model(config), a_batch(config, batch=8)
+    (model(*batch) ** 2).sum().backward()
+    unreached = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert unreached == []
+
+
+def test_the_slot_and_the_day_of_the_last_step_count() -> None:
+    model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
+    assert calendar is not None
+    forecast = model(values, mask, calendar)
+    earlier, slot, day = (calendar.clone() for _ in range(3))
+    earlier[:, :-1] = 0
+    slot[:, -1, 0] = (slot[:, -1, 0] + 1) % (SLOTS + 1)
+    day[:, -1, 1] = (day[:, -1, 1] + 1) % 8
+    assert torch.equal(model(values, mask, earlier), forecast)
+    assert not torch.allclose(model(values, mask, slot), forecast)
+    assert not torch.allclose(model(values, mask, day), forecast)
+
+
+def test_a_model_with_slots_asks_for_the_calendar() -> None:
+    values, mask, _ = a_batch(SMALL)
+    with pytest.raises(ValueError, match=r"expected a calendar \(B, T, 2\) for a model of 24 slots, got none"):
+        a_model(SMALL)(values, mask)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_the_calendar_is_dropped_in_its_share_of_training_windows(share: float) -> None:
+    config = replace(SMALL, calendar_dropout=share, dropout=0.0)
+    model = a_model(config).train()
+    moment = torch.ones(20_000, 2, dtype=torch.long)
+    dropped = model.embedding._sometimes_neutral(moment) == 0
+    assert dropped.float().mean(0).tolist() == pytest.approx([share, share], abs=0.02)
+    assert dropped.all(1).float().mean().item() == pytest.approx(share**2, abs=0.02)
+    assert torch.equal(model.eval().embedding._sometimes_neutral(moment), moment)
+
+
+def test_the_same_seed_makes_the_same_model_and_the_same_forecast(config: ELinFormerConfig) -> None:
+    batch = a_batch(config)
+    assert torch.equal(a_model(config)(*batch), a_model(config)(*batch))
+    assert not torch.equal(a_model(config)(*batch), a_model(config, seed=1)(*batch))
+
+
+def test_a_state_dict_of_one_model_loads_into_another(config: ELinFormerConfig) -> None:
+    model, other, batch = a_model(config), a_model(config, seed=1), a_batch(config)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(model(*batch), other(*batch))
+
+
+def test_dropout_is_for_training_alone(config: ELinFormerConfig) -> None:
+    model, batch = a_model(replace(config, dropout=0.5)), a_batch(config)
+    assert torch.equal(model(*batch), model(*batch))
+    assert not torch.equal(model.train()(*batch), model(*batch))
+
+
+def test_float64_runs_through(config: ELinFormerConfig) -> None:
+    values, mask, calendar = a_batch(config)
+    assert a_model(config).double()(values.double(), mask, calendar).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": 0}, "expected window of at least 1, got 0"),
+        ({"horizon": 0}, "expected horizon of at least 1"),
+        ({"n_series": 0}, "expected n_series of at least 1"),
+        ({"n_channels": 0}, "expected n_channels of at least 1"),
+        ({"n_layers": 0}, "expected n_layers of at least 1"),
+        ({"n_heads": 0}, "expected n_heads of at least 1"),
+        ({"n_slots": -1}, "expected n_slots of at least 0"),
+        ({"series_width": -4}, "expected series_width of at least 1"),
+        ({"dropout": 1.0}, "expected dropout to be a share below 1"),
+        ({"calendar_dropout": -0.1}, "expected calendar_dropout of at least 0"),
+        ({"patch_length": 4}, "expected patch_length to divide window=6, got 4"),
+        ({"n_heads": 3}, r"expected n_heads to divide the width 20 \(embeddings joined\), got 3"),
+        ({"n_layers": 2.5}, "expected n_layers to be a whole number, got 2.5"),
+        ({"n_heads": "2"}, "expected n_heads to be a whole number, got '2'"),
+        ({"dropout": True}, "expected dropout to be a number, got True"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **changes)
+
+
+def test_a_configuration_is_frozen_and_knows_its_width() -> None:
+    assert (SMALL.width, replace(SMALL, n_slots=0).width) == (20, 12)
+    assert (SMALL.n_patches, replace(SMALL, patch_length=2).n_patches) == (1, 3)
+    with pytest.raises(FrozenInstanceError):
+        SMALL.window = 3  # pyright: ignore[reportAttributeAccessIssue]
