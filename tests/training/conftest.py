@@ -1,0 +1,81 @@
+"""A model of one number, on data where what is best can be told in the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from elinformer.data.panel import Panel
+from elinformer.data.scaling import Scaler
+from elinformer.data.windows import WindowDataset
+from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
+
+WINDOW, HORIZON = 4, 2
+
+
+class Offset(nn.Module):
+    """Forecasts one number everywhere, and calls `on_step(n)` in its n-th training step (from 1)."""
+
+    def __init__(self, start: float = 0.0, on_step: Callable[[int], Any] = lambda step: None) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(start))
+        self.on_step, self.step = on_step, 0
+
+    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
+        if self.training:
+            self.step += 1
+            self.on_step(self.step)
+        return self.offset.expand(len(values), HORIZON, *values.shape[2:])
+
+
+@dataclass
+class Training:
+    """What is trained on: 80 steps of 10 for training, then 40 of `validation`."""
+
+    validation: float = 0.0
+    observed: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def windows(self) -> tuple[WindowDataset, WindowDataset]:
+        values = np.concatenate([np.full((80, 3, 1), 10.0), np.full((40, 3, 1), self.validation)])
+        mask = np.random.default_rng(0).random(values.shape) < self.observed
+        panel = Panel.from_arrays(values, mask=mask)
+        train, validation = np.arange(WINDOW, 80 - HORIZON + 1), np.arange(80, 120 - HORIZON + 1)
+        return tuple(WindowDataset(panel, None, origins, WINDOW, HORIZON) for origins in (train, validation))
+
+    def module(self, model: nn.Module, kind: type[ForecastModule] = ForecastModule) -> ForecastModule:
+        unit = Scaler(np.zeros((3, 1), np.float32), np.ones((3, 1), np.float32))
+        defaults = {"epochs": 4, "batch_size": 16, "learning_rate": 0.1}
+        return kind(model, unit, np.ones((3, 1)), TrainingConfig(**(defaults | self.options)))
+
+    def run(self, module: ForecastModule, **options: Any) -> FitResult:
+        generator = torch.Generator().manual_seed(0)
+        return fit(module, *self.windows(), tokens_per_window=3, generator=generator, **options)
+
+
+@pytest.fixture
+def logged() -> Callable[[Path, str], list[float]]:
+    """The numbers that a CSV log in a folder holds under a name."""
+
+    def read(folder: Path, name: str) -> list[float]:
+        return pd.read_csv(folder / "version_0" / "metrics.csv")[name].dropna().tolist()
+
+    return read
+
+
+@pytest.fixture
+def offset() -> type[Offset]:
+    return Offset
+
+
+@pytest.fixture
+def training() -> type[Training]:
+    return Training

@@ -1,0 +1,49 @@
+"""Options of training: what they may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from elinformer.errors import InputError
+from elinformer.training import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "expected epochs above 0, got 0"),
+        ({"batch_size": -1}, "expected batch_size above 0, got -1"),
+        ({"tokens_at_once": 0}, "expected tokens_at_once above 0"),
+        ({"learning_rate": 0.0}, "expected learning_rate above 0"),
+        ({"learning_rate": float("nan")}, "expected learning_rate above 0, got nan"),
+        ({"gradient_clip": 0}, "expected gradient_clip above 0"),
+        ({"weight_decay": -1e-3}, "expected weight_decay of 0 or more, got -0.001"),
+        ({"patience": -1}, "expected patience of 0 or more"),
+        ({"seed": -1}, "expected seed of 0 or more, got -1"),
+        ({"seed": 1 << 64}, r"expected a seed below 2\*\*64"),
+        ({"loss_scale": "row"}, "expected loss_scale to be channel or series, got 'row'"),
+        ({"device": "gpu"}, "expected device to be auto or cpu or cuda or mps, got 'gpu'"),
+        ({"logger": "wandb"}, "expected logger to be tensorboard or csv, got 'wandb'"),
+        ({"epochs": 2.5}, "expected epochs to be a whole number, got 2.5"),
+        ({"epochs": "three"}, "expected epochs to be a whole number, got 'three'"),
+        ({"epochs": True}, "expected epochs to be a whole number, got True"),
+        ({"learning_rate": None}, "expected learning_rate to be a number, got None"),
+        ({"log_dir": 3}, "expected log_dir to be text, got 3"),
+    ],
+    ids=str,
+)
+def test_an_option_that_cannot_be_is_refused_in_one_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as refusal:
+        TrainingConfig(**options)
+    assert "\n" not in str(refusal.value)
+
+
+def test_whole_numbers_will_do_for_numbers() -> None:
+    assert TrainingConfig(learning_rate=1, weight_decay=0).weight_decay == 0
+
+
+def test_the_defaults_anneal_and_do_not_end_early() -> None:
+    assert TrainingConfig().patience == 0
+    assert TrainingConfig().logger is None
