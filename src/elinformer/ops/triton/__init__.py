@@ -6,7 +6,7 @@ docs/gpu.md has the design, the derivation of the backward and what has and has 
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
 __all__ = ["backward", "empty_gradient", "empty_output", "empty_state", "forward", "is_available", "supports"]
 
-OLDEST = (8, 0)  # compute capability: the first with TF32 and bfloat16
+OLDEST_GPU = (8, 0)  # compute capability: the first with TF32 and bfloat16
+OLDEST_TRITON = (3, 5)
 
 
 def is_available(device: torch.device | str) -> bool:
-    """Whether the kernels can run on a device: an NVIDIA GPU, or any under Triton's interpreter."""
-    if find_spec("triton") is None:
+    """Whether the kernels can run on a device: an NVIDIA GPU, or the CPU under Triton's interpreter."""
+    try:
+        if tuple(map(int, version("triton").split(".")[:2])) < OLDEST_TRITON:
+            return False
+    except PackageNotFoundError:
         return False
     device = torch.device(device)
     if device.type == "cuda" and torch.version.cuda is not None:
-        return torch.cuda.get_device_capability(device) >= OLDEST
+        return torch.cuda.get_device_capability(device) >= OLDEST_GPU
     return device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
 
 
