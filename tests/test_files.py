@@ -1,0 +1,128 @@
+"""Files and folders that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from elinformer._files import check_folder, new_file, new_folder
+from elinformer.errors import InputError
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def write_half(path: Path) -> None:
+    path.write_text("half")
+    raise KeyError
+
+
+def test_a_file_appears_when_the_block_ends_well(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "down" / "a.csv"
+    with new_file(target) as path:
+        path.write_text("x")
+        assert path.suffix == ".csv"
+        assert not target.exists()
+    assert target.read_text() == "x"
+    assert everything(tmp_path) == ["deep", "deep/down", "deep/down/a.csv"]
+
+
+def test_an_old_file_stays_where_the_new_one_fails(tmp_path: Path) -> None:
+    target = tmp_path / "a.csv"
+    target.write_text("old")
+    with pytest.raises(KeyError), new_file(target) as path:
+        write_half(path)
+    assert target.read_text() == "old"
+    assert everything(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize("place", ["file/x.csv", "file/deeper/x.csv", "folder", "."])
+def test_a_file_that_cannot_be_written_is_refused_in_one_sentence(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    Path("folder").mkdir()
+    before = everything(tmp_path)
+    with pytest.raises(InputError, match="expected to be able to write "), new_file(place) as path:
+        path.write_text("x")
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("before", [None, "empty", "full"])
+def test_a_folder_appears_when_the_block_ends_well(before: str | None, tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    if before:
+        target.mkdir()
+    if before == "full":
+        (target / "old").write_text("old")
+    with new_folder(target) as folder:
+        (folder / "new").write_text("new")
+        assert not (target / "new").exists()
+    assert everything(tmp_path) == ["run", "run/new"]
+
+
+def test_an_old_folder_stays_where_the_new_one_fails(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "old").write_text("old")
+    with pytest.raises(KeyError), new_folder(tmp_path / "run") as folder:
+        write_half(folder / "new")
+    assert everything(tmp_path) == ["run", "run/old"]
+
+
+def test_an_old_folder_comes_back_where_it_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "old").write_text("old")
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".new"):
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    message = r"expected to be able to write the folder .*run, but Permission denied"
+    with pytest.raises(InputError, match=message), new_folder(tmp_path / "run") as folder:
+        (folder / "new").write_text("new")
+    assert everything(tmp_path) == ["run", "run/old"]
+
+
+def test_the_folder_of_now_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with new_folder(".") as folder:
+        (folder / "new").write_text("new")
+    assert everything(tmp_path) == ["here", "here/new"]
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="expected to be able to write the folder"), new_folder(tmp_path / "file/run"):
+        pass
+    assert everything(tmp_path) == ["file"]
+
+
+def test_only_folders_of_the_same_kind_are_replaced_and_only_when_asked(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    check_folder(run, overwrite=False, mark="config.json")
+    run.mkdir()
+    check_folder(run, overwrite=False, mark="config.json")
+    (run / "thesis.tex").write_text("")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds other files: choose another name"):
+            check_folder(run, overwrite=overwrite, mark="config.json")
+    (run / "config.json").write_text("{}")
+    check_folder(run, overwrite=True, mark="config.json")
+    with pytest.raises(InputError, match="holds a run: choose another name or pass --overwrite"):
+        check_folder(run, overwrite=False, mark="config.json")
+    with pytest.raises(InputError, match="expected a folder to write to, got the file"):
+        check_folder(run / "thesis.tex", overwrite=True, mark="config.json")
+
+
+def test_two_processes_do_not_write_to_the_same_temporary_file(tmp_path: Path) -> None:
+    with new_file(tmp_path / "a.csv") as path:
+        path.write_text("")
+        assert str(os.getpid()) in path.name

@@ -1,0 +1,331 @@
+"""Forecaster: panels and frames in, long frames out, and nothing of the later parts in what was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+
+from elinformer.data.panel import Panel
+from elinformer.errors import InputError
+from elinformer.forecaster import Forecaster
+
+Maker = Callable[..., Forecaster]
+
+
+def part_of(panel: Panel, steps: slice, series: list[int] | None = None) -> Panel:
+    chosen = list(range(panel.n_series)) if series is None else series
+    return Panel.from_arrays(
+        panel.values[steps][:, chosen],
+        timestamps=panel.timestamps[steps],
+        freq=panel.freq,
+        series=[panel.series[i] for i in chosen],
+        channels=panel.channels,
+        name=panel.name,
+    )
+
+
+def with_steps(panel: Panel, steps: slice, value: float) -> Panel:
+    """The panel with other numbers at some steps, all of them observed."""
+    values = panel.values.copy()
+    values[steps] = value + np.arange(values[steps].size, dtype=np.float32).reshape(values[steps].shape) % 7
+    return replace(panel, values=values, mask=~np.isnan(values))
+
+
+def wide_frame(panel: Panel) -> pd.DataFrame:
+    return pd.DataFrame(panel.values[..., 0], columns=list(panel.series), index=panel.timestamps).rename_axis("ds")
+
+
+def state(forecaster: Forecaster) -> dict[str, torch.Tensor]:
+    return forecaster._trained().model.state_dict()
+
+
+def same(first: Forecaster, second: Forecaster) -> bool:
+    return all(torch.equal(weight, state(second)[name]) for name, weight in state(first).items())
+
+
+def test_a_forecast_is_a_long_frame_of_the_steps_that_follow(trained: Forecaster, hourly_panel: Panel) -> None:
+    frame = trained.predict()
+    assert list(frame.columns) == ["unique_id", "ds", "elinformer"]
+    assert frame["unique_id"].tolist() == [name for name in "abcd" for _ in range(3)]
+    expected = pd.date_range("2024-01-11 00:00", periods=3, freq="1h")
+    assert frame.loc[frame["unique_id"] == "c", "ds"].tolist() == list(expected)
+    assert np.isfinite(frame["elinformer"]).all()
+
+
+def test_several_channels_have_a_column_each(make_forecaster: Maker, two_channel_panel: Panel) -> None:
+    frame = make_forecaster(epochs=1).fit(two_channel_panel).predict()
+    assert list(frame.columns) == ["unique_id", "ds", "elinformer_flow", "elinformer_speed"]
+    assert frame["elinformer_speed"].mean() > 10 * frame["elinformer_flow"].mean()
+
+
+def test_time_without_a_clock_goes_on_counting(make_forecaster: Maker, hourly_panel: Panel) -> None:
+    frame = make_forecaster(epochs=1).fit(Panel.from_arrays(hourly_panel.values)).predict()
+    assert frame["ds"].tolist()[:3] == [240, 241, 242]
+
+
+def test_service_hours_go_on_the_next_day(make_forecaster: Maker, hourly_panel: Panel) -> None:
+    values = hourly_panel.values
+    panel = Panel.from_arrays(values, start="2024-01-01 06:00", freq="1h", steps_per_day=12)
+    forecaster = make_forecaster(epochs=1).fit(panel)
+    assert forecaster.predict()["ds"].tolist()[:3] == list(pd.date_range("2024-01-21 06:00", periods=3, freq="1h"))
+    assert forecaster.info.calendar is not None
+    assert forecaster.info.calendar.known_slots == tuple(range(6, 18))
+
+
+@pytest.mark.parametrize("form", ["wide", "long", "polars", "wide with the time as a column"])
+def test_frames_give_the_forecast_of_their_panel(
+    form: str, trained: Forecaster, make_forecaster: Maker, hourly_panel: Panel
+) -> None:
+    wide = wide_frame(hourly_panel)
+    long = wide.reset_index().melt("ds", var_name="unique_id", value_name="y")
+    frames: dict[str, Any] = {
+        "wide": wide,
+        "long": long,
+        "polars": pl.from_pandas(long),
+        "wide with the time as a column": wide.reset_index(),
+    }
+    fitted = make_forecaster().fit(frames[form])
+    np.testing.assert_allclose(fitted.predict()["elinformer"], trained.predict()["elinformer"], rtol=1e-6)
+
+
+def test_a_frame_to_predict_from_need_not_be_the_frame_of_training(make_forecaster: Maker, hourly_panel: Panel) -> None:
+    wide = wide_frame(hourly_panel)
+    forecaster = make_forecaster(epochs=1).fit(wide)
+    frame = forecaster.predict(wide.iloc[100:106, ::-1])
+    panel = part_of(hourly_panel, slice(100, 106))
+    expected = forecaster.forecasts(replace(panel, channels=("value",)), np.array([6]))[0, :, ::-1, 0]
+    np.testing.assert_allclose(frame["elinformer"].to_numpy().reshape(4, 3), expected.T, rtol=1e-5)
+    assert frame["unique_id"].tolist()[:4] == ["d", "d", "d", "c"]
+    assert frame["ds"][0] == hourly_panel.timestamps[106]
+
+
+def test_only_the_last_window_counts(trained: Forecaster, hourly_panel: Panel) -> None:
+    frame, short = trained.predict(hourly_panel), trained.predict(part_of(hourly_panel, slice(-6, None)))
+    np.testing.assert_allclose(short["elinformer"], frame["elinformer"], rtol=1e-5)
+
+
+def test_series_in_another_order_get_the_same_forecasts(trained: Forecaster, hourly_panel: Panel) -> None:
+    frame = trained.predict(part_of(hourly_panel, slice(None), [2, 0, 3, 1]))
+    assert frame["unique_id"].unique().tolist() == ["c", "a", "d", "b"]
+    merged = frame.merge(trained.predict(hourly_panel), on=["unique_id", "ds"])
+    assert len(merged) == 12
+    np.testing.assert_allclose(merged["elinformer_x"], merged["elinformer_y"], rtol=1e-5)
+
+
+def test_a_part_of_the_series_is_forecast_as_if_the_others_were_silent(
+    trained: Forecaster, hourly_panel: Panel
+) -> None:
+    frame = trained.predict(part_of(hourly_panel, slice(None), [3, 1]))
+    assert frame["unique_id"].unique().tolist() == ["d", "b"]
+    values = hourly_panel.values.copy()
+    values[:, [0, 2]] = np.nan
+    silent = trained.predict(replace(hourly_panel, values=values, mask=~np.isnan(values)))
+    expected = silent.set_index(["unique_id", "ds"])["elinformer"]
+    assert frame.set_index(["unique_id", "ds"])["elinformer"].to_dict() == pytest.approx(
+        expected.loc[["d", "b"]].to_dict(), rel=1e-5
+    )
+
+
+def test_forecasts_at_moments_of_the_past_do_not_know_the_future(trained: Forecaster, hourly_panel: Panel) -> None:
+    origins = np.array([50, 200, 240])
+    forecasts = trained.forecasts(hourly_panel, origins)
+    assert forecasts.shape == (3, 3, 4, 1)
+    for origin, forecast in zip(origins, forecasts, strict=True):
+        frame = trained.predict(part_of(hourly_panel, slice(0, origin)))
+        np.testing.assert_allclose(forecast[..., 0].T.ravel(), frame["elinformer"], rtol=1e-5)
+
+
+def test_backtest_scores_the_windows_of_a_part(trained: Forecaster, hourly_panel: Panel) -> None:
+    forecasts = trained.forecasts(hourly_panel, np.arange(192, 238)).astype(np.float64)
+    rows = np.arange(192, 238)[:, None] + np.arange(3)
+    seen, errors = hourly_panel.mask[rows], np.abs(forecasts - hourly_panel.values[rows])
+    scores = trained.backtest().scores()
+    assert scores.count == seen.sum()
+    assert scores.mae == pytest.approx(errors[seen].mean(), rel=1e-5)
+    assert (
+        trained.backtest(part="validation").scores().count
+        == hourly_panel.mask[np.arange(144, 190)[:, None] + np.arange(3)].sum()
+    )
+    assert trained.backtest(hourly_panel, part=None).scores().count > scores.count
+
+
+@pytest.mark.parametrize("tokens_at_once", [1, 50, 1_000_000])
+def test_the_batch_size_of_a_backtest_changes_nothing_but_rounding(
+    tokens_at_once: int, make_forecaster: Maker, trained: Forecaster, hourly_panel: Panel, tmp_path: Path
+) -> None:
+    trained.save(tmp_path / "run")
+    other = Forecaster.load(tmp_path / "run")
+    other.training = replace(other.training, tokens_at_once=tokens_at_once)
+    scores, expected = other.backtest(hourly_panel).scores(), trained.backtest(hourly_panel).scores()
+    assert scores.count == expected.count
+    assert (scores.mae, scores.rmse) == pytest.approx((expected.mae, expected.rmse), rel=1e-6)
+
+
+def test_nothing_of_validation_and_test_is_in_scaling_calendar_and_weights(
+    make_forecaster: Maker, hourly_panel: Panel
+) -> None:
+    plain = make_forecaster(epochs=1).fit(hourly_panel)
+    poisoned = make_forecaster(epochs=1).fit(with_steps(hourly_panel, slice(144, None), 1e4))
+    np.testing.assert_array_equal(poisoned._trained().scaler.mean, plain._trained().scaler.mean)
+    np.testing.assert_array_equal(poisoned._trained().scaler.std, plain._trained().scaler.std)
+    assert poisoned.info.calendar == plain.info.calendar
+    assert same(poisoned, plain)  # after one epoch there is nothing to choose
+
+
+def test_nothing_of_test_is_in_the_choice_of_weights(make_forecaster: Maker, hourly_panel: Panel) -> None:
+    options = {"epochs": 4, "learning_rate": 3e-2}
+    plain = make_forecaster(**options).fit(hourly_panel)
+    assert same(make_forecaster(**options).fit(with_steps(hourly_panel, slice(192, None), 1e4)), plain)
+
+
+def test_what_is_learnt_depends_on_the_steps_of_training(make_forecaster: Maker, hourly_panel: Panel) -> None:
+    plain = make_forecaster(epochs=1).fit(hourly_panel)
+    assert not same(make_forecaster(epochs=1).fit(with_steps(hourly_panel, slice(140, 144), 3.0)), plain)
+
+
+def test_days_that_training_never_saw_are_neutral_in_the_test_part(make_forecaster: Maker, hourly_panel: Panel) -> None:
+    week = part_of(hourly_panel, slice(0, 168))  # training ends on the fifth day, as in metr_la_week1
+    forecaster = make_forecaster(epochs=1).fit(week)
+    assert forecaster.info.calendar is not None
+    assert forecaster.info.calendar.known_days == (0, 1, 2, 3, 4)
+    assert np.isfinite(forecaster.backtest().scores().mae)
+
+
+@pytest.mark.parametrize("kind", ["constant", "never observed", "never observed in training"])
+def test_a_dull_series_is_learnt_and_forecast_without_nan(
+    kind: str, make_forecaster: Maker, hourly_panel: Panel
+) -> None:
+    values = hourly_panel.values.copy()
+    if kind == "constant":
+        values[:, 1] = 7
+    else:
+        values[: None if kind == "never observed" else 150, 1] = np.nan
+    panel = replace(hourly_panel, values=values, mask=~np.isnan(values))
+    for scale_per in ("series", "channel"):
+        forecaster = make_forecaster(epochs=1, loss_scale=scale_per)
+        forecaster.scale_per = scale_per
+        assert np.isfinite(forecaster.fit(panel).predict()["elinformer"]).all()
+        assert np.isfinite(forecaster.backtest().scores().mae)
+
+
+def test_scaling_can_be_by_channel(make_forecaster: Maker, narrow: dict[str, int], hourly_panel: Panel) -> None:
+    forecaster = Forecaster(6, 3, scale_per="channel", model=narrow, training=make_forecaster(epochs=1).training)
+    forecaster.fit(hourly_panel)
+    assert np.unique(forecaster._trained().scaler.mean).size == 1
+
+
+def test_a_saved_forecaster_forecasts_the_same(trained: Forecaster, hourly_panel: Panel, tmp_path: Path) -> None:
+    trained.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(loaded.predict(hourly_panel), trained.predict(), check_exact=True)
+    assert (loaded.window, loaded.horizon, loaded.split, loaded.scale_per, loaded.training) == (
+        trained.window,
+        trained.horizon,
+        trained.split,
+        trained.scale_per,
+        trained.training,
+    )
+    assert loaded.info == trained.info
+    assert loaded.backtest(hourly_panel).scores() == trained.backtest().scores()
+
+
+def test_a_loaded_forecaster_can_be_saved_again(trained: Forecaster, hourly_panel: Panel, tmp_path: Path) -> None:
+    trained.save(tmp_path / "one")
+    Forecaster.load(tmp_path / "one").save(tmp_path / "two")
+    for name in ("config.json", "panel.json", "model.safetensors", "scaler.safetensors"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_patches_of_the_window_are_an_option(make_forecaster: Maker, hourly_panel: Panel, tmp_path: Path) -> None:
+    forecaster = make_forecaster(epochs=1, model={"patch_length": 2}).fit(hourly_panel)
+    forecaster.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(loaded.predict(hourly_panel), forecaster.predict(), check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, "expected a window of at least 1 step, got 0"),
+        ({"horizon": 0}, "expected a horizon of at least 1 step, got 0"),
+        ({"split": (0.5, 0.5)}, "expected a split of three fractions"),
+        ({"scale_per": "row"}, "expected scale_per to be series or channel, got 'row'"),
+        ({"model": {"layers": 2}}, "expected model options out of patch_length, .*, got layers"),
+        ({"model": {"n_series": 2}}, "expected model options out of .*, got n_series"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Forecaster(**options)
+
+
+@pytest.mark.parametrize("options", [{"n_heads": 3}, {"patch_length": 4}, {"n_layers": 0}, {"dropout": 1.5}])
+def test_a_model_that_cannot_be_is_refused_as_input(
+    options: dict[str, Any], make_forecaster: Maker, hourly_panel: Panel
+) -> None:
+    with pytest.raises(InputError, match="expected "):
+        make_forecaster(model=options).fit(hourly_panel)
+
+
+@pytest.mark.parametrize(("n_steps", "part"), [(1, "train"), (13, "train"), (15, "validation"), (16, "validation")])
+def test_data_too_short_for_the_windows_are_refused(
+    n_steps: int, part: str, narrow: dict[str, int], hourly_panel: Panel
+) -> None:
+    forecaster = Forecaster(6, 3, split=(0.6, 0.1, 0.3), model=narrow)
+    message = rf"expected enough steps for window=6 and horizon=3, but the {part} part of hourly has .* {n_steps} steps"
+    with pytest.raises(InputError, match=message):
+        forecaster.fit(part_of(hourly_panel, slice(0, n_steps)))
+
+
+@pytest.mark.parametrize(("steps", "part"), [(slice(0, 144), "train"), (slice(144, 192), "validation")])
+def test_a_part_with_nothing_observed_is_refused(
+    steps: slice, part: str, make_forecaster: Maker, hourly_panel: Panel
+) -> None:
+    values = hourly_panel.values.copy()
+    values[steps] = np.nan
+    panel = replace(hourly_panel, values=values, mask=~np.isnan(values))
+    with pytest.raises(InputError, match=f"expected observed values in the {part} part of hourly"):
+        make_forecaster().fit(panel)
+
+
+def test_a_forecaster_that_was_not_trained_says_so(make_forecaster: Maker, tmp_path: Path) -> None:
+    forecaster = make_forecaster()
+    for call in (forecaster.predict, forecaster.backtest, lambda: forecaster.save(tmp_path / "run")):
+        with pytest.raises(InputError, match=r"expected a trained forecaster: call fit\(...\) first"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loaded_forecaster_asks_for_data(trained: Forecaster, tmp_path: Path) -> None:
+    trained.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    with pytest.raises(InputError, match="expected data: a forecaster that was loaded has none of its own"):
+        loaded.predict()
+    with pytest.raises(InputError, match="expected a forecaster that was fitted here"):
+        _ = loaded.fit_result
+
+
+def test_a_history_shorter_than_the_window_is_refused(trained: Forecaster, hourly_panel: Panel) -> None:
+    with pytest.raises(InputError, match="expected at least window=6 steps of history, got 5"):
+        trained.predict(part_of(hourly_panel, slice(0, 5)))
+    with pytest.raises(InputError, match="expected a part of at least 3 steps to score, but the test has 2"):
+        trained.backtest(part_of(hourly_panel, slice(0, 9)))
+
+
+def test_strangers_among_the_series_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:
+    with pytest.raises(InputError, match="expected series of training, got 4 others, such as 'w'"):
+        trained.predict(replace(hourly_panel, series=("w", "x", "y", "z")))
+
+
+@pytest.mark.parametrize("data", [np.ones((3, 3)), [1, 2], "data.csv", 5], ids=str)
+def test_what_is_neither_panel_nor_frame_is_refused(data: Any, make_forecaster: Maker) -> None:
+    with pytest.raises(InputError, match="expected an eager data frame"):
+        make_forecaster().fit(data)
