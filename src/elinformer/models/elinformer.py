@@ -102,7 +102,7 @@ class ELinFormer(nn.Module):
         self.embedding = TokenEmbedding(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.n_patches * config.width, config.horizon * config.n_channels)
+        self.head = ForecastHead(config)
 
     def forward(
         self,
@@ -127,8 +127,36 @@ class ELinFormer(nn.Module):
         for block in self.blocks:
             x = block(x, silent)
         x = self.norm(x).unflatten(1, (self.config.n_patches, -1))  # (B, P, N, D)
-        forecast = self.head(x.transpose(1, 2).flatten(2))  # (B, N, S*C)
-        return forecast.unflatten(-1, (self.config.horizon, -1)).transpose(1, 2)  # (B, S, N, C)
+        return self.head(x.transpose(1, 2).flatten(2), last_observed(values, mask))
+
+
+def last_observed(values: Tensor, mask: Tensor) -> Tensor:
+    """The last observed value of every series and channel, (B, 1, N, C); 0 where there is none."""
+    steps = torch.arange(mask.shape[1], device=mask.device)[:, None, None]
+    last = (steps * mask).amax(1, keepdim=True)
+    return torch.where(mask, values, 0).gather(1, last)
+
+
+class ForecastHead(nn.Module):
+    """All horizon steps at once: what the token says, plus a gated share of the last observed value.
+
+    The gate opens where persistence is the better half of a forecast (speeds, weather) and shuts where the
+    daily pattern is (stations). It starts open, the same for all.
+    """
+
+    def __init__(self, config: ELinFormerConfig) -> None:
+        super().__init__()
+        self.horizon = config.horizon
+        width, outputs = config.n_patches * config.width, config.horizon * config.n_channels
+        self.change = nn.Linear(width, outputs)
+        self.gate = nn.Linear(width, outputs)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.ones_(self.gate.bias)
+
+    def forward(self, tokens: Tensor, last: Tensor) -> Tensor:
+        """Tokens (B, N, P*D) and last values (B, 1, N, C) -> (B, S, N, C)."""
+        change, gate = (layer(tokens).unflatten(-1, (self.horizon, -1)) for layer in (self.change, self.gate))
+        return change.transpose(1, 2) + gate.sigmoid().transpose(1, 2) * last
 
 
 class TokenEmbedding(nn.Module):
@@ -145,6 +173,7 @@ class TokenEmbedding(nn.Module):
             self.day = nn.Embedding(1 + 7, config.day_width)
 
     def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
+        """Values and mask (B, T, N, C), calendar (B, T, 2) or None -> (B, P*N, D)."""
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
