@@ -73,7 +73,6 @@ ENTRIES = (
         form="table",
         files=(RemoteFile("nyc-airports.parquet"),),
         value_range=((-30, 1050),),
-        split=(0.7, 0.1, 0.2),
         window=24,
         homogeneous=False,
         embedded=True,
@@ -189,7 +188,7 @@ ENTRIES = (
         ),
         value_range=((0, 2000),),
         channels=("trips",),
-        split=(0.7, 0.1, 0.2),
+        window=24,
     ),
     Dataset(
         name="irish-weather",
@@ -211,7 +210,6 @@ ENTRIES = (
         ),
         value_range=((0, 100), (-30, 40), (0, 100), (900, 1100), (0, 150), (0, 360)),
         channels=("rain", "temp", "rhum", "msl", "wdsp", "wddir"),
-        split=(0.7, 0.1, 0.2),
         window=24,
     ),
     Dataset(
