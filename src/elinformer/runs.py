@@ -109,11 +109,11 @@ def run_information(run: str | Path) -> Document:
 def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Panel]:
     """The forecaster of a run, and the data it was trained on or `data` read in the same way."""
     forecaster = Forecaster.load(run)
-    source = read_json(Path(run) / CONFIG).get("source")
-    if source is None and data is None:
+    source = read_json(Path(run) / CONFIG).get("source") or {}
+    if data is None and "data" not in source:
         raise InputError(f"expected data, because {run} was trained on a frame of Python: pass --data")
-    reading = {key: value for key, value in (source or {}).items() if key != "data"}
-    return forecaster, load_panel(data or (source or {})["data"], Settings().updated(reading))
+    reading = {key: value for key, value in source.items() if key != "data"}
+    return forecaster, load_panel(data or source["data"], Settings().updated(reading))
 
 
 def _forecaster(settings: Settings) -> Forecaster:
