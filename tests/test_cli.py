@@ -1,0 +1,420 @@
+"""The command line: runs end to end, precedence of settings, and failures in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elinformer.__main__ import main
+from elinformer.cli import _settings
+from elinformer.data.catalog import CATALOG
+from elinformer.data.panel import Panel
+from elinformer.forecaster import Forecaster
+
+SETTINGS = """window = 6
+horizon = 3
+[training]
+epochs = 1
+[model]
+window_width = 8
+series_width = 4
+slot_width = 4
+day_width = 4
+n_layers = 1
+n_heads = 2
+"""
+
+
+@dataclass
+class Result:
+    """How a command ended, and what it printed."""
+
+    code: object
+    out: str
+    err: str
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run the command as its own process would, in this one."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["elinformer", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return Result(end.value.code or 0, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hourly_panel: Panel) -> Path:
+    """The folder of now, with `d.npz` and the settings of a narrow model."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("d.npz", data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))
+    Path("narrow.toml").write_text(SETTINGS, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(cli: Cli, folder: Path) -> Path:
+    assert cli("train", "d.npz", "--out", "run", "--config", "narrow.toml").code == 0
+    return folder / "run"
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused(result: Result, *words: str) -> None:
+    """One sentence on standard error, exit code 2, no traceback."""
+    assert result.code == 2, result
+    assert result.err.startswith("error: ")
+    assert "expected " in result.err
+    assert result.err.count("\n") == 1
+    assert result.err.endswith("\n")
+    assert "Traceback" not in result.err + result.out
+    for word in words:
+        assert word in result.err
+
+
+def test_training_writes_a_run_and_shows_the_scores(cli: Cli, folder: Path) -> None:
+    result = cli("train", "d.npz", "--out", "run", "--config", "narrow.toml")
+    assert (result.code, result.err) == (0, "")
+    for words in ("test part of d", "elinformer", "last value", "same time yesterday", "MAE", "run: run"):
+        assert words in result.out
+    names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
+    assert sorted(path.name for path in (folder / "run").iterdir()) == names
+    assert sorted(path.name for path in folder.iterdir()) == ["d.npz", "narrow.toml", "run"]
+
+
+def test_the_metrics_have_the_documented_keys(run: Path) -> None:
+    metrics = read(run / "metrics.json")
+    for part in ("test", "validation"):
+        assert {"mae", "rmse", "mape", "by_horizon", "by_channel"} <= set(metrics[part])
+        assert list(metrics[part]["by_horizon"]) == ["1", "2", "3"]
+        assert {"mae", "rmse", "mape"} <= set(metrics[part]["by_horizon"]["1"])
+        assert list(metrics[part]["by_channel"]) == ["value"]
+        assert all(metrics[part][name] > 0 for name in ("mae", "rmse", "mape"))
+    assert set(metrics["naive"]) == {"last value", "same time yesterday", "same time last week"}
+    for name, kind in (("train_seconds", float), ("peak_memory_bytes", int), ("parameters", int), ("seed", int)):
+        assert isinstance(metrics[name], kind)
+    assert metrics["peak_memory_bytes"] > 1_000_000
+    assert metrics["parameters"] == Forecaster.load(run).n_parameters
+    assert {"elinformer", "torch", "python"} <= set(metrics["versions"])
+
+
+def test_a_run_that_is_there_is_replaced_only_when_asked(cli: Cli, run: Path) -> None:
+    arguments = ("train", "d.npz", "--out", "run", "--config", "narrow.toml", "--seed", "5")
+    before = everything(run)
+    assert_refused(cli(*arguments), "run holds a run: choose another name or pass --overwrite")
+    assert everything(run) == before
+    assert cli(*arguments, "--overwrite").code == 0
+    assert read(run / "metrics.json")["seed"] == 5
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_a_folder_of_other_things_is_never_replaced(overwrite: list[str], cli: Cli, folder: Path) -> None:
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "chapter.tex").write_text("ten years", encoding="utf-8")
+    before = everything(folder)
+    assert_refused(cli("train", "d.npz", "--out", "thesis", *overwrite), "thesis holds other files")
+    assert everything(folder) == before
+
+
+def test_an_empty_folder_may_be_written_to(cli: Cli, folder: Path) -> None:
+    (folder / "run").mkdir()
+    assert cli("train", "d.npz", "--out", "run", "--config", "narrow.toml").code == 0
+    assert (folder / "run" / "metrics.json").is_file()
+
+
+def test_an_old_run_survives_a_training_that_fails(cli: Cli, run: Path) -> None:
+    before = everything(run)
+    arguments = ("train", "d.npz", "--out", "run", "--config", "narrow.toml", "--overwrite")
+    assert_refused(cli(*arguments, "--window", "1000"), "expected enough steps for window=1000")
+    assert everything(run) == before
+
+
+def test_options_win_over_the_file_and_the_file_over_the_defaults(cli: Cli, folder: Path) -> None:
+    arguments = (
+        "--config",
+        "narrow.toml",
+        "--horizon",
+        "2",
+        "--split",
+        "0.5,0.3,0.2",
+        "--seed",
+        "7",
+        "--batch-size",
+        "64",
+    )
+    assert cli("train", "d.npz", "--out", "run", *arguments).code == 0
+    config = read(folder / "run" / "config.json")
+    assert config["forecaster"] == {"window": 6, "horizon": 2, "split": [0.5, 0.3, 0.2], "scale_per": "series"}
+    assert (config["training"]["seed"], config["training"]["epochs"], config["training"]["batch_size"]) == (7, 1, 64)
+    assert config["model"]["options"]["n_layers"] == 1
+    assert list(read(folder / "run" / "metrics.json")["test"]["by_horizon"]) == ["1", "2"]
+
+
+def test_the_file_wins_over_the_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('horizon = 3\n[training]\nloss_scale = "channel"\nepochs = 2\n', encoding="utf-8")
+    said = {"window": None, "training": {"epochs": 9, "seed": None}}
+    settings = _settings("nyc-airports", tmp_path / "a.toml", said)
+    assert (settings.window, settings.horizon) == (CATALOG["nyc-airports"].window, 3)
+    assert settings.training == {"loss_scale": "channel", "epochs": 9}
+    assert _settings("nyc-airports", None, {}).training == {"loss_scale": "series"}
+
+
+def test_a_null_value_is_missing_in_training_and_in_evaluation(cli: Cli, folder: Path, hourly_panel: Panel) -> None:
+    np.savez("zeros.npz", data=np.nan_to_num(hourly_panel.values), timestamps_start="2024-01-01", freq="1h")
+    arguments = ("train", "zeros.npz", "--config", "narrow.toml", "--out")
+    assert cli(*arguments, "plain").code == 0
+    assert cli(*arguments, "run", "--null-value", "0").code == 0
+    count = read(folder / "run" / "metrics.json")["test"]["count"]
+    assert count < read(folder / "plain" / "metrics.json")["test"]["count"]
+    assert cli("evaluate", "run", "--json", "scores.json").code == 0
+    assert read(folder / "scores.json")["test"]["count"] == count
+
+
+def test_evaluation_repeats_the_scores_of_training(cli: Cli, run: Path) -> None:
+    result = cli("evaluate", "run", "--json", "deep/scores.json")
+    assert (result.code, result.err) == (0, "")
+    assert "test part of d" in result.out
+    scores, metrics = read(run.parent / "deep" / "scores.json"), read(run / "metrics.json")
+    assert scores["naive"] == metrics["naive"]
+    assert scores["test"]["mae"] == pytest.approx(metrics["test"]["mae"], rel=1e-6)
+    assert scores["test"]["count"] == metrics["test"]["count"]
+
+
+def test_a_run_finds_its_data_from_another_folder(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(run.parent / "elsewhere")
+    assert cli("evaluate", run).code == 0
+    (run.parent / "d.npz").unlink()
+    assert_refused(cli("evaluate", run), "d.npz")
+
+
+def test_other_data_can_be_evaluated_and_forecast(cli: Cli, run: Path, hourly_panel: Panel) -> None:
+    series = list("dcba")
+    np.savez("other.npz", data=hourly_panel.values[:100, ::-1], timestamps_start="2024-02-01", freq="1h", series=series)
+    assert cli("evaluate", "run", "--data", "other.npz", "--json", "s.json").code == 0
+    assert read(run.parent / "s.json")["data"] == "other"
+    assert cli("forecast", "run", "--data", "other.npz", "--out", "f.csv").code == 0
+    frame = pd.read_csv("f.csv", parse_dates=["ds"])
+    assert frame["unique_id"].unique().tolist() == series
+    assert frame["ds"].min() == pd.Timestamp("2024-02-05 04:00")
+
+
+@pytest.mark.parametrize("name", ["f.csv", "deep/f.parquet"])
+def test_a_forecast_goes_to_a_file(name: str, cli: Cli, run: Path, hourly_panel: Panel) -> None:
+    result = cli("forecast", "run", "--out", name)
+    assert (result.code, result.err, result.out) == (0, "", f"12 forecasts in {name}\n")
+    path = run.parent / name
+    frame = pd.read_csv(path, parse_dates=["ds"]) if path.suffix == ".csv" else pd.read_parquet(path)
+    assert list(frame.columns) == ["unique_id", "ds", "elinformer"]
+    expected = Forecaster.load(run).predict(
+        pd.DataFrame(hourly_panel.values[..., 0], hourly_panel.timestamps, list("abcd"))
+    )
+    np.testing.assert_allclose(frame["elinformer"], expected["elinformer"], rtol=1e-5)
+    assert frame["ds"].tolist() == expected["ds"].tolist()
+    assert not list(run.parent.rglob(".*"))
+
+
+def test_information_is_json(cli: Cli, run: Path) -> None:
+    document = json.loads(cli("info", "run").out)
+    assert document["metrics"] == read(run / "metrics.json")
+    assert document["config"]["forecaster"]["window"] == 6
+    assert document["panel"]["series"] == ["a", "b", "c", "d"]
+
+
+def test_the_data_sets_of_the_catalogue_are_listed(cli: Cli) -> None:
+    shown = cli("datasets").out
+    assert all(name in shown for name in CATALOG)
+    assert_refused(cli("datasets", "fetch", "mnist"), "expected a data set of the catalogue, got 'mnist'")
+
+
+def test_several_channels_are_shown_one_by_one(cli: Cli, folder: Path, two_channel_panel: Panel) -> None:
+    values = two_channel_panel.values
+    np.savez("two.npz", data=values, timestamps_start="2024-01-01", freq="1h", channels=["flow", "speed"])
+    result = cli("train", "two.npz", "--out", "run", "--config", "narrow.toml")
+    assert "MAE by channel" in result.out
+    assert set(read(folder / "run" / "metrics.json")["test"]["by_channel"]) == {"flow", "speed"}
+
+
+def test_a_split_without_a_test_part_scores_nothing(cli: Cli, folder: Path) -> None:
+    result = cli("train", "d.npz", "--out", "run", "--config", "narrow.toml", "--split", "0.8,0.2,0")
+    assert result.code == 0
+    assert "the split has no test part" in result.out
+    assert read(folder / "run" / "metrics.json")["test"] is None
+
+
+HOURS = pd.date_range("2024-01-01", periods=40, freq="1h").strftime("%Y-%m-%d %H:%M").tolist()
+ROWS = [f"{hour},{i},{i * 2}" for i, hour in enumerate(HOURS)]
+
+
+def table(*rows: str, head: str = "time,a,b") -> bytes:
+    return "\n".join([head, *rows, ""]).encode()
+
+
+BROKEN = {
+    "a text cell": ("bad.csv", table(*ROWS[:5], f"{HOURS[5]},many,3", *ROWS[6:]), ["many"]),
+    "a missing column": ("bad.csv", table(*ROWS, head="ds,unique_id,value"), ["y"]),
+    "times that go back": ("bad.csv", table(*ROWS[:5], *ROWS[6:9], ROWS[5], *ROWS[9:]), ["goes back"]),
+    "a time twice": ("bad.csv", table(*ROWS[:5], ROWS[4], *ROWS[5:]), ["repeats"]),
+    "one row": ("bad.csv", table(ROWS[0]), ["got 1"]),
+    "a head alone": ("bad.csv", table(), []),
+    "a series that is all missing": ("bad.csv", table(*(f"{hour},1," for hour in HOURS)), ["'b'", "all missing"]),
+    "nothing but missing": ("bad.csv", table(*(f"{hour},," for hour in HOURS)), ["missing"]),
+    "an empty file": ("bad.csv", b"", ["empty file"]),
+    "an empty archive": ("bad.npz", b"", ["empty file"]),
+    "no archive": ("bad.npz", b"this is no archive", ["archive"]),
+    "half an archive": ("bad.npz", b"PK\x03\x04" + b"\x00" * 200, ["archive"]),
+    "no parquet": ("bad.parquet", b"this is no table", []),
+    "another ending": ("bad.xlsx", b"this is no table", [".csv"]),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "words"), BROKEN.values(), ids=list(BROKEN))
+def test_data_that_cannot_be_used_end_in_one_sentence(
+    name: str, content: bytes, words: list[str], cli: Cli, folder: Path
+) -> None:
+    (folder / name).write_bytes(content)
+    before = everything(folder)
+    assert_refused(cli("train", name, "--out", "run", "--config", "narrow.toml"), *words)
+    assert everything(folder) == before
+    assert sorted(path.name for path in folder.iterdir()) == sorted(before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--horizon", "0"], "expected a horizon of at least 1 step, got 0"),
+        (["--window", "0"], "expected a window of at least 1 step, got 0"),
+        (["--window", "1000"], "expected enough steps for window=1000"),
+        (["--horizon", "99999999"], "expected enough steps for window=6 and horizon=99999999"),
+        (["--split", "0.5,0.5"], "expected a split of three fractions"),
+        (["--split", "nan,0.2,0.8"], "expected a split of three fractions"),
+        (["--split", "a,b,c"], "expected a split of three numbers"),
+        (["--epochs", "0"], "expected epochs above 0"),
+        (["--batch-size", "-1"], "expected batch_size above 0"),
+        (["--seed", "-1"], "expected seed of 0 or more"),
+        (["--seed", "99999999999999999999"], "expected a seed below 2**64"),
+        (["--device", "gpu7"], "expected device to be auto or cpu or cuda or mps"),
+        (["--logger", "wandb"], "expected logger to be tensorboard or csv"),
+        (["--loss-scale", "row"], "expected loss_scale to be channel or series"),
+        (["--config", "none.toml"], "expected a TOML file at none.toml"),
+        (["--start", "yesterday-ish", "--freq", "1h"], "expected a time such as"),
+        (["--out", "d.npz"], "expected a folder to write to, got the file d.npz"),
+        (["--out", "d.npz/run"], "expected to be able to write the folder"),
+        (["--out", "."], "holds other files"),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_used_end_in_one_sentence(
+    arguments: list[str], words: str, cli: Cli, folder: Path
+) -> None:
+    before = everything(folder)
+    assert_refused(cli("train", "d.npz", "--out", "run", "--config", "narrow.toml", *arguments), words)
+    assert everything(folder) == before
+    assert sorted(path.name for path in folder.iterdir()) == sorted(before)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("widow = 3", "expected settings out of window"),
+        ('window = "a"', "expected window to be int, got 'a'"),
+        ('split = ["0.6", "0.2", "0.2"]', "expected a split of three fractions"),
+        ('[training]\nepochs = "three"', "expected epochs to be a whole number, got 'three'"),
+        ("[training]\nepoch = 3", "expected training options out of epochs, batch_size"),
+        ("[model]\nlayers = 3", "expected model options out of patch_length"),
+        ("[model]\nn_heads = 7", "expected n_heads to divide the width"),
+        ("[model]\ndropout = 2.0", "expected dropout to be a share below 1"),
+        ("window = ", "expected TOML in bad.toml"),
+    ],
+)
+def test_settings_that_cannot_be_used_end_in_one_sentence(toml: str, words: str, cli: Cli, folder: Path) -> None:
+    (folder / "bad.toml").write_text(toml, encoding="utf-8")
+    before = everything(folder)
+    assert_refused(cli("train", "d.npz", "--out", "run", "--config", "bad.toml"), words)
+    assert everything(folder) == before
+
+
+def test_data_that_are_not_there_end_in_one_sentence(cli: Cli, folder: Path) -> None:
+    assert_refused(
+        cli("train", "none.csv", "--out", "run"), "expected a path or a data set of the catalogue", "none.csv"
+    )
+    assert_refused(cli("evaluate", "none"), "expected the folder of a run, but there is none at none")
+    assert_refused(cli("info", "."), "has no config.json")
+    assert not (folder / "run").exists()
+
+
+def test_results_that_cannot_be_written_end_in_one_sentence(cli: Cli, run: Path) -> None:
+    before = everything(run.parent)
+    assert_refused(cli("forecast", "run", "--out", "f.xlsx"), "expected a file that ends in .csv or .parquet")
+    assert_refused(cli("forecast", "run", "--out", "d.npz/f.csv"), "expected to be able to write")
+    assert_refused(cli("evaluate", "run", "--json", "run"), "expected to be able to write")
+    assert everything(run.parent) == before
+
+
+def test_ctrl_c_while_training_keeps_and_writes_the_best_so_far(cli: Cli, folder: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt() -> None:
+        while signal.getsignal(signal.SIGINT) is before:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    result = cli("train", "d.npz", "--out", "run", "--config", "narrow.toml", "--epochs", "100000")
+    assert result.code == 0
+    metrics = read(folder / "run" / "metrics.json")
+    assert metrics["interrupted"]
+    assert metrics["best_epoch"] <= metrics["epochs"] < 100000
+
+
+def test_ctrl_c_elsewhere_ends_without_a_traceback(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elinformer.runs.read_panel", interrupt)
+    result = cli("evaluate", "run")
+    assert (result.code, result.out) == (130, "")
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.slow
+def test_the_command_as_its_own_process_is_quiet_and_fails_in_order(folder: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "elinformer", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    good = run("train", "d.npz", "--out", "run", "--config", "narrow.toml")
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = run("train", "d.npz", "--out", "other", "--horizon", "0")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr == "error: expected a horizon of at least 1 step, got 0\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["d.npz", "narrow.toml", "run"]
