@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from elinformer.models import ELinFormer, ELinFormerConfig
+from elinformer.models.elinformer import last_observed
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
 
@@ -163,6 +166,27 @@ def test_gradients_reach_every_parameter(config: ELinFormerConfig) -> None:
     (model(*batch) ** 2).sum().backward()
     unreached = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert unreached == []
+
+
+@given(hnp.arrays(bool, (2, T, 3, 2)))
+def test_the_last_observed_value_of_every_series_is_found(observed: np.ndarray) -> None:
+    mask = torch.from_numpy(observed)
+    values = torch.arange(1.0, 1 + mask.numel()).reshape(mask.shape).masked_fill(~mask, float("nan"))
+    last = last_observed(values, mask)
+    assert last.shape == (2, 1, 3, 2)
+    for b, n, c in np.ndindex(2, 3, 2):
+        seen = values[b, mask[b, :, n, c], n, c]
+        assert last[b, 0, n, c] == (seen[-1] if len(seen) else 0)
+
+
+def test_an_open_gate_lets_the_last_observed_value_through(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    with torch.no_grad():
+        for parameter in model.head.change.parameters():
+            parameter.zero_()
+        model.head.gate.bias.fill_(100)
+    forecast = model(values, mask, calendar)
+    torch.testing.assert_close(forecast, last_observed(values, mask).expand_as(forecast))
 
 
 def test_the_slot_and_the_day_of_the_last_step_count() -> None:
