@@ -1,0 +1,93 @@
+"""Makes the golden files of the forecaster anew: `make golden`. Read the diff before you commit it.
+
+loss_curve.json     the losses of 20 training steps
+metrics.json        what the forecaster trained by them, and the naive forecasts, score on the test part
+tiny_run/           its folder, which every later version must load
+tiny_forecast.json  a history, and what the folder forecasts from it
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from elinformer import Forecaster, Panel, simulate_freeway
+from elinformer.data.windows import window_origins
+from elinformer.evaluation import naives_for, score_naive
+from elinformer.training import TrainingConfig
+
+GOLDEN = Path(__file__).parent
+N_LOSSES = 20
+
+MODEL = {"window_width": 8, "series_width": 4, "slot_width": 2, "day_width": 2, "n_layers": 2, "n_heads": 2}
+TRAINING = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-2, device="cpu", seed=0)
+
+
+def golden_panel() -> Panel:
+    """The simulated panel that everything here is trained on, with a clock of a few slots a day."""
+    return simulate_freeway(10, 560, 0, freq="1h", start="2024-01-01")
+
+
+def train(panel: Panel) -> tuple[Forecaster, list[float]]:
+    """A tiny forecaster, and the losses of its first steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        training = replace(TRAINING, logger="csv", log_dir=folder)
+        forecaster = Forecaster(6, 3, model=MODEL, training=training).fit(panel)
+        log = pd.read_csv(Path(folder) / "version_0" / "metrics.csv")
+    forecaster.training = TRAINING  # the folder of the log is no part of the run
+    return forecaster, log["loss"].dropna().tolist()[:N_LOSSES]
+
+
+def scores(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
+    """The table of metrics: the forecaster and the naive forecasts on the test part."""
+    parts = forecaster.parts(panel)
+    origins = window_origins(parts.test, forecaster.window, forecaster.horizon)
+    sums = {"elinformer": forecaster.backtest(panel)}
+    for naive in naives_for(panel):
+        sums[naive.name] = score_naive(naive, panel, origins, forecaster.horizon, parts.train[1])
+    return {name: each.report(panel.channels) for name, each in sums.items()}
+
+
+def stored_forecast(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
+    """The panel's last window and the forecast from it, as JSON."""
+    history = Panel.from_arrays(
+        panel.values[-forecaster.window :],
+        timestamps=panel.timestamps[-forecaster.window :],
+        freq=panel.freq,
+        series=panel.series,
+        channels=panel.channels,
+    )
+    frame = forecaster.predict(history)
+    return {
+        "start": str(history.timestamps[0]),
+        "freq": history.freq,
+        "series": history.series,
+        "channels": history.channels,
+        "values": np.where(history.mask, history.values, None).tolist(),
+        "forecast": frame.drop(columns=["unique_id", "ds"]).to_numpy().tolist(),
+    }
+
+
+def main() -> None:
+    """Write all golden files."""
+    panel = golden_panel()
+    forecaster, losses = train(panel)
+    forecaster.save(GOLDEN / "tiny_run")
+    documents = {
+        "loss_curve": losses,
+        "metrics": scores(forecaster, panel),
+        "tiny_forecast": stored_forecast(forecaster, panel),
+    }
+    for name, document in documents.items():
+        text = json.dumps(document, indent=1, allow_nan=False)
+        (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

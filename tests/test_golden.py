@@ -1,0 +1,81 @@
+"""Golden files of the forecaster: training, scores and a stored run stay what they were (`make golden` renews them)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elinformer.data.panel import Panel
+from elinformer.forecaster import Forecaster
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_golden", GOLDEN / "make_golden.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def panel(script: ModuleType) -> Panel:
+    return script.golden_panel()
+
+
+@pytest.fixture(scope="module")
+def trained_again(script: ModuleType, panel: Panel) -> tuple[Forecaster, list[float]]:
+    return script.train(panel)
+
+
+def read(name: str) -> Any:
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def assert_close(document: Any, golden: Any, rel: float) -> None:
+    """The same keys, and numbers as near as machines differ."""
+    if isinstance(golden, dict):
+        assert document.keys() == golden.keys()
+        for key in golden:
+            assert_close(document[key], golden[key], rel)
+    else:
+        assert document == pytest.approx(golden, rel=rel)
+
+
+def test_twenty_training_steps_lose_what_they_lost(trained_again: tuple[Forecaster, list[float]]) -> None:
+    losses = read("loss_curve.json")
+    assert len(losses) == 20
+    assert losses[-1] < losses[0]
+    np.testing.assert_allclose(trained_again[1], losses, rtol=2e-3)
+
+
+def test_the_table_of_metrics_is_what_it_was(
+    script: ModuleType, panel: Panel, trained_again: tuple[Forecaster, list[float]]
+) -> None:
+    assert_close(script.scores(trained_again[0], panel), read("metrics.json"), rel=5e-3)
+
+
+def test_the_stored_run_loads_and_forecasts_what_it_did() -> None:
+    stored = read("tiny_forecast.json")
+    history = Panel.from_arrays(
+        np.array(stored["values"], np.float32),
+        start=stored["start"],
+        freq=stored["freq"],
+        series=stored["series"],
+        channels=stored["channels"],
+    )
+    frame = Forecaster.load(GOLDEN / "tiny_run").predict(history)
+    np.testing.assert_allclose(frame.drop(columns=["unique_id", "ds"]).to_numpy(), stored["forecast"], rtol=1e-4)
+
+
+def test_the_stored_run_is_small() -> None:
+    assert sum(path.stat().st_size for path in (GOLDEN / "tiny_run").iterdir()) < 200_000
