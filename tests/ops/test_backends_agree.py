@@ -9,7 +9,6 @@ import torch
 
 from elinformer.ops import eala_attention
 
-BACKENDS = ["torch"]
 LENGTHS = [1, 2, 63, 100, 300]
 
 
@@ -32,7 +31,6 @@ def assert_all_close(got, expected, **tolerance):
         torch.testing.assert_close(ours, theirs, **tolerance)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("length", LENGTHS)
@@ -45,7 +43,6 @@ def test_output_and_gradients_equal_the_references_in_float64(length, is_causal,
         assert_all_close(got, outcome(tensors, backend="reference", **options))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize(("e", "ev"), [(1, 1), (3, 17), (16, 16), (20, 20), (33, 40), (128, 64)])
 def test_any_head_dim_does_in_float32(e, ev, is_causal, backend):
@@ -55,14 +52,12 @@ def test_any_head_dim_does_in_float32(e, ev, is_causal, backend):
     assert_all_close([x.double() for x in got], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("lq", "lk"), list(itertools.product([1, 40], [1, 2, 65])))
 def test_queries_may_attend_to_other_keys(lq, lk, backend):
     tensors = inputs(lq, lk)
     assert_all_close(outcome(tensors, backend=backend), outcome(tensors, backend="reference"))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_leading_dimensions_broadcast_and_gradients_keep_their_shapes(is_causal, backend):
     q, k, v = inputs(9, 9)
@@ -72,14 +67,12 @@ def test_leading_dimensions_broadcast_and_gradients_keep_their_shapes(is_causal,
     assert_all_close(outcome(tensors, backend=backend, **options), outcome(tensors, backend="reference", **options))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("lead", [(), (3,), (2, 1, 2, 2)])
 def test_any_number_of_leading_dimensions_does(lead, backend):
     tensors = inputs(9, 9, lead=lead)
     assert_all_close(outcome(tensors, backend=backend), outcome(tensors, backend="reference"))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_heads_split_from_a_wider_tensor_need_no_copy_to_be_right(is_causal, backend):
     packed = torch.randn(2, 50, 3 * 24, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -88,13 +81,11 @@ def test_heads_split_from_a_wider_tensor_need_no_copy_to_be_right(is_causal, bac
     assert_all_close(got, outcome((q, k, v), backend="reference", is_causal=is_causal))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_columns_that_do_not_lie_side_by_side_do(backend):
     q, k, v = (x.detach().mT.contiguous().mT.requires_grad_() for x in inputs(20, 20))
     assert_all_close(outcome((q, k, v), backend=backend), outcome((q, k, v), backend="reference"))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_what_is_masked_may_be_nan_in_value_and_gradient(is_causal, backend):
     q, k, v = inputs(40, 40)
@@ -105,7 +96,6 @@ def test_what_is_masked_may_be_nan_in_value_and_gradient(is_causal, backend):
     assert_all_close(outcome(poisoned, **options), outcome((q, k, v), **options), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
 def test_a_query_that_sees_no_key_gets_zeros_and_gives_no_gradient(feature_map, is_causal, backend):
@@ -115,7 +105,6 @@ def test_a_query_that_sees_no_key_gets_zeros_and_gives_no_gradient(feature_map, 
         torch.testing.assert_close(result, torch.zeros_like(result))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("lq", "lk"), [(0, 4), (4, 0), (0, 0)])
 def test_empty_queries_and_empty_keys_do(lq, lk, backend):
     tensors = inputs(lq, lk)
@@ -123,7 +112,6 @@ def test_empty_queries_and_empty_keys_do(lq, lk, backend):
     torch.testing.assert_close(output, torch.zeros(2, 3, lq, 6, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_errs_no_more_than_rounding_inputs_and_results_does(dtype, is_causal, backend):
@@ -134,7 +122,6 @@ def test_half_precision_errs_no_more_than_rounding_inputs_and_results_does(dtype
         torch.testing.assert_close(ours.double(), theirs.to(dtype).double(), rtol=2 * torch.finfo(dtype).eps, atol=1e-3)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_an_offset_costs_no_more_digits_than_the_inputs_lost(is_causal, backend):
     tensors = inputs(400, 400, 16, 16, lead=(1, 1), dtype=torch.float32, offset=50.0)
@@ -149,7 +136,6 @@ def test_an_offset_costs_no_more_digits_than_the_inputs_lost(is_causal, backend)
         assert (got - expected).norm() <= 1e-3 * expected.norm()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_inputs_up_to_1e12_stay_finite_in_float32(is_causal, backend):
     q, k, v = (x.detach() * 1e12 / x.abs().max() for x in inputs(200, 200, 64, 64, dtype=torch.float32))

@@ -7,15 +7,12 @@ import torch
 
 from elinformer.ops import eala_attention
 
-BACKENDS = ["torch"]
-
 
 def inputs(*shape, dtype=torch.float32, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return tuple(torch.randn(*shape, generator=generator, dtype=dtype, requires_grad=True) for _ in range(3))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_operator_passes_pytorchs_own_check(dtype, is_causal, backend):
@@ -26,13 +23,11 @@ def test_the_operator_passes_pytorchs_own_check(dtype, is_causal, backend):
     torch.library.opcheck(operator, (*tensors, None, 0.5, False, is_causal, backend), rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_operator_passes_pytorchs_own_check_for_heads_split_from_a_wider_tensor(backend):
     tensors = [x.unflatten(-1, (3, 4)).transpose(1, 2).detach().requires_grad_() for x in inputs(2, 9, 12)]
     torch.library.opcheck(torch.ops.elinformer.eala.default, (*tensors, None, 0.5, True, False, backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
 def test_gradients_equal_finite_differences_where_other_keys_set_the_bounds(feature_map, is_causal, backend):
@@ -82,7 +77,6 @@ def test_exports_with_a_dynamic_length():
     torch.testing.assert_close(program.module()(q, k, v, mask), Attend()(q, k, v, mask))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_vmap_equals_a_loop(backend):
     q, k, v = inputs(5, 3, 9, 4)
     mapped = torch.vmap(lambda q, k, v: eala_attention(q, k, v, backend=backend), in_dims=(0, 1, None))(

@@ -70,6 +70,8 @@ def eala_attention(
     backend, dtype = backend_for(query, backend=backend), query.dtype
     if backend == "reference":
         return _reference(query, key, value, key_mask, scale=factor, is_causal=is_causal, feature_map=feature_map)
+    if backend == "cpu" and dtype == torch.float16:
+        query, key, value = query.float(), key.float(), value.float()
     if feature_map == "softplus":  # outside the operator, which then sees its result as it is
         query, key, value = _softplus_applied(query, key, value, key_mask)
     output = library.attend(

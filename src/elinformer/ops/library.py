@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from elinformer.ops import torch_path
+from elinformer.ops import cpu, torch_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Gradients = tuple[Tensor, Tensor, Tensor]
 
 
-BACKENDS: dict[str, ModuleType] = {"torch": torch_path}
+BACKENDS: dict[str, ModuleType] = {"torch": torch_path, "cpu": cpu}
 _INPUTS = "Tensor query, Tensor key, Tensor value, Tensor? key_mask"
 _OPTIONS = "float scale, bool relu, bool causal, str backend"
 
