@@ -30,8 +30,8 @@ TRAINING = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-2, device="c
 
 
 def golden_panel() -> Panel:
-    """The simulated panel that everything here is trained on, with a clock of a few slots a day."""
-    return simulate_freeway(10, 560, 0, freq="1h", start="2024-01-01")
+    """The simulated panel that everything here is trained on."""
+    return simulate_freeway(10, 560, 0, freq="15min")
 
 
 def train(panel: Panel) -> tuple[Forecaster, list[float]]:
