@@ -10,7 +10,7 @@ setup(
             "elinformer.ops.kernels._eala",
             [f"{HOME}/eala.c"],
             depends=[f"{HOME}/{name}.h" for name in ("eala", "variant", "product", "full", "causal", "jobs")],
-            extra_compile_args=["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"],
+            extra_compile_args=["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv", "-g0"],
             optional=True,
         )
     ]

@@ -209,13 +209,15 @@ INLINE void NAME(query_gradients)(const call *c, NAME(scratch) *w, int64_t head,
                                   REAL *restrict sums, const int64_t e, const int64_t f, const int dtype) {
     const int64_t ep = round_up(e, LANES < 4 ? 4 : LANES), fp = round_up(f, LANES < 4 ? 4 : LANES);
     const REAL floor = FLOOR(c), scale = (REAL)c->scale;
-    REAL *restrict dk_mean = sums, *restrict dv_mean = sums + ep, *ds = sums + ep + fp;
+    REAL *restrict dk_mean = w->k_sum, *restrict dv_mean = w->v_sum, *ds = sums + ep + fp;
     memset(sums, 0, sizeof(REAL) * (ep + fp + ep * fp));
     NAME(unpack)(w, STATE(c, head), e, f, 1);
     const REAL *restrict above = w->lo, *restrict below = w->hi;
     for (int64_t j = from; j < to; j += w->rows) {
         const int64_t count = to - j < w->rows ? to - j : w->rows;
         NAME(load_queries)(c, w, head, j, count, e, ep, dtype);
+        for (int64_t i = 0; i < e; i++) dk_mean[i] = 0;
+        for (int64_t l = 0; l < f; l++) dv_mean[l] = 0;
         for (int64_t i = 0; i < count; i++) {
             const char *row = NAME(row)(c, &c->grad, head, j + i, dtype);
             REAL *restrict g = w->v + i * fp, inverse = 1 / w->c[i];
@@ -244,6 +246,8 @@ INLINE void NAME(query_gradients)(const call *c, NAME(scratch) *w, int64_t head,
             }
         }
         NAME(product)(round_up(e, 4), fp, count, w->k, 1, ep, w->v, fp, ds, fp, 1);
+        for (int64_t i = 0; i < e; i++) sums[i] += dk_mean[i];
+        for (int64_t l = 0; l < f; l++) sums[ep + l] += dv_mean[l];
     }
 }
 

@@ -4,7 +4,8 @@ typedef REAL NAME(vec) __attribute__((vector_size(LANES * sizeof(REAL)), aligned
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-/* ROWS x WIDE vectors of C = [C +] A B; A(i, l) is a[i * ai + l * al]. */
+/* ROWS x WIDE vectors of C = [C +] A B; A(i, l) is a[i * ai + l * al]. C is added last: sums of blocks lose fewer
+   digits than one long sum. */
 INLINE void NAME(tile)(const int rows, const int wide, int64_t depth, const REAL *restrict a, int64_t ai, int64_t al,
                        const REAL *restrict b, int64_t ldb, REAL *restrict c, int64_t ldc, const int add) {
     NAME(vec) sum[8][2];
@@ -12,7 +13,7 @@ INLINE void NAME(tile)(const int rows, const int wide, int64_t depth, const REAL
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int j = 0; j < wide; j++)
-            sum[i][j] = add ? *(const NAME(vec) *)(c + i * ldc + j * LANES) : (NAME(vec)){0};
+            sum[i][j] = (NAME(vec)){0};
     for (int64_t l = 0; l < depth; l++) {
         NAME(vec) row[2];
 #pragma GCC unroll 2
@@ -27,7 +28,11 @@ INLINE void NAME(tile)(const int rows, const int wide, int64_t depth, const REAL
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
-        for (int j = 0; j < wide; j++) *(NAME(vec) *)(c + i * ldc + j * LANES) = sum[i][j];
+        for (int j = 0; j < wide; j++) {
+            NAME(vec) *cell = (NAME(vec) *)(c + i * ldc + j * LANES);
+            if (add) sum[i][j] += *cell;
+            *cell = sum[i][j];
+        }
 }
 
 INLINE void NAME(columns)(const int rows, const int wide, int64_t m, int64_t depth, const REAL *a, int64_t ai, int64_t al,
