@@ -60,7 +60,7 @@ def dataset_table(datasets: Iterable[Dataset]) -> Table:
     """The catalogue, a row a data set."""
     table = Table(box=SIMPLE_HEAD, title="data sets", title_justify="left")
     for heading in ("name", "what", "steps x series x channels", "step", "null", "licence"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for dataset in datasets:
         null = "-" if dataset.null_value is None else f"{dataset.null_value:g}"
         shape = " x ".join(str(size) for size in dataset.shape)
