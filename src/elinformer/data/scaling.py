@@ -50,7 +50,7 @@ class Scaler:
 
 def _moments(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count, mean and sum of squared deviations (N, C) in float64, merged block by block (Chan et al. 1979)."""
-    count, mean, spread = np.zeros((3, *values.shape[1:]))
+    count, mean, spread = (np.zeros(values.shape[1:]) for _ in range(3))
     for rows in _blocks(values):
         x, seen = values[rows].astype(np.float64), mask[rows]
         n = seen.sum(0)
