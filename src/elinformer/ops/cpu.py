@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from elinformer.ops.torch_path import empty_state
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -55,63 +57,66 @@ def why_not(query: Tensor) -> str | None:
     return None
 
 
-def forward(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float, relu: bool, causal: bool
+def forward(  # noqa: PLR0917 - the order of the operator's schema
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scale: float,
+    feature_map: str,
+    is_causal: bool,
 ) -> tuple[Tensor, Tensor]:
     """As `torch_path.forward`, laid out as `empty_output` says."""
-    e, ev = key.shape[-1], value.shape[-1]
-    output, accumulated = empty_output(query, value), torch.promote_types(query.dtype, torch.float32)
-    size = 0 if causal else 1 + 3 * e + ev + e * ev
-    state = query.new_empty((*query.shape[:-2], size), dtype=accumulated)
-    _call(
-        "eala_forward", (query, key, value, _as_rows(mask), output, None, None, None, None), state, scale, relu, causal
-    )
+    output, state = empty_output(query, value), empty_state(key, value, is_causal=is_causal)
+    tensors = (query, key, value, _as_rows(mask), output, None, None, None, None)
+    _call("eala_forward", tensors, state, scale=scale, relu=feature_map == "relu", is_causal=is_causal)
     return output, state
 
 
-def backward(
+def backward(  # noqa: PLR0917 - the order of the operator's schema
     grad: Tensor,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
-    *,
     state: Tensor,
     scale: float,
-    relu: bool,
-    causal: bool,
+    feature_map: str,
+    is_causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `torch_path.backward`, laid out as `empty_gradient` says."""
     grads = empty_gradient(query), empty_gradient(key), empty_gradient(value)
-    _call("eala_backward", (query, key, value, _as_rows(mask), None, grad, *grads), state, scale, relu, causal)
+    tensors = (query, key, value, _as_rows(mask), None, grad, *grads)
+    _call("eala_backward", tensors, state, scale=scale, relu=feature_map == "relu", is_causal=is_causal)
     return grads
 
 
 def empty_output(query: Tensor, value: Tensor) -> Tensor:
     """An output that lies in memory as the query does, so that heads are put together again without a copy."""
-    return _laid_out_as(query, value.shape[-1])
+    return _laid_out_as(query, value)
 
 
 def empty_gradient(x: Tensor) -> Tensor:
     """A gradient that lies in memory as its tensor does."""
-    return _laid_out_as(x, x.shape[-1])
+    return _laid_out_as(x, x)
 
 
-def _laid_out_as(x: Tensor, columns: int) -> Tensor:
-    """Contiguous, or rows before heads where `x` (B, H, L, E) has been split from (B, L, H E)."""
+def _laid_out_as(x: Tensor, wide: Tensor) -> Tensor:
+    """With the columns of `wide`: contiguous, or rows before heads where `x` is (B, L, H E) split into heads."""
     if x.ndim != 4 or x.stride(1) >= x.stride(2):
-        return x.new_empty((*x.shape[:-1], columns))
+        return x.new_empty((*x.shape[:-1], wide.shape[-1]))
     batch, heads, length, _ = x.shape
-    return x.new_empty((batch, length, heads, columns)).transpose(1, 2)
+    return x.new_empty((batch, length, heads, wide.shape[-1])).transpose(1, 2)
 
 
-def _call(name: str, tensors: tuple[Tensor | None, ...], state: Tensor, *numbers: float) -> None:
+def _call(
+    name: str, tensors: tuple[Tensor | None, ...], state: Tensor, *, scale: float, relu: bool, is_causal: bool
+) -> None:
     views = [None if x is None else _two_leading(x) for x in tensors]
     query, key, value = (x for x in views[:3] if x is not None)
-    scale, relu, causal = numbers
     described = [number for x in views for number in (_NONE if x is None else (x.data_ptr(), *x.stride()[:3]))]
     sizes = (*query.shape[:3], key.shape[-2], query.shape[-1], value.shape[-1])
-    options = (_DTYPES[query.dtype], relu, causal, torch.get_num_threads(), _best)
+    options = (_DTYPES[query.dtype], relu, is_causal, torch.get_num_threads(), _best)
     packed = _CALL.pack(*described, state.data_ptr(), *sizes, *options, scale)
     if getattr(_kernel(), name)(packed):
         raise MemoryError("the CPU kernel of EALA found no memory to work in")

@@ -67,15 +67,16 @@ def eala_attention(
         query, key, value, key_mask=key_mask, scale=scale, feature_map=feature_map, is_causal=is_causal
     )
     factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    backend, dtype = backend_for(query, backend=backend), query.dtype
+    backend, dtype = backend_for(query, value, backend=backend), query.dtype
     if backend == "reference":
         return _reference(query, key, value, key_mask, scale=factor, is_causal=is_causal, feature_map=feature_map)
     if backend == "cpu" and dtype == torch.float16:
         query, key, value = query.float(), key.float(), value.float()
-    if feature_map == "softplus":  # outside the operator, which then sees its result as it is
+    if feature_map == "softplus" and backend != "triton":  # outside the operator, which takes it as it is
         query, key, value = _softplus_applied(query, key, value, key_mask)
+        feature_map = "identity"
     output = library.attend(
-        query, key, value, key_mask, scale=factor, relu=feature_map == "relu", causal=is_causal, backend=backend
+        query, key, value, key_mask, scale=factor, feature_map=feature_map, is_causal=is_causal, backend=backend
     )
     return output if output.dtype == dtype else output.to(dtype)
 

@@ -1,7 +1,7 @@
 """EALA as an operator PyTorch knows, with its own backward that saves inputs and states alone.
 
 `elinformer::eala` takes query (*lead, Lq, E), key (*lead, Lk, E), value (*lead, Lk, Ev) and key_mask (*lead, Lk) or
-none, all of one `lead`; phi is relu or the identity. It returns the output and the packed state of the keys. What
+none, all of one `lead`. It returns the output and the packed state of the keys. What
 runs is named by `backend`, a key of `BACKENDS`.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from elinformer.ops import cpu, torch_path
+from elinformer.ops import cpu, torch_path, triton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Gradients = tuple[Tensor, Tensor, Tensor]
 
 
-BACKENDS: dict[str, ModuleType] = {"torch": torch_path, "cpu": cpu}
+BACKENDS: dict[str, ModuleType] = {"torch": torch_path, "cpu": cpu, "triton": triton}
 _INPUTS = "Tensor query, Tensor key, Tensor value, Tensor? key_mask"
-_OPTIONS = "float scale, bool relu, bool causal, str backend"
+_OPTIONS = "float scale, str feature_map, bool is_causal, str backend"
 
 
 def attend(
@@ -33,8 +33,8 @@ def attend(
     key_mask: Tensor | None,
     *,
     scale: float,
-    relu: bool,
-    causal: bool,
+    feature_map: str,
+    is_causal: bool,
     backend: str,
 ) -> Tensor:
     """Call the operator on tensors whose leading dimensions broadcast."""
@@ -44,26 +44,23 @@ def attend(
         query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in (query, key, value))
     if key_mask is not None:
         key_mask = key_mask.expand(*lead, key_mask.shape[-1])
-    return _eala(query, key, value, key_mask, scale, relu, causal, backend)[0]
+    return _eala(query, key, value, key_mask, scale, feature_map, is_causal, backend)[0]
 
 
 def _forward(*args: Any) -> tuple[Tensor, Tensor]:
-    *tensors, scale, relu, causal, backend = args
-    return BACKENDS[backend].forward(*tensors, scale=scale, relu=relu, causal=causal)
+    *rest, backend = args
+    return BACKENDS[backend].forward(*rest)
 
 
 def _backward(*args: Any) -> Gradients:
-    *tensors, state, scale, relu, causal, backend = args
-    return BACKENDS[backend].backward(*tensors, state=state, scale=scale, relu=relu, causal=causal)
+    *rest, backend = args
+    return BACKENDS[backend].backward(*rest)
 
 
 def _fake_forward(*args: Any) -> tuple[Tensor, Tensor]:
-    query, key, value, _mask, _scale, _relu, causal, backend = args
-    e, ev = key.shape[-1], value.shape[-1]
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    size = 0 if causal else 1 + 3 * e + ev + e * ev
-    state = query.new_empty((*query.shape[:-2], size), dtype=dtype)
-    return BACKENDS[backend].empty_output(query, value), state
+    query, key, value, *_, is_causal, backend = args
+    module = BACKENDS[backend]
+    return module.empty_output(query, value), module.empty_state(key, value, is_causal=is_causal)
 
 
 def _fake_backward(*args: Any) -> Gradients:
