@@ -327,7 +327,7 @@ def test_data_that_cannot_be_used_end_in_one_sentence(
         (["--config", "none.toml"], "expected a TOML file at none.toml"),
         (["--start", "yesterday-ish", "--freq", "1h"], "expected a time such as"),
         (["--out", "d.npz"], "expected a folder to write to, got the file d.npz"),
-        (["--out", "d.npz/run"], "expected to be able to write the folder"),
+        (["--out", "d.npz/run"], "expected to be able to write"),
         (["--out", "."], "holds other files"),
     ],
     ids=str,

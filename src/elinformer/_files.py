@@ -71,9 +71,16 @@ def check_folder(path: str | Path, *, overwrite: bool, mark: str) -> None:
     target = Path(path)
     if target.exists() and not target.is_dir():
         raise InputError(f"expected a folder to write to, got the file {target}: choose another name")
+    _check_writable(target)
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not (target / mark).is_file():
         raise InputError(f"expected an empty folder, but {target} holds other files: choose another name")
     if not overwrite:
         raise InputError(f"expected an empty folder, but {target} holds a run: choose another name or pass --overwrite")
+
+
+def _check_writable(target: Path) -> None:
+    nearest = next(path for path in (target.resolve(), *target.resolve().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise InputError(f"expected to be able to write {target}, but {nearest} is no folder one may write to")

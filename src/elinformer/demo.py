@@ -94,9 +94,11 @@ def groups_of(panel: Panel) -> list[Group]:
 def _scaled(sums: MetricSums, unit: MetricSums, group: Group) -> dict[str, Any]:
     """Mean over a group's series of their MAE over that of `unit`, overall and at every step."""
 
-    def ratio(part: slice) -> float:
+    def ratio(part: slice) -> float | None:
         mae, other = (_mae(s, part)[list(group.series)] for s in (sums, unit))
-        return float((mae / other).nanmean())
+        ratios = mae / other
+        ratios = ratios[ratios.isfinite()]  # a series without observed targets, or one that never changes
+        return float(ratios.mean()) if len(ratios) else None
 
     steps = range(len(sums.count))
     return {"overall": ratio(slice(None)), "by_horizon": {str(s + 1): ratio(slice(s, s + 1)) for s in steps}}
@@ -116,6 +118,7 @@ def _write_forecasts(forecaster: Forecaster, panel: Panel, out: Path) -> None:
     complete = np.flatnonzero(panel.mask[:, series].all(axis=(1, 2)))
     end = complete[-1] + 1 if len(complete) else panel.n_steps
     origins = np.arange(end - PICTURED_FORECASTS * forecaster.horizon, end, forecaster.horizon)
+    origins = origins[origins >= forecaster.window]
     draw_forecasts(out / "forecasts.png", panel, origins, forecaster.forecasts(panel, origins), series)
 
 

@@ -14,7 +14,7 @@ from elinformer.data.frames import long_frame, panel_from_frame
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
 from elinformer.data.series_info import SeriesInfo
-from elinformer.data.windows import Split, WindowDataset, chronological_split, window_origins
+from elinformer.data.windows import Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, backtest
 from elinformer.models import ELinFormer, ELinFormerConfig
@@ -99,18 +99,11 @@ class Forecaster:
         """
         panel = as_panel(data, freq=freq)
         parts = self.parts(panel)
-        _check_observed(panel, parts)
-        origins = window_origins(parts.train, self.window, self.horizon)
-        info = SeriesInfo.of(panel, origins - 1)
+        info = SeriesInfo.of(panel, window_origins(parts.train, self.window, self.horizon) - 1)
         known = panel.values[: parts.train[1]], panel.mask[: parts.train[1]]
         scaler = Scaler.fit(*known, per=self.scale_per)
         error_scale = Scaler.fit(*known, per=self.training.loss_scale).std
-        train, validation = (
-            WindowDataset(
-                panel, info.calendar, window_origins(part, self.window, self.horizon), self.window, self.horizon
-            )
-            for part in (parts.train, parts.validation)
-        )
+        train, validation = (self._windows(panel, info, part) for part in parts[:2])
         with isolate_rng():
             torch.manual_seed(self.training.seed)
             model = self._new_model(info)
@@ -165,13 +158,12 @@ class Forecaster:
         info, _, module, *_ = self._trained()
         panel = info.align(self._given(data, freq))
         steps = (0, panel.n_steps) if part is None else getattr(chronological_split(panel.n_steps, self.split), part)
-        origins = window_origins(steps, self.window, self.horizon)
-        if not len(origins):
+        windows = self._windows(panel, info, steps)
+        if not len(windows):
             raise InputError(
                 f"expected a part of at least {self.horizon} steps to score, but the {part or 'panel'} has "
                 f"{steps[1] - steps[0]}: choose another split"
             )
-        windows = WindowDataset(panel, info.calendar, origins, self.window, self.horizon)
         return backtest(module, windows, self.batch_size)
 
     def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
@@ -221,7 +213,7 @@ class Forecaster:
             info = SeriesInfo.from_document(run.panel)
             model = forecaster._new_model(info)
             model.load_state_dict(run.weights)
-            _check_scaler(run.scaler, info)
+            info.check_scaler(run.scaler)
         except (KeyError, TypeError, RuntimeError) as error:
             reason = str(error).split("\n")[0].rstrip(":")
             raise InputError(f"expected a run of elinformer in {folder}, but its parts differ ({reason})") from error
@@ -253,20 +245,12 @@ class Forecaster:
         return result
 
     def parts(self, panel: Panel) -> Split:
-        """The steps of training, validation and test.
+        """The steps of training, validation and test; see `elinformer.data.windows.split_panel`."""
+        return split_panel(panel, self.split, self.window, self.horizon)
 
-        Raises:
-            InputError: Training or validation has no window.
-        """
-        parts = chronological_split(panel.n_steps, self.split)
-        for name, part in zip(Split._fields[:2], parts[:2], strict=True):
-            if not len(window_origins(part, self.window, self.horizon)):
-                raise InputError(
-                    f"expected enough steps for window={self.window} and horizon={self.horizon}, but the {name} "
-                    f"part of {panel.name} has {part[1] - part[0]} of its {panel.n_steps} steps: shorten them or "
-                    "change the split"
-                )
-        return parts
+    def _windows(self, panel: Panel, info: SeriesInfo, part: tuple[int, int]) -> WindowDataset:
+        origins = window_origins(part, self.window, self.horizon)
+        return WindowDataset(panel, info.calendar, origins, self.window, self.horizon)
 
     def _new_model(self, info: SeriesInfo) -> ELinFormer:
         try:
@@ -296,21 +280,6 @@ class Forecaster:
                 "expected data: a forecaster that was loaded has none of its own, so pass a panel or frame"
             )
         return self._panel
-
-
-def _check_observed(panel: Panel, parts: Split) -> None:
-    for name, part in zip(Split._fields[:2], parts[:2], strict=True):
-        if not panel.mask[slice(*part)].any():
-            raise InputError(
-                f"expected observed values in the {name} part of {panel.name}, but all of steps {part[0]} to "
-                f"{part[1] - 1} are missing: change the split"
-            )
-
-
-def _check_scaler(scaler: Scaler, info: SeriesInfo) -> None:
-    shape = (len(info.series), len(info.channels))
-    if scaler.mean.shape != shape or scaler.std.shape != shape:
-        raise InputError(f"expected a scaler of shape {shape}, got {scaler.mean.shape} and {scaler.std.shape}")
 
 
 def _tokens(model: ELinFormer) -> int:

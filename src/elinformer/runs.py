@@ -37,6 +37,9 @@ READING = ("null_value", "start", "freq", "steps_per_day")
 def load_panel(data: str, settings: Settings) -> Panel:
     """The panel called `data` in the catalogue, or read from the path `data`."""
     if data.lower() in CATALOG:
+        given = [name for name, value in _reading(settings).items() if value is not None]
+        if given:
+            raise InputError(f"expected no {' or '.join(given)} for {data}: the catalogue says how its sets are read")
         return load_dataset(data)
     if not Path(data).expanduser().exists():
         raise InputError(

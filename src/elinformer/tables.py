@@ -49,11 +49,16 @@ def score_ratio_table(document: Document) -> Table:
     title = f"scaled error: MAE divided by that of {document['divided_by']}, lower is better"
     table = _table(title, "series", *(f"step {step}" for step in steps), *forecasts)
     for name, scores in document["groups"].items():
-        at_steps = [f"{scores['elinformer']['by_horizon'][step]:.2f}" for step in steps]
+        at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
         overall = [scores[forecast]["overall"] for forecast in forecasts]
-        cells = [f"[bold green]{value:.2f}[/]" if value == min(overall) else f"{value:.2f}" for value in overall]
+        best = min((value for value in overall if value is not None), default=None)
+        cells = [f"[bold green]{_hundredths(v)}[/]" if v == best else _hundredths(v) for v in overall]
         table.add_row(name, *at_steps, *cells)
     return table
+
+
+def _hundredths(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def dataset_table(datasets: Iterable[Dataset]) -> Table:

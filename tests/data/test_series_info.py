@@ -68,11 +68,13 @@ def test_service_hours_stay_with_the_aligned_panel() -> None:
 
 
 def test_other_channels_steps_and_series_are_refused(info: SeriesInfo, hourly_panel: Panel) -> None:
-    with pytest.raises(InputError, match="expected channels flow at a step of 1h as in training, got speed at 1h"):
+    with pytest.raises(
+        InputError, match="expected channels flow at a step of 1h as in training, got speed at a step of 1h"
+    ):
         info.align(replace(hourly_panel, channels=("speed",)))
-    with pytest.raises(InputError, match="got flow at 2h"):
+    with pytest.raises(InputError, match="got flow at a step of 2h"):
         info.align(Panel.from_arrays(np.ones((9, 1)), start="2024-01-01", freq="2h", series="a", channels=["flow"]))
-    with pytest.raises(InputError, match="got flow at no known time"):
+    with pytest.raises(InputError, match="got flow at steps of no known time"):
         info.align(Panel.from_arrays(np.ones((9, 1)), series="a", channels=["flow"]))
     with pytest.raises(InputError, match="expected series of training, got 1 others, such as 'e'"):
         info.align(replace(hourly_panel, series=("a", "b", "e", "d")))

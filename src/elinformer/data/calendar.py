@@ -10,6 +10,7 @@ import pandas as pd
 from elinformer.data.time_grid import DAY, step_length
 
 DAYS_PER_WEEK = 7
+MAX_SLOTS = 1440
 NEUTRAL = 0
 
 
@@ -19,7 +20,7 @@ class Calendar:
 
     Attributes:
         freq: The step.
-        n_slots: Slots of a whole day, night hours that are not recorded included.
+        n_slots: Slots of a whole day, night hours that are not recorded included; at most one a minute.
         known_slots: Slots (0 = midnight) that occur in training.
         known_days: Weekdays (0 = Monday) that occur in training.
     """
@@ -33,7 +34,7 @@ class Calendar:
     def fit(cls, timestamps: np.ndarray, freq: str) -> Calendar:
         """The calendar of training: `timestamps` are the moments (n,) that training forecasts from."""
         step = step_length(freq)
-        n_slots = 1 if step is None or step >= DAY else int(np.ceil(DAY / step))
+        n_slots = 1 if step is None or step >= DAY else min(MAX_SLOTS, int(np.ceil(DAY / step)))
         slot, day = _slot_and_day(timestamps, n_slots)
         return cls(freq, n_slots, *(tuple(int(i) for i in np.unique(x)) for x in (slot, day)))
 

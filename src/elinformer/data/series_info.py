@@ -14,6 +14,8 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from elinformer.data.scaling import Scaler
+
 
 @dataclass(frozen=True)
 class SeriesInfo:
@@ -88,11 +90,22 @@ class SeriesInfo:
             name=panel.name,
         )
 
+    def check_scaler(self, scaler: Scaler) -> None:
+        """Refuse a scaler of other series.
+
+        Raises:
+            InputError: Its shape is not (N, C).
+        """
+        shape = (len(self.series), len(self.channels))
+        if scaler.mean.shape != shape or scaler.std.shape != shape:
+            raise InputError(f"expected a scaler of shape {shape}, got {scaler.mean.shape} and {scaler.std.shape}")
+
     def _check(self, panel: Panel) -> None:
-        if panel.channels != self.channels or panel.freq != self.freq:
+        same_time = (panel.freq, panel.steps_per_day) == (self.freq, self.steps_per_day)
+        if panel.channels != self.channels or not same_time:
             raise InputError(
-                f"expected channels {', '.join(self.channels)} at a step of {self.freq or 'no known time'} as in "
-                f"training, got {', '.join(panel.channels)} at {panel.freq or 'no known time'}"
+                f"expected channels {', '.join(self.channels)} at {_step(self.freq, self.steps_per_day)} as in "
+                f"training, got {', '.join(panel.channels)} at {_step(panel.freq, panel.steps_per_day)}"
             )
         known = set(self.series)
         unknown = [name for name in panel.series if name not in known]
@@ -101,3 +114,9 @@ class SeriesInfo:
                 f"expected series of training, got {len(unknown)} others, such as {unknown[0]!r}: leave them out or "
                 "train again"
             )
+
+
+def _step(freq: str | None, steps_per_day: int | None) -> str:
+    if freq is None:
+        return "steps of no known time"
+    return f"a step of {freq}" if steps_per_day is None else f"a step of {freq}, {steps_per_day} a day"

@@ -67,6 +67,27 @@ def window_origins(part: tuple[int, int], window: int, horizon: int) -> np.ndarr
     return np.arange(max(start, window), stop - horizon + 1)
 
 
+def split_panel(panel: Panel, fractions: Sequence[float], window: int, horizon: int) -> Split:
+    """The parts of a panel, of which training and validation can be used.
+
+    Raises:
+        InputError: Training or validation has no window, or nothing observed.
+    """
+    parts = chronological_split(panel.n_steps, fractions)
+    for name, part in zip(Split._fields[:2], parts[:2], strict=True):
+        if not len(window_origins(part, window, horizon)):
+            raise InputError(
+                f"expected enough steps for window={window} and horizon={horizon}, but the {name} part of {panel.name} "
+                f"has {part[1] - part[0]} of its {panel.n_steps} steps: shorten them or change the split"
+            )
+        if not panel.mask[slice(*part)].any():
+            raise InputError(
+                f"expected observed values in the {name} part of {panel.name}, but all of steps {part[0]} to "
+                f"{part[1] - 1} are missing: change the split"
+            )
+    return parts
+
+
 class WindowDataset(Dataset[Batch]):
     """The windows that start forecasting at `origins`; indexing with a list of numbers gives a `Batch`.
 

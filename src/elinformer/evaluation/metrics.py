@@ -55,15 +55,16 @@ class MetricSums:
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """Add B forecasts: all (B, S, N, C), `mask` True where the target was observed."""
+        prediction, target, mask = (x.cpu() for x in (prediction, target, mask))  # not every device has float64
         target = target.double()
         error = torch.where(mask, (prediction.double() - target).abs(), 0)
         nonzero = mask & (target.abs() > MAPE_FLOOR)
         relative = torch.where(nonzero, error / target.abs(), 0)
-        self.absolute += error.sum(0).cpu()
-        self.squared += error.square().sum(0).cpu()
-        self.relative += relative.sum(0).cpu()
-        self.count += mask.sum(0).cpu()
-        self.count_nonzero += nonzero.sum(0).cpu()
+        self.absolute += error.sum(0)
+        self.squared += error.square().sum(0)
+        self.relative += relative.sum(0)
+        self.count += mask.sum(0)
+        self.count_nonzero += nonzero.sum(0)
 
     def scores(
         self, *, step: int | None = None, series: Sequence[int] | None = None, channel: int | None = None

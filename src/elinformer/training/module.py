@@ -70,7 +70,7 @@ class ForecastModule(pl.LightningModule):
         if sums is None:
             return
         self.log("validation_mae", sums.scores().mae)
-        scaled = sums.absolute.sum(0) / self.error_scale.double().cpu()
+        scaled = sums.absolute.sum(0) / self.error_scale.cpu().double()
         self.log("validation_loss", float(scaled.sum() / sums.count.sum()))
 
     def configure_optimizers(self) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from elinformer._files import check_folder, new_file, new_folder
 from elinformer.data.scaling import Scaler
@@ -63,8 +63,8 @@ def save_run(
     """Write the folder whole or not at all."""
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     with new_folder(folder) as new:
-        save_file(tensors, new / MODEL)
-        save_file({name: _tensor(array) for name, array in vars(scaler).items()}, new / SCALER)
+        (new / MODEL).write_bytes(save(tensors))  # safetensors' own files cannot be read by others
+        (new / SCALER).write_bytes(save({name: _tensor(array) for name, array in vars(scaler).items()}))
         _write_json(new / PANEL, panel)
         _write_json(new / CONFIG, {"format": FORMAT, "schema": SCHEMA, **config})
         if metrics is not None:
