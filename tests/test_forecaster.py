@@ -226,9 +226,8 @@ def test_a_saved_forecaster_forecasts_the_same(trained: Forecaster, hourly_panel
     trained.save(tmp_path / "run")
     loaded = Forecaster.load(tmp_path / "run")
     pd.testing.assert_frame_equal(loaded.predict(hourly_panel), trained.predict(), check_exact=True)
-    assert (loaded.window, loaded.horizon, loaded.split, loaded.scale_per, loaded.training) == (
-        trained.window,
-        trained.horizon,
+    assert (loaded.reach, loaded.split, loaded.scale_per, loaded.training) == (
+        trained.reach,
         trained.split,
         trained.scale_per,
         trained.training,
@@ -314,7 +313,7 @@ def test_a_loaded_forecaster_asks_for_data(trained: Forecaster, tmp_path: Path) 
 
 
 def test_a_history_shorter_than_the_window_is_refused(trained: Forecaster, hourly_panel: Panel) -> None:
-    with pytest.raises(InputError, match="expected at least window=6 steps of history, got 5"):
+    with pytest.raises(InputError, match="expected at least 6 steps of history, got 5"):
         trained.predict(part_of(hourly_panel, slice(0, 5)))
     with pytest.raises(InputError, match="expected a part of at least 3 steps to score, but the test has 2"):
         trained.backtest(part_of(hourly_panel, slice(0, 9)))

@@ -82,7 +82,7 @@ def test_every_data_set_of_the_catalogue_gives_settings_that_hold(name: str) -> 
         CATALOG[name].horizon,
         CATALOG[name].split,
     )
-    assert settings.training == ({} if CATALOG[name].homogeneous else {"loss_scale": "series"})
+    assert settings.training == ({} if CATALOG[name].homogeneous else {"loss_scale": "seasonal"})
     assert catalogue_settings(name.upper()) == catalogue_settings(name)
 
 

@@ -11,7 +11,7 @@ forecaster = Forecaster(
     window=24,
     horizon=12,
     model={"n_layers": 1, "window_width": 16},  # small, for a page of documentation
-    training=TrainingConfig(epochs=1, loss_scale="series"),
+    training=TrainingConfig(epochs=1, loss_scale="seasonal"),
 )
 forecaster.fit(panel)
 

@@ -66,20 +66,21 @@ def train(
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options given here win.")] = None,
     window: Annotated[int | None, typer.Option(help="Input steps.  [default: 12]")] = None,
     horizon: Annotated[int | None, typer.Option(help="Output steps.  [default: 12]")] = None,
+    lags: Annotated[str | None, typer.Option(help="Seasons read too, in steps: 168 for last week's hours.")] = None,
     split: Annotated[str | None, typer.Option(help="Training, validation, test.  [default: 0.6,0.2,0.2]")] = None,
     null_value: Annotated[float | None, typer.Option(help="A number that stands for missing, often 0.")] = None,
     start: Annotated[str | None, typer.Option(help="Time of the first step, for a file that does not say.")] = None,
     freq: Annotated[str | None, typer.Option(help="Step such as 5min, for a file that does not say.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training windows.  [default: 30]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows a step.  [default: 32]")] = None,
-    loss_scale: Annotated[str | None, typer.Option(help="channel, or series for mixed units.")] = None,
+    loss_scale: Annotated[str | None, typer.Option(help="channel; series or seasonal for mixed units.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout.  [default: 0]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.  [default: auto]")] = None,
     logger: Annotated[str | None, typer.Option(help="tensorboard or csv.")] = None,
 ) -> None:
     """Train on a panel and write a run: model, scores, and all that `evaluate` and `forecast` need."""
     from elinformer.runs import train_run
-    from elinformer.settings import parse_split
+    from elinformer.settings import parse_lags, parse_split
 
     training = {
         "epochs": epochs,
@@ -92,6 +93,7 @@ def train(
     said = {
         "window": window,
         "horizon": horizon,
+        "lags": None if lags is None else parse_lags(lags),
         "split": None if split is None else parse_split(split),
         "null_value": null_value,
         "start": start,

@@ -12,9 +12,9 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from elinformer import __version__
 from elinformer.data.frames import long_frame, panel_from_frame
 from elinformer.data.panel import Panel
-from elinformer.data.scaling import Scaler
+from elinformer.data.scaling import Scaler, seasonal_scale
 from elinformer.data.series_info import SeriesInfo
-from elinformer.data.windows import Split, WindowDataset, chronological_split, split_panel, window_origins
+from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, backtest
 from elinformer.models import ELinFormer, ELinFormerConfig
@@ -52,6 +52,8 @@ class Forecaster:
     Args:
         window: Input steps.
         horizon: Output steps.
+        lags: Seasons, in steps, whose values at the hours to forecast are read too: 168 for the same hours of last
+            week in hourly data.
         split: Fractions of the steps for training, validation (which weights are kept) and test (`backtest`).
         scale_per: "series" scales every series by its own mean and deviation, "channel" all alike.
         model: Options of `ELinFormerConfig` other than those that follow from the data.
@@ -67,18 +69,16 @@ class Forecaster:
         window: int = 12,
         horizon: int = 12,
         *,
+        lags: Sequence[int] = (),
         split: Sequence[float] = (0.6, 0.2, 0.2),
         scale_per: ScalePer = "series",
         model: Mapping[str, Any] | None = None,
         training: TrainingConfig | None = None,
     ) -> None:
-        for name, steps in (("window", window), ("horizon", horizon)):
-            if steps < 1:
-                raise InputError(f"expected a {name} of at least 1 step, got {steps}")
         if scale_per not in {"series", "channel"}:
             raise InputError(f"expected scale_per to be series or channel, got {scale_per!r}")
         chronological_split(1, split)
-        self.window, self.horizon = window, horizon
+        self.reach = Reach(window, horizon, tuple(lags))
         self.split = tuple(split)
         self.scale_per: ScalePer = scale_per
         self.model_options = _checked_options(model or {})
@@ -99,10 +99,13 @@ class Forecaster:
         """
         panel = as_panel(data, freq=freq)
         parts = self.parts(panel)
-        info = SeriesInfo.of(panel, window_origins(parts.train, self.window, self.horizon) - 1)
+        info = SeriesInfo.of(panel, window_origins(parts.train, self.reach) - 1)
         known = panel.values[: parts.train[1]], panel.mask[: parts.train[1]]
         scaler = Scaler.fit(*known, per=self.scale_per)
-        error_scale = Scaler.fit(*known, per=self.training.loss_scale).std
+        if self.training.loss_scale == "seasonal":
+            error_scale = seasonal_scale(*known, panel.steps_of_day or 1)
+        else:
+            error_scale = Scaler.fit(*known, per=self.training.loss_scale).std
         train, validation = (self._windows(panel, info, part) for part in parts[:2])
         with isolate_rng():
             torch.manual_seed(self.training.seed)
@@ -133,13 +136,13 @@ class Forecaster:
         info, _, module, *_ = self._trained()
         given = self._given(data, freq)
         panel = info.align(given)
-        if panel.n_steps < self.window:
-            raise InputError(f"expected at least window={self.window} steps of history, got {panel.n_steps}")
-        last = WindowDataset(panel, info.calendar, np.array([panel.n_steps]), self.window, 0)
+        if panel.n_steps < self.reach.history:
+            raise InputError(f"expected at least {self.reach.history} steps of history, got {panel.n_steps}")
+        last = WindowDataset(panel, info.calendar, np.array([panel.n_steps]), self.reach, with_targets=False)
         with torch.inference_mode():
             forecast = module(last[[0]])[0].cpu().numpy()  # (S, N, C)
         wanted = [info.series.index(name) for name in given.series]
-        times = panel.future_timestamps(self.horizon)
+        times = panel.future_timestamps(self.reach.horizon)
         return long_frame(forecast[:, wanted], times, given.series, info.channels)
 
     def backtest(
@@ -161,7 +164,7 @@ class Forecaster:
         windows = self._windows(panel, info, steps)
         if not len(windows):
             raise InputError(
-                f"expected a part of at least {self.horizon} steps to score, but the {part or 'panel'} has "
+                f"expected a part of at least {self.reach.horizon} steps to score, but the {part or 'panel'} has "
                 f"{steps[1] - steps[0]}: choose another split"
             )
         return backtest(module, windows, self.batch_size)
@@ -169,7 +172,7 @@ class Forecaster:
     def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         """Forecasts (n, S, N, C) whose first target steps are `origins` (n,) of a panel like that of training."""
         info, _, module, *_ = self._trained()
-        windows = WindowDataset(info.align(panel), info.calendar, origins, self.window, 0)
+        windows = WindowDataset(info.align(panel), info.calendar, origins, self.reach, with_targets=False)
         with torch.inference_mode():
             return torch.stack([module(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
 
@@ -188,7 +191,7 @@ class Forecaster:
             source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
         """
         info, model, _, scaler, _ = self._trained()
-        options = {name: getattr(self, name) for name in ("window", "horizon", "split", "scale_per")}
+        options = {**asdict(self.reach), "split": self.split, "scale_per": self.scale_per}
         config = {
             "version": __version__,
             "forecaster": options,
@@ -246,17 +249,16 @@ class Forecaster:
 
     def parts(self, panel: Panel) -> Split:
         """The steps of training, validation and test; see `elinformer.data.windows.split_panel`."""
-        return split_panel(panel, self.split, self.window, self.horizon)
+        return split_panel(panel, self.split, self.reach)
 
     def _windows(self, panel: Panel, info: SeriesInfo, part: tuple[int, int]) -> WindowDataset:
-        origins = window_origins(part, self.window, self.horizon)
-        return WindowDataset(panel, info.calendar, origins, self.window, self.horizon)
+        return WindowDataset(panel, info.calendar, window_origins(part, self.reach), self.reach)
 
     def _new_model(self, info: SeriesInfo) -> ELinFormer:
         try:
             config = ELinFormerConfig(
-                window=self.window,
-                horizon=self.horizon,
+                window=len(self.reach.inputs),
+                horizon=self.reach.horizon,
                 n_series=len(info.series),
                 n_channels=len(info.channels),
                 n_slots=info.n_slots,

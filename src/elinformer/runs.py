@@ -127,6 +127,7 @@ def _forecaster(settings: Settings) -> Forecaster:
     return Forecaster(
         settings.window,
         settings.horizon,
+        lags=settings.lags,
         split=settings.split,
         scale_per=settings.scale_per,
         model=settings.model,
@@ -172,14 +173,14 @@ def _naive_scores(forecaster: Forecaster, panel: Panel) -> Document:
     origins = _origins(forecaster, panel, "test")
     train_end = forecaster.parts(panel).train[1]
     return {
-        naive.name: score_naive(naive, panel, origins, forecaster.horizon, train_end).report(panel.channels)
+        naive.name: score_naive(naive, panel, origins, forecaster.reach.horizon, train_end).report(panel.channels)
         for naive in naives_for(panel)
         if len(origins)
     }
 
 
 def _origins(forecaster: Forecaster, panel: Panel, part: Part) -> np.ndarray:
-    return window_origins(getattr(forecaster.parts(panel), part), forecaster.window, forecaster.horizon)
+    return window_origins(getattr(forecaster.parts(panel), part), forecaster.reach)
 
 
 def _peak_memory() -> int | None:

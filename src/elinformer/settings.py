@@ -17,6 +17,7 @@ TABLES = ("model", "training")
 TYPES: dict[str, tuple[type, ...]] = {
     "window": (int,),
     "horizon": (int,),
+    "lags": (list, tuple),
     "split": (list, tuple),
     "null_value": (float, int),
     "start": (str,),
@@ -35,6 +36,7 @@ class Settings:
     Attributes:
         window: Input steps.
         horizon: Output steps.
+        lags: Seasons, in steps, whose values at the hours to forecast are read too.
         split: Fractions for training, validation and test.
         null_value: A number that stands for missing.
         start: Time of the first step, for files that do not say.
@@ -47,6 +49,7 @@ class Settings:
 
     window: int = 12
     horizon: int = 12
+    lags: tuple[int, ...] = ()
     split: tuple[float, ...] = (0.6, 0.2, 0.2)
     null_value: float | None = None
     start: str | None = None
@@ -71,7 +74,7 @@ class Settings:
         for table in TABLES:
             said = {k: v for k, v in values.get(table, {}).items() if v is not None}
             values[table] = {**getattr(self, table), **said}
-        values["split"] = tuple(values.get("split", self.split))
+        values.update({name: tuple(values.get(name, getattr(self, name))) for name in ("lags", "split")})
         return replace(self, **values)
 
 
@@ -95,6 +98,14 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         raise InputError(f"expected TOML in {path}, but {error}") from error
 
 
+def parse_lags(text: str) -> tuple[int, ...]:
+    """Whole numbers out of "24,168"."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"expected lags in steps such as 24,168, got {text!r}") from error
+
+
 def parse_split(text: str) -> tuple[float, ...]:
     """Three fractions out of "0.6,0.2,0.2"."""
     try:
@@ -110,6 +121,6 @@ def catalogue_settings(name: str) -> dict[str, Any]:
     dataset = CATALOG.get(name.lower())
     if dataset is None:
         return {}
-    loss_scale = None if dataset.homogeneous else "series"
+    loss_scale = None if dataset.homogeneous else "seasonal"
     said = {key: getattr(dataset, key) for key in ("window", "horizon", "split")}
     return {**said, "training": {"loss_scale": loss_scale}}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from elinformer.data import scaling
-from elinformer.data.scaling import ScalePer, Scaler
+from elinformer.data.scaling import ScalePer, Scaler, seasonal_scale
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, max_side=6)
 finite = st.floats(-1e6, 1e6, width=32)
@@ -117,3 +117,29 @@ def test_a_large_offset_does_not_eat_the_deviation() -> None:
     values = (1e6 + np.random.default_rng(2).integers(0, 3, (500, 1, 1))).astype(np.float32)
     scaler = Scaler.fit(values, np.ones_like(values, bool), per="channel")
     assert scaler.std[0, 0] == pytest.approx(values.astype(np.float64).std(), rel=1e-5)
+
+
+def test_the_seasonal_scale_is_the_training_error_of_seasonal_naive() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(50, 3, 2)).astype(np.float32)
+    mask = rng.random(values.shape) < 0.8
+    values[~mask] = np.nan
+    expected = np.nanmean(np.abs(values[7:] - values[:-7]), axis=0)
+    np.testing.assert_allclose(seasonal_scale(values, mask, 7), expected, rtol=1e-5)
+
+
+def test_the_seasonal_scale_is_merged_from_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(40, 2, 1)).astype(np.float32)
+    mask = np.ones_like(values, dtype=bool)
+    whole = seasonal_scale(values, mask, 5)
+    monkeypatch.setattr("elinformer.data.scaling.ROWS_AT_A_TIME", 6)
+    np.testing.assert_allclose(seasonal_scale(values, mask, 5), whole, rtol=1e-6)
+
+
+def test_a_series_without_a_season_is_scaled_by_its_deviation() -> None:
+    values = np.array([[1.0, 2.0, 1.0], [3.0, 4.0, 1.0], [1.0, 2.0, 2.0], [3.0, np.nan, 1.0]], np.float32)[..., None]
+    mask = ~np.isnan(values)
+    scale = seasonal_scale(values, mask, 2)[:, 0]
+    np.testing.assert_allclose(scale[:2], Scaler.fit(values, mask).std[:2, 0])  # the same again after two steps
+    assert scale[2] == 0.5
+    np.testing.assert_array_equal(seasonal_scale(values, mask, 9), Scaler.fit(values, mask).std)

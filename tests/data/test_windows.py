@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from elinformer.data.calendar import Calendar
 from elinformer.data.panel import Panel
-from elinformer.data.windows import WindowDataset, chronological_split, window_loader, window_origins
+from elinformer.data.windows import Reach, WindowDataset, chronological_split, window_loader, window_origins
 from elinformer.errors import InputError
 
 WINDOW, HORIZON = 4, 3
@@ -18,7 +18,7 @@ WINDOW, HORIZON = 4, 3
 
 def windows_of(panel: Panel, origins: np.ndarray, *, with_calendar: bool = True) -> WindowDataset:
     calendar = Calendar.fit(panel.timestamps, panel.freq) if with_calendar and panel.freq else None
-    return WindowDataset(panel, calendar, origins, WINDOW, HORIZON)
+    return WindowDataset(panel, calendar, origins, Reach(WINDOW, HORIZON))
 
 
 @given(
@@ -66,7 +66,7 @@ def test_every_target_lies_in_its_own_part_and_no_window_is_left_out(
 ) -> None:
     seen: list[int] = []
     for start, stop in chronological_split(n_steps, fractions):
-        origins = window_origins((start, stop), window, horizon)
+        origins = window_origins((start, stop), Reach(window, horizon))
         expected = [o for o in range(n_steps) if o - window >= 0 and start <= o and o + horizon <= stop]
         assert origins.tolist() == expected
         seen += expected
@@ -75,7 +75,7 @@ def test_every_target_lies_in_its_own_part_and_no_window_is_left_out(
 
 def test_a_history_reaches_back_over_the_border_and_targets_never_do() -> None:
     parts = chronological_split(100, (0.6, 0.2, 0.2))
-    train, validation, test = (window_origins(part, WINDOW, HORIZON) for part in parts)
+    train, validation, test = (window_origins(part, Reach(WINDOW, HORIZON)) for part in parts)
     assert (train[0], train[-1]) == (WINDOW, 60 - HORIZON)
     assert (validation[0], validation[-1]) == (60, 80 - HORIZON)
     assert (test[0], test[-1]) == (80, 100 - HORIZON)
@@ -119,9 +119,32 @@ def test_windows_of_step_numbers_have_no_calendar() -> None:
 
 
 def test_a_window_without_targets_needs_no_future(hourly_panel: Panel) -> None:
-    last = WindowDataset(hourly_panel, None, np.array([240]), WINDOW, 0)[[0]]
+    last = WindowDataset(hourly_panel, None, np.array([240]), Reach(WINDOW, HORIZON), with_targets=False)[[0]]
     np.testing.assert_array_equal(last.values[0], hourly_panel.values[-WINDOW:])
     assert last.target.shape == (1, 0, 4, 1)
+
+
+def test_lags_read_the_steps_of_earlier_seasons_that_the_forecast_is_for(hourly_panel: Panel) -> None:
+    reach = Reach(WINDOW, HORIZON, lags=(24, 48))
+    origins = window_origins((0, 240), reach)
+    assert origins[0] == reach.history == 48
+    values = WindowDataset(hourly_panel, None, origins, reach)[[5]].values[0]
+    at = origins[5] + np.arange(HORIZON)
+    expected = np.concatenate([at - 48, at - 24, np.arange(origins[5] - WINDOW, origins[5])])
+    np.testing.assert_array_equal(values, hourly_panel.values[expected])
+
+
+@pytest.mark.parametrize(
+    ("window", "horizon", "lags", "message"),
+    [
+        (0, 3, (), "expected a window of at least 1 step, got 0"),
+        (4, 0, (), "expected a horizon of at least 1 step, got 0"),
+        (4, 3, (24, 2), "expected lags of at least horizon=3 steps, got 2"),
+    ],
+)
+def test_a_reach_that_cannot_be_is_refused(window: int, horizon: int, lags: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Reach(window, horizon, lags)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Batch, WindowDataset
+from elinformer.data.windows import Batch, Reach, WindowDataset
 from elinformer.evaluation import backtest
 
 
@@ -18,7 +18,7 @@ def last_value(batch: Batch) -> Tensor:
 
 @pytest.fixture
 def windows(hourly_panel: Panel) -> WindowDataset:
-    return WindowDataset(hourly_panel, None, np.arange(6, 238), 6, 3)
+    return WindowDataset(hourly_panel, None, np.arange(6, 238), Reach(6, 3))
 
 
 def test_the_scores_are_those_of_all_windows(windows: WindowDataset, hourly_panel: Panel) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from elinformer.data.panel import Panel
 from elinformer.evaluation import MetricSums, Naive, naives_for, score_naive
-from elinformer.evaluation.naive import LAST_VALUE, steps_per_day
+from elinformer.evaluation.naive import LAST_VALUE
 
 
 def slow_forecast(panel: Panel, origin: int, horizon: int, period: int, train_end: int) -> np.ndarray:
@@ -125,4 +125,4 @@ def test_the_seasons_are_the_day_and_the_week_where_the_step_divides_them(
     start = None if freq is None else "2024-01-01"
     panel = Panel.from_arrays(np.ones((150, 1)), start=start, freq=freq, steps_per_day=steps)
     assert [naive.period for naive in naives_for(panel)] == periods
-    assert steps_per_day(panel) == (periods[1] if len(periods) == 3 else 1 if freq == "1D" else None)
+    assert panel.steps_of_day == (periods[1] if len(periods) == 3 else 1 if freq == "1D" else None)

@@ -47,18 +47,18 @@ def train(panel: Panel) -> tuple[Forecaster, list[float]]:
 def scores(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     """The table of metrics: the forecaster and the naive forecasts on the test part."""
     parts = forecaster.parts(panel)
-    origins = window_origins(parts.test, forecaster.window, forecaster.horizon)
+    origins = window_origins(parts.test, forecaster.reach)
     sums = {"elinformer": forecaster.backtest(panel)}
     for naive in naives_for(panel):
-        sums[naive.name] = score_naive(naive, panel, origins, forecaster.horizon, parts.train[1])
+        sums[naive.name] = score_naive(naive, panel, origins, forecaster.reach.horizon, parts.train[1])
     return {name: each.report(panel.channels) for name, each in sums.items()}
 
 
 def stored_forecast(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     """The panel's last window and the forecast from it, as JSON."""
     history = Panel.from_arrays(
-        panel.values[-forecaster.window :],
-        timestamps=panel.timestamps[-forecaster.window :],
+        panel.values[-forecaster.reach.history :],
+        timestamps=panel.timestamps[-forecaster.reach.history :],
         freq=panel.freq,
         series=panel.series,
         channels=panel.channels,

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from elinformer.models import ELinFormer, ELinFormerConfig
-from elinformer.models.elinformer import last_observed
+from elinformer.models.elinformer import START_OF_RECALL, filled_forward, periodic_features
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
 
@@ -169,24 +169,45 @@ def test_gradients_reach_every_parameter(config: ELinFormerConfig) -> None:
 
 
 @given(hnp.arrays(bool, (2, T, 3, 2)))
-def test_the_last_observed_value_of_every_series_is_found(observed: np.ndarray) -> None:
+def test_gaps_are_filled_with_the_last_observed_value(observed: np.ndarray) -> None:
     mask = torch.from_numpy(observed)
     values = torch.arange(1.0, 1 + mask.numel()).reshape(mask.shape).masked_fill(~mask, float("nan"))
-    last = last_observed(values, mask)
-    assert last.shape == (2, 1, 3, 2)
-    for b, n, c in np.ndindex(2, 3, 2):
-        seen = values[b, mask[b, :, n, c], n, c]
-        assert last[b, 0, n, c] == (seen[-1] if len(seen) else 0)
+    filled = filled_forward(values, mask)
+    for b, t, n, c in np.ndindex(*mask.shape):
+        seen = values[b, : t + 1, n, c][mask[b, : t + 1, n, c]]
+        assert filled[b, t, n, c] == (seen[-1] if len(seen) else 0)
 
 
-def test_an_open_gate_lets_the_last_observed_value_through(config: ELinFormerConfig) -> None:
+def test_a_new_model_recalls_the_last_value_alone(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     with torch.no_grad():
         for parameter in model.head.change.parameters():
             parameter.zero_()
-        model.head.gate.bias.fill_(100)
     forecast = model(values, mask, calendar)
-    torch.testing.assert_close(forecast, last_observed(values, mask).expand_as(forecast))
+    expected = START_OF_RECALL * filled_forward(values, mask)[:, -1:]
+    torch.testing.assert_close(forecast, expected.expand_as(forecast))
+
+
+def test_every_step_of_the_window_can_be_recalled(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    shape = (config.horizon, config.n_channels, config.window)
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.zero_()
+        model.head.recall.bias.view(shape)[..., config.window // 2] = 1
+    forecast = model(values, mask, calendar)
+    middle = filled_forward(values, mask)[:, config.window // 2, None]
+    torch.testing.assert_close(forecast, middle.expand_as(forecast))
+
+
+@pytest.mark.parametrize(("n_slots", "width"), [(24, 8), (7, 5), (1, 4), (288, 1)])
+def test_slots_begin_as_a_period_that_closes(n_slots: int, width: int) -> None:
+    features = periodic_features(n_slots, width)
+    assert features.shape == (1 + n_slots, width)
+    assert not features[0].any()
+    if width % 2 == 0 and n_slots > width:
+        steps = (features[1:] - features[1:].roll(1, 0)).norm(dim=1)
+        torch.testing.assert_close(steps, steps[:1].expand_as(steps))
 
 
 def test_the_slot_and_the_day_of_the_last_step_count() -> None:

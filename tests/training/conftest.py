@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
-from elinformer.data.windows import WindowDataset
+from elinformer.data.windows import Reach, WindowDataset
 from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
 
 WINDOW, HORIZON = 4, 2
@@ -49,7 +49,7 @@ class Training:
         mask = np.random.default_rng(0).random(values.shape) < self.observed
         panel = Panel.from_arrays(values, mask=mask)
         train, validation = np.arange(WINDOW, 80 - HORIZON + 1), np.arange(80, 120 - HORIZON + 1)
-        return tuple(WindowDataset(panel, None, origins, WINDOW, HORIZON) for origins in (train, validation))
+        return tuple(WindowDataset(panel, None, origins, Reach(WINDOW, HORIZON)) for origins in (train, validation))
 
     def module(self, model: nn.Module, kind: type[ForecastModule] = ForecastModule) -> ForecastModule:
         unit = Scaler(np.zeros((3, 1), np.float32), np.ones((3, 1), np.float32))

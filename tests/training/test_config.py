@@ -23,7 +23,7 @@ from elinformer.training import TrainingConfig
         ({"patience": -1}, "expected patience of 0 or more"),
         ({"seed": -1}, "expected seed of 0 or more, got -1"),
         ({"seed": 1 << 64}, r"expected a seed below 2\*\*64"),
-        ({"loss_scale": "row"}, "expected loss_scale to be channel or series, got 'row'"),
+        ({"loss_scale": "row"}, "expected loss_scale to be channel or series or seasonal, got 'row'"),
         ({"device": "gpu"}, "expected device to be auto or cpu or cuda or mps, got 'gpu'"),
         ({"logger": "wandb"}, "expected logger to be tensorboard or csv, got 'wandb'"),
         ({"epochs": 2.5}, "expected epochs to be a whole number, got 2.5"),

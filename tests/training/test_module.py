@@ -15,7 +15,7 @@ from torch import Tensor
 
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
-from elinformer.data.windows import Batch, WindowDataset
+from elinformer.data.windows import Batch, Reach, WindowDataset
 from elinformer.forecaster import Forecaster
 from elinformer.training import ForecastModule, TrainingConfig, fit
 
@@ -44,7 +44,7 @@ def test_the_loss_is_the_masked_error_in_the_scale_of_training(
     unit = Scaler(np.zeros_like(scale), np.ones_like(scale))
     config = TrainingConfig(epochs=1, batch_size=500, logger="csv", log_dir=str(tmp_path))
     origins = np.arange(4, 239)
-    windows = WindowDataset(two_channel_panel, None, origins, 4, 2)
+    windows = WindowDataset(two_channel_panel, None, origins, Reach(4, 2))
     module = ForecastModule(offset(3.0), unit, scale, config)
     fit(module, windows, windows, tokens_per_window=4, generator=torch.Generator())
     rows = origins[:, None] + np.arange(2)
@@ -72,7 +72,7 @@ def test_validation_chooses_by_the_scaled_error_and_shows_the_plain_one(
     unit = Scaler(np.zeros_like(scale), np.ones_like(scale))
     config = TrainingConfig(epochs=1, batch_size=50, learning_rate=1e-12, logger="csv", log_dir=str(tmp_path))
     origins = np.arange(4, 239)
-    windows = WindowDataset(two_channel_panel, None, origins, 4, 2)
+    windows = WindowDataset(two_channel_panel, None, origins, Reach(4, 2))
     module = ForecastModule(offset(3.0), unit, scale, config)
     fit(module, windows, windows, tokens_per_window=4, generator=torch.Generator())
     rows = origins[:, None] + np.arange(2)

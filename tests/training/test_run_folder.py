@@ -218,4 +218,4 @@ def test_loading_never_calls_an_unpickler(run: Path, monkeypatch: pytest.MonkeyP
     for module, names in ((pickle, ("load", "loads", "Unpickler")), (torch, ("load",))):
         for name in names:
             monkeypatch.setattr(module, name, refuse)
-    assert Forecaster.load(run).window == 6
+    assert Forecaster.load(run).reach.window == 6

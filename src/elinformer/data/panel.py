@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elinformer.data.time_grid import check_grid, check_increasing, continue_grid, make_grid
+from elinformer.data.time_grid import DAY, check_grid, check_increasing, continue_grid, make_grid, step_length
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,6 +127,14 @@ class Panel:
     def has_time(self) -> bool:
         """Whether the time of every step is known (rather than only its number)."""
         return self.freq is not None
+
+    @property
+    def steps_of_day(self) -> int | None:
+        """Recorded steps of a day, or None where time is not known or a day is no whole number of steps."""
+        if self.steps_per_day is not None or self.freq is None:
+            return self.steps_per_day
+        step = step_length(self.freq)
+        return None if step is None or step > DAY or DAY % step else DAY // step
 
     @property
     def observed_share(self) -> float:

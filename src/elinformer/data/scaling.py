@@ -48,6 +48,29 @@ class Scaler:
         return cls(mean.astype(np.float32), std.astype(np.float32))
 
 
+def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int) -> np.ndarray:
+    """Mean absolute change over a season, (N, C) float32: what seasonal naive errs by in training, never zero.
+
+    Where a series has no pair of observations a season apart, or never changes, its standard deviation.
+
+    Args:
+        values: (T, N, C), the training steps alone.
+        mask: (T, N, C), True = observed.
+        season: Steps of a season; 1 = from step to step.
+
+    Source: the scale of MASE, Hyndman and Koehler 2006.
+    """
+    total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
+    for rows in _blocks(values[season:]):
+        later = slice(rows.start + season, rows.stop + season)
+        before = slice(rows.start, rows.start + len(values[later]))
+        both = mask[later] & mask[before]
+        total += np.where(both, np.abs(values[later] - values[before]), 0).sum(0, dtype=np.float64)
+        count += both.sum(0)
+    change = total / np.maximum(count, 1)
+    return np.where(change > 0, change, Scaler.fit(values, mask).std).astype(np.float32)
+
+
 def _moments(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count, mean and sum of squared deviations (N, C) in float64, merged block by block (Chan et al. 1979)."""
     count, mean, spread = (np.zeros(values.shape[1:]) for _ in range(3))
@@ -64,5 +87,5 @@ def _moments(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _blocks(values: np.ndarray) -> Iterator[slice]:
-    rows = max(1, ROWS_AT_A_TIME // values[0].size)
+    rows = max(1, ROWS_AT_A_TIME // max(1, values[:1].size))
     return (slice(start, start + rows) for start in range(0, len(values), rows))

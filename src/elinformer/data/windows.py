@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -57,17 +58,51 @@ def chronological_split(n_steps: int, fractions: Sequence[float]) -> Split:
     return Split((0, first), (first, second), (second, n_steps))
 
 
-def window_origins(part: tuple[int, int], window: int, horizon: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Reach:
+    """Which steps a window reads and which it forecasts, relative to its origin, the first target step.
+
+    Attributes:
+        window: Steps before the origin that are read.
+        horizon: Steps from the origin on that are forecast.
+        lags: Seasons whose steps are read too: with a lag of 168 hours, the `horizon` steps of last week that the
+            forecast is for. Each is at least `horizon`, so that they are known.
+    """
+
+    window: int
+    horizon: int
+    lags: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, steps in (("window", self.window), ("horizon", self.horizon)):
+            if steps < 1:
+                raise InputError(f"expected a {name} of at least 1 step, got {steps}")
+        if self.lags and min(self.lags) < self.horizon:
+            raise InputError(f"expected lags of at least horizon={self.horizon} steps, got {min(self.lags)}")
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """Steps that are read, lags first, (T,) and negative: T = window + lags x horizon."""
+        seasons = [np.arange(self.horizon) - lag for lag in sorted(self.lags, reverse=True)]
+        return np.concatenate([*seasons, np.arange(-self.window, 0)])
+
+    @property
+    def history(self) -> int:
+        """Steps that have to lie before the origin."""
+        return max(self.window, *self.lags, 0)
+
+
+def window_origins(part: tuple[int, int], reach: Reach) -> np.ndarray:
     """First target steps of all windows that belong to a part, (n,).
 
     A window belongs to the part that all its targets lie in. Its history may reach back over the border, as
     it is known at forecast time.
     """
     start, stop = part
-    return np.arange(max(start, window), stop - horizon + 1)
+    return np.arange(max(start, reach.history), stop - reach.horizon + 1)
 
 
-def split_panel(panel: Panel, fractions: Sequence[float], window: int, horizon: int) -> Split:
+def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split:
     """The parts of a panel, of which training and validation can be used.
 
     Raises:
@@ -75,10 +110,12 @@ def split_panel(panel: Panel, fractions: Sequence[float], window: int, horizon: 
     """
     parts = chronological_split(panel.n_steps, fractions)
     for name, part in zip(Split._fields[:2], parts[:2], strict=True):
-        if not len(window_origins(part, window, horizon)):
+        if not len(window_origins(part, reach)):
+            lags = f", lags={list(reach.lags)}" if reach.lags else ""
             raise InputError(
-                f"expected enough steps for window={window} and horizon={horizon}, but the {name} part of {panel.name} "
-                f"has {part[1] - part[0]} of its {panel.n_steps} steps: shorten them or change the split"
+                f"expected enough steps for window={reach.window}{lags} and horizon={reach.horizon}, but the {name} "
+                f"part of {panel.name} has {part[1] - part[0]} of its {panel.n_steps} steps: shorten them or change "
+                "the split"
             )
         if not panel.mask[slice(*part)].any():
             raise InputError(
@@ -91,14 +128,19 @@ def split_panel(panel: Panel, fractions: Sequence[float], window: int, horizon: 
 class WindowDataset(Dataset[Batch]):
     """The windows that start forecasting at `origins`; indexing with a list of numbers gives a `Batch`.
 
-    The panel's arrays are used in place: no window is copied before it is asked for.
+    The panel's arrays are used in place: no window is copied before it is asked for. Without targets, a window may
+    start where the panel ends.
     """
 
-    def __init__(self, panel: Panel, calendar: Calendar | None, origins: np.ndarray, window: int, horizon: int) -> None:
+    def __init__(
+        self, panel: Panel, calendar: Calendar | None, origins: np.ndarray, reach: Reach, *, with_targets: bool = True
+    ) -> None:
         self.values, self.mask = torch.from_numpy(panel.values), torch.from_numpy(panel.mask)
         self.moments = None if calendar is None else torch.from_numpy(calendar.encode(panel.timestamps))
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
-        self.window, self.steps = window, torch.arange(-window, horizon)
+        self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
+        targets = np.arange(reach.horizon if with_targets else 0)
+        self.steps = torch.from_numpy(np.concatenate([reach.inputs, targets]))
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -106,8 +148,8 @@ class WindowDataset(Dataset[Batch]):
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         rows = self.origins[torch.as_tensor(indices)][:, None] + self.steps  # (B, T+S)
         values, mask = self.values[rows], self.mask[rows]  # (B, T+S, N, C)
-        calendar = None if self.moments is None else self.moments[rows[:, : self.window]]
-        past, future = slice(None, self.window), slice(self.window, None)
+        past, future = slice(None, self.n_inputs), slice(self.n_inputs, None)
+        calendar = None if self.moments is None else self.moments[rows[:, past]]
         return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future])
 
 

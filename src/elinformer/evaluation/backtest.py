@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def backtest(forecast: Callable[[Batch], Tensor], windows: WindowDataset, batch_size: int) -> MetricSums:
     """Sums of errors of `forecast`, a function from a batch to (B, S, N, C) in the data's units."""
-    sums = MetricSums(len(windows.steps) - windows.window, *windows.values.shape[1:])
+    sums = MetricSums(windows.horizon, *windows.values.shape[1:])
     with torch.inference_mode():
         for batch in window_loader(windows, batch_size):
             sums.update(forecast(batch), batch.target, batch.target_mask)

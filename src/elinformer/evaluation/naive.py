@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from elinformer.data.time_grid import DAY, step_length
 from elinformer.evaluation.metrics import MetricSums
 
 if TYPE_CHECKING:
@@ -35,19 +34,11 @@ LAST_VALUE = Naive("last value", 1)
 
 def naives_for(panel: Panel) -> list[Naive]:
     """Last value, and where the step divides a day the same time yesterday and last week."""
-    per_day = steps_per_day(panel)
+    per_day = panel.steps_of_day
     if per_day is None:
         return [LAST_VALUE]
     seasonal = [Naive("same time yesterday", per_day)] if per_day > 1 else []
     return [LAST_VALUE, *seasonal, Naive("same time last week", 7 * per_day)]
-
-
-def steps_per_day(panel: Panel) -> int | None:
-    """Recorded steps of a day, or None where time is not known or a day is no whole number of steps."""
-    if panel.steps_per_day is not None or panel.freq is None:
-        return panel.steps_per_day
-    step = step_length(panel.freq)
-    return None if step is None or step > DAY or DAY % step else DAY // step
 
 
 def score_naive(naive: Naive, panel: Panel, origins: np.ndarray, horizon: int, train_end: int) -> MetricSums:

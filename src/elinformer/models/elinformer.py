@@ -15,6 +15,10 @@ SHARES = ("dropout", "calendar_dropout")
 MAY_BE_ZERO = ("n_slots", "patch_length", *SHARES)
 
 
+START_OF_RECALL = 0.75
+"""How much of the last value a forecast begins with."""
+
+
 @dataclass(frozen=True)
 class ELinFormerConfig:
     """The shape of an ELinFormer; nothing about data or training.
@@ -127,36 +131,40 @@ class ELinFormer(nn.Module):
         for block in self.blocks:
             x = block(x, silent)
         x = self.norm(x).unflatten(1, (self.config.n_patches, -1))  # (B, P, N, D)
-        return self.head(x.transpose(1, 2).flatten(2), last_observed(values, mask))
+        return self.head(x.transpose(1, 2).flatten(2), filled_forward(values, mask))
 
 
-def last_observed(values: Tensor, mask: Tensor) -> Tensor:
-    """The last observed value of every series and channel, (B, 1, N, C); 0 where there is none."""
+def filled_forward(values: Tensor, mask: Tensor) -> Tensor:
+    """(B, T, N, C) with the last observed value wherever there is none, 0 before the first."""
     steps = torch.arange(mask.shape[1], device=mask.device)[:, None, None]
-    last = (steps * mask).amax(1, keepdim=True)
+    last = (steps * mask).cummax(1).values
     return torch.where(mask, values, 0).gather(1, last)
 
 
 class ForecastHead(nn.Module):
-    """All horizon steps at once: what the token says, plus a gated share of the last observed value.
+    """All horizon steps at once: what the token says, plus steps of the window read once more.
 
-    The gate opens where persistence is the better half of a forecast (speeds, weather) and shuts where the
-    daily pattern is (stations). It starts open, the same for all.
+    Every horizon step weighs the steps of the window, with weights that the token chooses: persistence where that
+    is the better half of a forecast (speeds, weather), the same time yesterday where the window reaches that far.
+    It starts as persistence, the same for all.
     """
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
-        self.horizon = config.horizon
+        self.horizon, self.n_channels = config.horizon, config.n_channels
         width, outputs = config.n_patches * config.width, config.horizon * config.n_channels
         self.change = nn.Linear(width, outputs)
-        self.gate = nn.Linear(width, outputs)
-        nn.init.zeros_(self.gate.weight)
-        nn.init.ones_(self.gate.bias)
+        self.recall = nn.Linear(width, outputs * config.window)
+        nn.init.zeros_(self.recall.weight)
+        with torch.no_grad():
+            self.recall.bias.view(outputs, config.window).copy_(START_OF_RECALL * torch.eye(config.window)[-1])
 
-    def forward(self, tokens: Tensor, last: Tensor) -> Tensor:
-        """Tokens (B, N, P*D) and last values (B, 1, N, C) -> (B, S, N, C)."""
-        change, gate = (layer(tokens).unflatten(-1, (self.horizon, -1)) for layer in (self.change, self.gate))
-        return change.transpose(1, 2) + gate.sigmoid().transpose(1, 2) * last
+    def forward(self, tokens: Tensor, window: Tensor) -> Tensor:
+        """Tokens (B, N, P*D) and the window without gaps (B, T, N, C) -> (B, S, N, C)."""
+        sizes = (self.horizon, self.n_channels)
+        weights = self.recall(tokens).unflatten(-1, (*sizes, -1))  # (B, N, S, C, T)
+        recalled = torch.einsum("bnsct,btnc->bsnc", weights, window)
+        return self.change(tokens).unflatten(-1, sizes).transpose(1, 2) + recalled
 
 
 class TokenEmbedding(nn.Module):
@@ -171,6 +179,8 @@ class TokenEmbedding(nn.Module):
         if config.n_slots:
             self.slot = nn.Embedding(1 + config.n_slots, config.slot_width)
             self.day = nn.Embedding(1 + 7, config.day_width)
+            with torch.no_grad():
+                self.slot.weight.copy_(periodic_features(config.n_slots, config.slot_width))
 
     def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
         """Values and mask (B, T, N, C), calendar (B, T, 2) or None -> (B, P*N, D)."""
@@ -190,6 +200,16 @@ class TokenEmbedding(nn.Module):
         if not self.training or not self.config.calendar_dropout:
             return moment
         return moment.masked_fill(torch.rand(moment.shape, device=moment.device) < self.config.calendar_dropout, 0)
+
+
+def periodic_features(n_slots: int, width: int) -> Tensor:
+    """Sines and cosines of the time of day (1 + n_slots, width) of unit variance, after a row of zeros for neutral.
+
+    Slots that are close begin alike, so that a few days of data teach all of them.
+    """
+    angles = torch.arange(n_slots)[:, None] * torch.arange(1, width // 2 + 2) * (2 * torch.pi / n_slots)
+    features = 2**0.5 * torch.cat((angles.sin()[:, : (width + 1) // 2], angles.cos()[:, : width // 2]), dim=1)
+    return torch.cat((torch.zeros(1, width), features))
 
 
 class Block(nn.Module):

@@ -9,7 +9,7 @@ from elinformer._options import check_types
 from elinformer.errors import InputError
 
 CHOICES = {
-    "loss_scale": ("channel", "series"),
+    "loss_scale": ("channel", "series", "seasonal"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "logger": (None, "tensorboard", "csv"),
 }
@@ -26,8 +26,9 @@ class TrainingConfig:
         weight_decay: Of AdamW, per step and unit of learning rate.
         gradient_clip: Largest norm of the gradient.
         loss_scale: What errors are divided by in the loss: "channel", the standard deviation of the channel
-            (all series of a channel count in the same unit), or "series", that of each series by itself
-            (for series of different units or sizes that matter alike).
+            (all series of a channel count in the same unit), "series", that of each series by itself, or
+            "seasonal", what the same time yesterday errs by (for series of different units that matter alike:
+            the predictable ones then count by how predictable they are, as in MASE).
         patience: Stop after so many validations without a better one; 0 = never. Where it is set, the
             learning rate stays constant after the warm-up, because an annealing that is cut short is none.
         seed: Of weights, order of windows and dropout.
@@ -43,7 +44,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
-    loss_scale: Literal["channel", "series"] = "channel"
+    loss_scale: Literal["channel", "series", "seasonal"] = "channel"
     patience: int = 0
     seed: int = 0
     device: str = "auto"
