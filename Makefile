@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SHAPES := --jaxtyping-packages=elinformer.ops,elinformer.nn,elinformer.models,beartype.beartype
 
 .PHONY: help install demo test check bench golden format
 
@@ -14,7 +15,7 @@ help:  ## Show this list.
 install: $(STAMP)  ## Create .venv with everything for development.
 
 # PyTorch goes first and exactly as pinned: a looser range may bring gigabytes of CUDA packages.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/elinformer/ops/kernels/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel
@@ -24,8 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install  ## Train on the embedded data for a minute and show how it did.
 	$(BIN)/elinformer demo
 
-test: install  ## Run all tests.
+test: install  ## Run all tests, and some again with the shapes in signatures checked.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 2 $(SHAPES) tests/models tests/nn tests/ops/test_golden.py
 
 check: install  ## Format, lint, types, import direction, doctests and the fast tests.
 	$(BIN)/ruff format --check .
