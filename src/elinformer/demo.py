@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elinformer._files import new_file
 from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.figures import draw_forecasts
@@ -26,14 +27,10 @@ if TYPE_CHECKING:
     from elinformer.forecaster import Forecaster
 
 SETTINGS: dict[str, Any] = {
-    "lags": (168,),
     "model": {"n_layers": 2, "window_width": 48, "series_width": 16, "slot_width": 16, "day_width": 16},
     "training": {"epochs": 6, "learning_rate": 3e-3},
 }
-"""A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time.
-
-The hours of last week are read beside the last 24: without them departures stay behind those of last week.
-"""
+"""A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time."""
 
 PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
 PICTURED_FORECASTS = 10
@@ -61,8 +58,9 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
     """
     settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
     panel = load_panel(data, settings)
-    lags = "".join(f" and those of {lag} steps ago" for lag in settings.lags)
-    console.print(f"{panel!r}\n{settings.window} steps in{lags}, {settings.horizon} out; training on {_machine()}")
+    settings = settings.updated({"lags": _last_week(panel, settings.horizon)})
+    reads = f"{settings.window} steps{' and the same hours of last week' if settings.lags else ''}"
+    console.print(f"{panel!r}\n{reads} in, {settings.horizon} steps out; training on {_machine()}")
     metrics = train_run(data, out, settings, overwrite=True, console=progress)
     forecaster, panel = open_run(out)
     document = scaled_errors(forecaster, panel)
@@ -77,6 +75,12 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
         f"picture    {out / 'forecasts.png'}"
     )
     return document
+
+
+def _last_week(panel: Panel, horizon: int) -> tuple[int, ...]:
+    """One week as a lag, where the data have weeks: departures need it, a day of history does not show the weekday."""
+    week = 7 * (panel.steps_of_day or 0)
+    return (week,) if horizon <= week < panel.n_steps // 10 else ()
 
 
 def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
@@ -116,8 +120,6 @@ def _mae(sums: MetricSums, steps: slice) -> Tensor:
 
 
 def _write_forecasts(forecaster: Forecaster, panel: Panel, out: Path) -> None:
-    from elinformer._files import new_file
-
     with new_file(out / "forecast.csv") as path:
         forecaster.predict(panel).to_csv(path, index=False)
     named = [panel.series.index(name) for name in PICTURED if name in panel.series]

@@ -59,9 +59,7 @@ class Forecaster:
         model: Options of `ELinFormerConfig` other than those that follow from the data.
         training: How to train.
 
-    Example:
-        >>> forecaster = Forecaster(window=24, horizon=12)  # doctest: +SKIP
-        >>> forecaster.fit(load_dataset("nyc-airports")).predict()  # doctest: +SKIP
+    docs/quickstart.md shows it at work.
     """
 
     def __init__(

@@ -184,8 +184,8 @@ def _origins(forecaster: Forecaster, panel: Panel, part: Part) -> np.ndarray:
 
 
 def _peak_memory() -> int | None:
-    """Most memory this process has held, in bytes: on the GPU where there is one; None where it cannot be told."""
-    if torch.cuda.is_available():
+    """Most memory this process has held, in bytes: on the GPU where one was used; None where it cannot be told."""
+    if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
     try:
         import resource
