@@ -63,7 +63,13 @@ def test_the_demo_writes_scores_a_forecast_and_a_picture_and_says_where(
     frame = pd.read_csv(out / "forecast.csv")
     assert len(frame) == 42 * 12
     assert (out / "forecasts.png").read_bytes()[:4] == b"\x89PNG"
-    for words in ("forecast.csv", "forecasts.png", "metrics.json", "24 steps in, 12 out", "departures"):
+    for words in (
+        "forecast.csv",
+        "forecasts.png",
+        "metrics.json",
+        "24 steps and the same hours of last week in, 12 steps out",
+        "departures",
+    ):
         assert words in screen.getvalue()
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "validation", "test"]
 
-DERIVED = ("window", "horizon", "n_series", "n_channels", "n_slots")
+DERIVED = ("window", "horizon", "n_series", "n_channels", "n_lags", "n_slots")
 """Model options that follow from the data and the forecaster."""
 
 
@@ -255,7 +255,8 @@ class Forecaster:
     def _new_model(self, info: SeriesInfo) -> ELinFormer:
         try:
             config = ELinFormerConfig(
-                window=len(self.reach.inputs),
+                window=self.reach.window,
+                n_lags=len(self.reach.lags),
                 horizon=self.reach.horizon,
                 n_series=len(info.series),
                 n_channels=len(info.channels),

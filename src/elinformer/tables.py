@@ -21,10 +21,11 @@ def number(value: float | None) -> str:
 
 
 def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Table:
-    """Scores at some horizon steps and overall, a row a forecast."""
+    """MAE at some horizon steps, and all scores over all steps, a row a forecast."""
     rows = {"elinformer": test, **naive}
     steps = _shown_steps(test)
-    table = _table(title, "forecast", *(f"MAE at step {step}" for step in steps), "MAE", "RMSE", "MAPE %")
+    headings = (*(f"step {step}" for step in steps), "MAE", "RMSE", "MAPE %")
+    table = _table(f"{title}: MAE at some steps, then over all", "forecast", *headings)
     for name, report in rows.items():
         at_steps = [report["by_horizon"][step]["mae"] for step in steps]
         cells = [number(value) for value in (*at_steps, report["mae"], report["rmse"], report["mape"])]
@@ -34,7 +35,7 @@ def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Ta
 
 def channel_table(test: Document, naive: Mapping[str, Document]) -> Table:
     """MAE of every channel, a row a channel, a column a forecast."""
-    table = _table("MAE by channel", "channel", "elinformer", *naive)
+    table = _table("MAE by channel", "channel", "elinformer", *(_short(name) for name in naive))
     for channel, scores in test["by_channel"].items():
         others = [report["by_channel"][channel]["mae"] for report in naive.values()]
         table.add_row(channel, *(number(value) for value in (scores["mae"], *others)))
@@ -45,9 +46,9 @@ def score_ratio_table(document: Document) -> Table:
     """Scaled errors, a row a group of series, the best of each row in bold; below 1 beats seasonal naive."""
     forecasts = list(next(iter(document["groups"].values())))
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
-    steps = [step for step in ("1", "3", "6", "12") if step in horizon]
+    steps = [step for step in ("1", "6", "12") if step in horizon]
     title = f"scaled error: MAE divided by that of {document['divided_by']}, lower is better"
-    table = _table(title, "series", *(f"step {step}" for step in steps), *forecasts)
+    table = _table(title, "series", *(f"step {step}" for step in steps), *(_short(name) for name in forecasts))
     for name, scores in document["groups"].items():
         at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
         overall = [scores[forecast]["overall"] for forecast in forecasts]
@@ -55,6 +56,10 @@ def score_ratio_table(document: Document) -> Table:
         cells = [f"[bold green]{_hundredths(v)}[/]" if v == best else _hundredths(v) for v in overall]
         table.add_row(name, *at_steps, *cells)
     return table
+
+
+def _short(forecast: str) -> str:
+    return forecast.removeprefix("same time ")
 
 
 def _hundredths(value: float | None) -> str:
@@ -80,7 +85,7 @@ def _shown_steps(report: Document) -> list[str]:
 
 def _table(title: str, first: str, *numbers: str) -> Table:
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for heading in numbers:
         table.add_column(heading, justify="right")
     return table

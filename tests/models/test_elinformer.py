@@ -200,6 +200,31 @@ def test_every_step_of_the_window_can_be_recalled(config: ELinFormerConfig) -> N
     torch.testing.assert_close(forecast, middle.expand_as(forecast))
 
 
+def test_every_horizon_step_recalls_its_own_step_of_an_earlier_season() -> None:
+    config = replace(SMALL, n_lags=2)
+    model = a_model(config)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(B, 2 * S + T, N, config.n_channels, generator=generator)
+    mask = torch.ones_like(values, dtype=torch.bool)
+    calendar = torch.ones(B, 2 * S + T, 2, dtype=torch.int64)
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.zero_()
+        model.head.recall.bias.view(S, config.n_channels, 2 + T)[..., 1] = 1
+    torch.testing.assert_close(model(values, mask, calendar), values[:, S : 2 * S])
+
+
+def test_the_tokens_do_not_see_the_lags() -> None:
+    config = replace(SMALL, n_lags=1)
+    model = a_model(config)
+    values = torch.randn(B, S + T, N, config.n_channels, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(values, dtype=torch.bool)
+    calendar = torch.ones(B, S + T, 2, dtype=torch.int64)
+    other = values.clone()
+    other[:, :S] += 1
+    assert torch.equal(model(values, mask, calendar), model(other, mask, calendar))
+
+
 @pytest.mark.parametrize(("n_slots", "width"), [(24, 8), (7, 5), (1, 4), (288, 1)])
 def test_slots_begin_as_a_period_that_closes(n_slots: int, width: int) -> None:
     features = periodic_features(n_slots, width)

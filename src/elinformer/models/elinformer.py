@@ -12,7 +12,7 @@ from elinformer._shapes import Bool, Float, Int
 from elinformer.nn import EntropyLinearAttention
 
 SHARES = ("dropout", "calendar_dropout")
-MAY_BE_ZERO = ("n_slots", "patch_length", *SHARES)
+MAY_BE_ZERO = ("n_lags", "n_slots", "patch_length", *SHARES)
 
 
 START_OF_RECALL = 0.75
@@ -28,6 +28,8 @@ class ELinFormerConfig:
         horizon: S, output steps.
         n_series: N, series that have an embedding of their own.
         n_channels: C, numbers a series has at every step.
+        n_lags: Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part
+            of the tokens, which would learn them by heart.
         n_slots: Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.
         patch_length: Steps a token covers; 0 = one patch of the whole window. It divides `window`.
         window_width: Width of the embedded patch.
@@ -46,6 +48,7 @@ class ELinFormerConfig:
     horizon: int
     n_series: int
     n_channels: int = 1
+    n_lags: int = 0
     n_slots: int = 0
     patch_length: int = 0
     window_width: int = 64
@@ -117,7 +120,8 @@ class ELinFormer(nn.Module):
         """Forecast the `horizon` steps after the window.
 
         Args:
-            values: (B, T, N, C), scaled; what is not observed may hold anything.
+            values: (B, T, N, C), scaled; what is not observed may hold anything. The steps of lags, if any, come first:
+                T = n_lags x horizon + window.
             mask: (B, T, N, C), True = observed. A series with nothing observed is no key for the others
                 and still gets a forecast.
             calendar: (B, T, 2) slot of the day and day of the week, 0 = neutral; needed where the
@@ -126,8 +130,9 @@ class ELinFormer(nn.Module):
         Returns:
             (B, S, N, C) in the scale of `values`.
         """
-        x = self.embedding(values, mask, calendar)  # (B, P*N, D)
-        silent = ~mask.any(dim=(1, 3)).repeat(1, self.config.n_patches)  # (B, P*N)
+        recent = slice(self.config.n_lags * self.config.horizon, None)
+        x = self.embedding(values[:, recent], mask[:, recent], calendar)  # (B, P*N, D)
+        silent = ~mask[:, recent].any(dim=(1, 3)).repeat(1, self.config.n_patches)  # (B, P*N)
         for block in self.blocks:
             x = block(x, silent)
         x = self.norm(x).unflatten(1, (self.config.n_patches, -1))  # (B, P, N, D)
@@ -142,29 +147,35 @@ def filled_forward(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class ForecastHead(nn.Module):
-    """All horizon steps at once: what the token says, plus steps of the window read once more.
+    """All horizon steps at once: what the token says, plus what was observed before, read once more.
 
-    Every horizon step weighs the steps of the window, with weights that the token chooses: persistence where that
-    is the better half of a forecast (speeds, weather), the same time yesterday where the window reaches that far.
-    It starts as persistence, the same for all.
+    Every horizon step weighs the steps of the window, and its own step of each earlier season, with weights that the
+    token chooses: persistence where that is the better half of a forecast (speeds, weather), the same time yesterday
+    or last week where series repeat. It starts as persistence, the same for all.
     """
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
-        self.horizon, self.n_channels = config.horizon, config.n_channels
+        self.horizon, self.n_channels, self.n_lags = config.horizon, config.n_channels, config.n_lags
         width, outputs = config.n_patches * config.width, config.horizon * config.n_channels
+        recalled = config.n_lags + config.window
         self.change = nn.Linear(width, outputs)
-        self.recall = nn.Linear(width, outputs * config.window)
+        self.recall = nn.Linear(width, outputs * recalled)
         nn.init.zeros_(self.recall.weight)
         with torch.no_grad():
-            self.recall.bias.view(outputs, config.window).copy_(START_OF_RECALL * torch.eye(config.window)[-1])
+            self.recall.bias.view(outputs, recalled).copy_(START_OF_RECALL * torch.eye(recalled)[-1])
 
-    def forward(self, tokens: Tensor, window: Tensor) -> Tensor:
-        """Tokens (B, N, P*D) and the window without gaps (B, T, N, C) -> (B, S, N, C)."""
+    def forward(self, tokens: Tensor, past: Tensor) -> Tensor:
+        """Tokens (B, N, P*D) and lags and window without gaps (B, T, N, C) -> (B, S, N, C)."""
         sizes = (self.horizon, self.n_channels)
-        weights = self.recall(tokens).unflatten(-1, (*sizes, -1))  # (B, N, S, C, T)
-        recalled = torch.einsum("bnsct,btnc->bsnc", weights, window)
-        return self.change(tokens).unflatten(-1, sizes).transpose(1, 2) + recalled
+        weights = self.recall(tokens).unflatten(-1, (*sizes, -1))  # (B, N, S, C, lags + window)
+        seasons, window = past.split((self.n_lags * self.horizon, weights.shape[-1] - self.n_lags), dim=1)
+        forecast = self.change(tokens).unflatten(-1, sizes).transpose(1, 2)  # (B, S, N, C)
+        forecast = forecast + torch.einsum("bnsct,btnc->bsnc", weights[..., self.n_lags :], window)
+        if not self.n_lags:
+            return forecast
+        seasons = seasons.unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
+        return forecast + torch.einsum("bnscl,blsnc->bsnc", weights[..., : self.n_lags], seasons)
 
 
 class TokenEmbedding(nn.Module):
