@@ -165,6 +165,8 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(cli: Cli, fold
         "2",
         "--split",
         "0.5,0.3,0.2",
+        "--lags",
+        "24",
         "--seed",
         "7",
         "--batch-size",
@@ -172,7 +174,8 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(cli: Cli, fold
     )
     assert cli("train", "d.npz", "--out", "run", *arguments).code == 0
     config = read(folder / "run" / "config.json")
-    assert config["forecaster"] == {"window": 6, "horizon": 2, "split": [0.5, 0.3, 0.2], "scale_per": "series"}
+    reach = {"window": 6, "horizon": 2, "lags": [24]}
+    assert config["forecaster"] == {**reach, "split": [0.5, 0.3, 0.2], "scale_per": "series"}
     assert (config["training"]["seed"], config["training"]["epochs"], config["training"]["batch_size"]) == (7, 1, 64)
     assert config["model"]["options"]["n_layers"] == 1
     assert list(read(folder / "run" / "metrics.json")["test"]["by_horizon"]) == ["1", "2"]
@@ -184,7 +187,7 @@ def test_the_file_wins_over_the_catalogue(tmp_path: Path) -> None:
     settings = _settings("nyc-airports", tmp_path / "a.toml", said)
     assert (settings.window, settings.horizon) == (CATALOG["nyc-airports"].window, 3)
     assert settings.training == {"loss_scale": "channel", "epochs": 9}
-    assert _settings("nyc-airports", None, {}).training == {"loss_scale": "series"}
+    assert _settings("nyc-airports", None, {}).training == {"loss_scale": "seasonal"}
 
 
 def test_a_null_value_is_missing_in_training_and_in_evaluation(cli: Cli, folder: Path, hourly_panel: Panel) -> None:
@@ -326,6 +329,8 @@ def test_data_that_cannot_be_used_end_in_one_sentence(
         (["--loss-scale", "row"], "expected loss_scale to be channel or series"),
         (["--config", "none.toml"], "expected a TOML file at none.toml"),
         (["--start", "yesterday-ish", "--freq", "1h"], "expected a time such as"),
+        (["--lags", "last week"], "expected lags in steps such as 24,168, got 'last week'"),
+        (["--lags", "1"], "expected lags of at least horizon="),
         (["--out", "d.npz"], "expected a folder to write to, got the file d.npz"),
         (["--out", "d.npz/run"], "expected to be able to write"),
         (["--out", "."], "holds other files"),
