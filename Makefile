@@ -27,7 +27,7 @@ demo: install  ## Train on the embedded data for a minute and show how it did.
 
 test: install  ## Run all tests, and some again with the shapes in signatures checked.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
-	$(BIN)/python -m pytest -q -n 2 $(SHAPES) tests/models tests/nn tests/ops/test_golden.py
+	$(BIN)/python -m pytest -q -n 2 $(SHAPES) -k "not refused and not compiles" tests/models tests/nn tests/ops/test_golden.py
 
 check: install  ## Format, lint, types, import direction, doctests and the fast tests.
 	$(BIN)/ruff format --check .

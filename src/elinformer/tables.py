@@ -47,8 +47,8 @@ def score_ratio_table(document: Document) -> Table:
     forecasts = list(next(iter(document["groups"].values())))
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
     steps = [step for step in ("1", "6", "12") if step in horizon]
-    title = f"scaled error: MAE divided by that of {document['divided_by']}, lower is better"
-    table = _table(title, "series", *(f"step {step}" for step in steps), *(_short(name) for name in forecasts))
+    title = f"scaled error: MAE over that of {document['divided_by']} (@6 = elinformer at step 6)"
+    table = _table(title, "series", *(f"@{step}" for step in steps), *(_short(name) for name in forecasts))
     for name, scores in document["groups"].items():
         at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
         overall = [scores[forecast]["overall"] for forecast in forecasts]
@@ -84,7 +84,7 @@ def _shown_steps(report: Document) -> list[str]:
 
 
 def _table(title: str, first: str, *numbers: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", collapse_padding=True, pad_edge=False)
     table.add_column(first, no_wrap=True)
     for heading in numbers:
         table.add_column(heading, justify="right")

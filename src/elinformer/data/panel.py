@@ -146,7 +146,8 @@ class Panel:
         return continue_grid(self.timestamps, n_steps, self.freq, self.steps_per_day)
 
     def __repr__(self) -> str:
-        span = f"{self.timestamps[0]} to {self.timestamps[-1]}" if self.has_time else "steps without a time"
+        ends = (np.datetime_as_string(time, unit="m") for time in self.timestamps[[0, -1]]) if self.has_time else ()
+        span = " to ".join(ends) or "steps without a time"
         return (
             f"Panel({self.name}: {self.n_steps} steps x {self.n_series} series x {self.n_channels} channels, "
             f"{self.freq or 'no frequency'}, {span}, {self.observed_share:.1%} observed)"
