@@ -47,7 +47,7 @@ def score_ratio_table(document: Document) -> Table:
     forecasts = list(next(iter(document["groups"].values())))
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
     steps = [step for step in ("1", "6", "12") if step in horizon]
-    title = f"scaled error: MAE over that of {document['divided_by']} (@6 = elinformer at step 6)"
+    title = f"scaled error: MAE over that of {document['divided_by']} (@6: at step 6)"
     table = _table(title, "series", *(f"@{step}" for step in steps), *(_short(name) for name in forecasts))
     for name, scores in document["groups"].items():
         at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
