@@ -41,11 +41,8 @@ class Calendar:
     def encode(self, timestamps: np.ndarray) -> np.ndarray:
         """(n,) time stamps -> (n, 2) int64: slot + 1 and weekday + 1, or `NEUTRAL`."""
         slot, day = _slot_and_day(timestamps, self.n_slots)
-        encoded = [np.where(np.isin(x, known), x + 1, NEUTRAL) for x, known in self._with_known(slot, day)]
-        return np.stack(encoded, axis=-1).astype(np.int64)
-
-    def _with_known(self, slot: np.ndarray, day: np.ndarray) -> tuple[tuple[np.ndarray, tuple[int, ...]], ...]:
-        return (slot, self.known_slots), (day, self.known_days)
+        known = (slot, self.known_slots), (day, self.known_days)
+        return np.stack([np.where(np.isin(x, seen), x + 1, NEUTRAL) for x, seen in known], axis=-1).astype(np.int64)
 
 
 def _slot_and_day(timestamps: np.ndarray, n_slots: int) -> tuple[np.ndarray, np.ndarray]:
