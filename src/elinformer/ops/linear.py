@@ -83,24 +83,46 @@ def certified_margin(q: Tensor, keys: KeyStatistics) -> Tensor:
     return above + (-q).clamp_min(0) @ (keys.hi - keys.k_mean).mT
 
 
+class StateGradient(NamedTuple):
+    """Gradients with respect to the means and the covariance of the keys, `k_mean`, `v_mean` and S of the state.
+
+    They are sums over queries, so that those of other queries of the same keys are added.
+    """
+
+    k_mean: Tensor
+    v_mean: Tensor
+    covariance: Tensor
+
+
 def gradients(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, keys: KeyStatistics, *, mask: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients with respect to q, k and v (theory, section 8); `grad` (..., Lq, Ev) is that of the output."""
+    grad_q, of_state = query_gradients(grad, q, keys)
+    return grad_q, *key_gradients(of_state, k, v, keys, mask=mask)
+
+
+def query_gradients(grad: Tensor, q: Tensor, keys: KeyStatistics) -> tuple[Tensor, StateGradient]:
+    """The gradient with respect to q, and that of the state of the keys that these queries see."""
     margin = certified_margin(q, keys)
     grad_y = grad / margin.clamp_min(1)
     h = grad_y @ keys.covariance.mT  # (..., Lq, E)
     grad_m = margin_gradient(q, h, margin)
     grad_q = h + grad_m * margin_slope(q, keys.k_mean - keys.lo, keys.hi - keys.k_mean)
+    return grad_q, StateGradient(grad_m.mT @ q, grad.sum(-2, keepdim=True), q.mT @ grad_y)
 
-    grad_s = q.mT @ grad_y  # (..., E, Ev)
+
+def key_gradients(
+    of_state: StateGradient, k: Tensor, v: Tensor, keys: KeyStatistics, *, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The gradients with respect to k and v, any part of the keys of a state, from that of the state."""
     n = keys.n.clamp_min(1)
-    grad_k = ((v - keys.v_mean) @ grad_s.mT + grad_m.mT @ q) / n
-    grad_v = ((k - keys.k_mean) @ grad_s + grad.sum(-2, keepdim=True)) / n
+    grad_k = ((v - keys.v_mean) @ of_state.covariance.mT + of_state.k_mean) / n
+    grad_v = ((k - keys.k_mean) @ of_state.covariance + of_state.v_mean) / n
     if mask is not None:
         hidden = ~mask[..., None]
         grad_k, grad_v = grad_k.masked_fill(hidden, 0), grad_v.masked_fill(hidden, 0)
-    return grad_q, grad_k, grad_v
+    return grad_k, grad_v
 
 
 def margin_gradient(q: Tensor, h: Tensor, margin: Tensor) -> Tensor:
