@@ -12,6 +12,7 @@ from elinformer.evaluation.metrics import MetricSums
 
 if TYPE_CHECKING:
     from elinformer.data.panel import Panel
+    from elinformer.evaluation.blocks import BlockSums
 
 ORIGINS_AT_A_TIME = 256
 
@@ -41,8 +42,16 @@ def naives_for(panel: Panel) -> list[Naive]:
     return [LAST_VALUE, *seasonal, Naive("same time last week", 7 * per_day)]
 
 
-def score_naive(naive: Naive, panel: Panel, origins: np.ndarray, horizon: int, train_end: int) -> MetricSums:
-    """Score a naive forecast on the windows whose first target steps are `origins`.
+def score_naive(
+    naive: Naive,
+    panel: Panel,
+    origins: np.ndarray,
+    horizon: int,
+    train_end: int,
+    *,
+    blocks: BlockSums | None = None,
+) -> MetricSums:
+    """Score a naive forecast on the windows whose first target steps are `origins`; `blocks` takes the same errors.
 
     A series without any observation at that season so far is forecast by its mean over the training steps
     [0, train_end), and by 0 where it has none.
@@ -57,7 +66,10 @@ def score_naive(naive: Naive, panel: Panel, origins: np.ndarray, horizon: int, t
         values, mask = (torch.from_numpy(x[targets]) for x in (panel.values, panel.mask))
         source = chunk - back
         forecast = np.where((source < 0)[..., None, None], mean, known[np.maximum(source, 0)])
-        sums.update(torch.from_numpy(forecast), values, mask)
+        errors = torch.from_numpy(forecast), values, mask
+        sums.update(*errors)
+        if blocks is not None:
+            blocks.update(*errors, torch.from_numpy(chunk[:, 0]))
     return sums
 
 
