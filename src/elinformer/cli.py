@@ -64,6 +64,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The folder for the run.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands there.")] = False,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options given here win.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model of docs/models.md. Default elinformer.")] = None,
     window: Annotated[int | None, typer.Option(help="Input steps. Default 12.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Output steps. Default 12.")] = None,
     lags: Annotated[str | None, typer.Option(help="Seasons read too, in steps: 168 for last week's hours.")] = None,
@@ -98,6 +99,7 @@ def train(
         "null_value": null_value,
         "start": start,
         "freq": freq,
+        "model": {"name": model},
         "training": training,
     }
     metrics = train_run(data, out, _settings(data, config, said), overwrite=overwrite, console=progress_console)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, backtest
-from elinformer.models import ELinFormer, ELinFormerConfig
+from elinformer.models import Sizes, build_model
+from elinformer.models.registry import check_model
 from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
 from elinformer.training.run_folder import load_run, save_run
 
@@ -27,27 +28,25 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from rich.console import Console
+    from torch import nn
 
     from elinformer.data.scaling import ScalePer
 
 Part = Literal["train", "validation", "test"]
-
-DERIVED = ("window", "horizon", "n_series", "n_channels", "n_lags", "n_slots")
-"""Model options that follow from the data and the forecaster."""
 
 
 class Fitted(NamedTuple):
     """What training gives."""
 
     info: SeriesInfo
-    model: ELinFormer
+    model: nn.Module
     module: ForecastModule
     scaler: Scaler
     result: FitResult | None = None
 
 
 class Forecaster:
-    """Trains an ELinFormer on a panel and forecasts with it.
+    """Trains a model, an ELinFormer unless told, on a panel and forecasts with it.
 
     Args:
         window: Input steps.
@@ -56,7 +55,8 @@ class Forecaster:
             week in hourly data.
         split: Fractions of the steps for training, validation (which weights are kept) and test (`backtest`).
         scale_per: "series" scales every series by its own mean and deviation, "channel" all alike.
-        model: Options of `ELinFormerConfig` other than those that follow from the data.
+        model: A name of `elinformer.models.MODELS`, or options of a model's configuration other than the sizes, with
+            its `name` among them unless it is an ELinFormer: `{"name": "stid", "n_layers": 2}`.
         training: How to train.
 
     docs/quickstart.md shows it at work.
@@ -70,7 +70,7 @@ class Forecaster:
         lags: Sequence[int] = (),
         split: Sequence[float] = (0.6, 0.2, 0.2),
         scale_per: ScalePer = "series",
-        model: Mapping[str, Any] | None = None,
+        model: str | Mapping[str, Any] | None = None,
         training: TrainingConfig | None = None,
     ) -> None:
         if scale_per not in {"series", "channel"}:
@@ -79,7 +79,9 @@ class Forecaster:
         self.reach = Reach(window, horizon, tuple(lags))
         self.split = tuple(split)
         self.scale_per: ScalePer = scale_per
-        self.model_options = _checked_options(model or {})
+        options = {"name": model} if isinstance(model, str) else dict(model or {})
+        self.model_name, self.model_options = options.pop("name", "elinformer"), options
+        check_model(self.model_name, options)
         self.training = training or TrainingConfig()
         self._panel: Panel | None = None
         self._fitted: Fitted | None = None
@@ -113,7 +115,7 @@ class Forecaster:
                 module,
                 train,
                 validation,
-                tokens_per_window=_tokens(model),
+                tokens_per_window=_tokens(model, panel.n_series),
                 generator=torch.Generator().manual_seed(self.training.seed),
                 console=console,
             )
@@ -129,7 +131,7 @@ class Forecaster:
             freq: The step of a data frame; that of training by default.
 
         Returns:
-            A long frame: `unique_id`, `ds` and `elinformer` (`elinformer_<channel>` with several channels).
+            A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
         """
         info, _, module, *_ = self._trained()
         given = self._given(data, freq)
@@ -141,7 +143,7 @@ class Forecaster:
             forecast = module(last[[0]])[0].cpu().numpy()  # (S, N, C)
         wanted = [info.series.index(name) for name in given.series]
         times = panel.future_timestamps(self.reach.horizon)
-        return long_frame(forecast[:, wanted], times, given.series, info.channels)
+        return long_frame(forecast[:, wanted], times, given.series, info.channels, self.model_name)
 
     def backtest(
         self, data: Panel | Any | None = None, *, part: Part | None = "test", freq: str | None = None
@@ -193,7 +195,7 @@ class Forecaster:
         config = {
             "version": __version__,
             "forecaster": options,
-            "model": {"name": "elinformer", "options": self.model_options},
+            "model": {"name": self.model_name, "options": self.model_options},
             "training": asdict(self.training),
             "source": source,
         }
@@ -210,7 +212,8 @@ class Forecaster:
         try:
             run = load_run(folder)
             training = TrainingConfig(**run.config["training"])
-            forecaster = cls(**run.config["forecaster"], model=run.config["model"]["options"], training=training)
+            model = {"name": run.config["model"]["name"], **run.config["model"]["options"]}
+            forecaster = cls(**run.config["forecaster"], model=model, training=training)
             info = SeriesInfo.from_document(run.panel)
             model = forecaster._new_model(info)
             model.load_state_dict(run.weights)
@@ -225,7 +228,7 @@ class Forecaster:
     @property
     def batch_size(self) -> int:
         """Windows that are forecast together."""
-        return max(1, self.training.tokens_at_once // _tokens(self._trained().model))
+        return max(1, self.training.tokens_at_once // _tokens(self._trained().model, len(self.info.series)))
 
     @property
     def n_parameters(self) -> int:
@@ -252,20 +255,16 @@ class Forecaster:
     def _windows(self, panel: Panel, info: SeriesInfo, part: tuple[int, int]) -> WindowDataset:
         return WindowDataset(panel, info.calendar, window_origins(part, self.reach), self.reach)
 
-    def _new_model(self, info: SeriesInfo) -> ELinFormer:
-        try:
-            config = ELinFormerConfig(
-                window=self.reach.window,
-                n_lags=len(self.reach.lags),
-                horizon=self.reach.horizon,
-                n_series=len(info.series),
-                n_channels=len(info.channels),
-                n_slots=info.n_slots,
-                **self.model_options,
-            )
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        return ELinFormer(config)
+    def _new_model(self, info: SeriesInfo) -> nn.Module:
+        sizes = Sizes(
+            window=self.reach.window,
+            horizon=self.reach.horizon,
+            n_series=len(info.series),
+            n_channels=len(info.channels),
+            n_lags=len(self.reach.lags),
+            n_slots=info.n_slots,
+        )
+        return build_model(self.model_name, sizes, self.model_options)
 
     def _trained(self) -> Fitted:
         if self._fitted is None:
@@ -283,18 +282,11 @@ class Forecaster:
         return self._panel
 
 
-def _tokens(model: ELinFormer) -> int:
-    return model.config.n_series * model.config.n_patches
+def _tokens(model: nn.Module, n_series: int) -> int:
+    """What a window takes of `TrainingConfig.tokens_at_once`: its series, unless the model knows better."""
+    return getattr(model, "tokens_per_window", n_series)
 
 
 def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:
     """A panel as it is, or one made of an eager data frame, long or wide."""
     return data if isinstance(data, Panel) else panel_from_frame(data, freq=freq, steps_per_day=steps_per_day)
-
-
-def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    known = [field.name for field in fields(ELinFormerConfig) if field.name not in DERIVED]
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise InputError(f"expected model options out of {', '.join(known)}, got {', '.join(unknown)}")
-    return dict(options)

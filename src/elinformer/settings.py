@@ -43,7 +43,7 @@ class Settings:
         freq: Step as pandas writes it, for files that do not say.
         steps_per_day: Where only a part of every day is recorded.
         scale_per: "series" or "channel".
-        model: Options of `ELinFormerConfig`.
+        model: The `name` of a model of `elinformer.models.MODELS`, and options of its configuration.
         training: Options of `TrainingConfig`.
     """
 

@@ -1,5 +1,7 @@
 """Forecasting models: tensors in, tensors out; needs torch alone."""
 
 from elinformer.models.elinformer import ELinFormer, ELinFormerConfig
+from elinformer.models.registry import MODELS, build_model, register_model
+from elinformer.models.sizes import Sizes
 
-__all__ = ["ELinFormer", "ELinFormerConfig"]
+__all__ = ["MODELS", "ELinFormer", "ELinFormerConfig", "Sizes", "build_model", "register_model"]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elinformer._options import check_types
 from elinformer._shapes import Bool, Float, Int
+from elinformer.models.registry import register_model
 from elinformer.nn import EntropyLinearAttention
 
 SHARES = ("dropout", "calendar_dropout")
@@ -96,6 +97,7 @@ class ELinFormerConfig:
         return self.window_width + self.series_width + calendar
 
 
+@register_model("elinformer", ELinFormerConfig)
 class ELinFormer(nn.Module):
     """Forecasts every series from its window, its identity, the calendar and all other series.
 
@@ -110,6 +112,11 @@ class ELinFormer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.width)
         self.head = ForecastHead(config)
+
+    @property
+    def tokens_per_window(self) -> int:
+        """What a window takes of `TrainingConfig.tokens_at_once`."""
+        return self.config.n_series * self.config.n_patches
 
     def forward(
         self,

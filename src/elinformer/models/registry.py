@@ -1,0 +1,62 @@
+"""Models by name: a dict and a decorator. docs/models.md says what a model has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any, NamedTuple, TypeVar
+
+from torch import nn
+
+from elinformer.errors import InputError
+from elinformer.models.sizes import Sizes
+
+Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
+
+
+class ModelEntry(NamedTuple):
+    """What builds a model, the dataclass of sizes and options it is built from, the options its name stands for."""
+
+    build: Callable[[Any], nn.Module]
+    config: type[Any]
+    fixed: Mapping[str, Any]
+    order_dependent: bool  # whether forecasts change with the order of the series, their embeddings moved along
+
+
+MODELS: dict[str, ModelEntry] = {}
+
+
+def register_model(
+    name: str, config: type[Any], *, fixed: Mapping[str, Any] | None = None, order_dependent: bool = False
+) -> Callable[[Builder], Builder]:
+    """Decorate a class, or a function, that makes a model out of a `config`."""
+
+    def register(build: Builder) -> Builder:
+        MODELS[name] = ModelEntry(build, config, fixed or {}, order_dependent)
+        return build
+
+    return register
+
+
+def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
+    """The model of that name; InputError where there is none, or none with these options."""
+    if not isinstance(name, str) or name not in MODELS:
+        raise InputError(f"expected a model out of {', '.join(MODELS)}, got {name!r}: see docs/models.md for your own")
+    entry = MODELS[name]
+    known = [f.name for f in fields(entry.config) if f.name not in {*Sizes.__annotations__, *entry.fixed}]
+    if unknown := [option for option in options if option not in known]:
+        raise InputError(f"expected model options out of {', '.join(known)} for {name}, got {', '.join(unknown)}")
+    return entry
+
+
+def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A new model of that name; InputError for options or sizes that it cannot have."""
+    entry, options = check_model(name, options or {}), options or {}
+    used = {size: given for size, given in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
+    if sizes.n_lags and "n_lags" not in used:
+        raise InputError(f"expected no lags for {name}, which has no use for them, got {sizes.n_lags}")
+    try:
+        config = entry.config(**used, **entry.fixed, **options)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return entry.build(config)
