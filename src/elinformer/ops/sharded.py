@@ -1,0 +1,139 @@
+"""EALA over keys that live in several places: exact, by exchanging sums of one size however many keys there are.
+
+Every holder of a part of the keys, a rank say, builds the statistics of its part; sums and maxima over all
+holders make them the statistics of the whole, which every holder applies to its own queries. The backward adds up
+the gradient of the statistics in the same way. Nothing here knows how holders reach each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from elinformer._shapes import Bool, Float
+from elinformer.ops.checks import check_inputs
+from elinformer.ops.eala import autocast
+from elinformer.ops.features import FEATURE_MAPS
+from elinformer.ops.linear import (
+    KeyStatistics,
+    StateGradient,
+    apply_statistics,
+    key_gradients,
+    key_statistics,
+    query_gradients,
+)
+
+if TYPE_CHECKING:
+    from elinformer.ops.features import FeatureMap
+
+
+class Ranks(Protocol):
+    """What the holders of the parts do together; each gets the same result, bit for bit."""
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sum of the `x` of all holders."""
+        ...
+
+    def maximum(self, x: Tensor) -> Tensor:
+        """The element-wise maximum of the `x` of all holders."""
+        ...
+
+
+def sharded_attention(
+    query: Float[Tensor, "*batch_q Lq E"],
+    key: Float[Tensor, "*batch_k Lk E"],
+    value: Float[Tensor, "*batch_v Lk Ev"],
+    *,
+    ranks: Ranks,
+    key_mask: Bool[Tensor, "*batch_m Lk"] | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    feature_map: FeatureMap = "relu",
+) -> Float[Tensor, "*batch Lq Ev"]:
+    """`elinformer.ops.eala_attention` of these queries to the keys of all `ranks`.
+
+    Leading dimensions must be those of all other ranks; Lq and Lk may differ and be 0. All ranks must call it, and
+    its backward, equally often. Sums are in float32 or better.
+
+    Args:
+        query: (..., Lq, E).
+        key: (..., Lk, E), this rank's part of the keys.
+        value: (..., Lk, Ev).
+        ranks: Those who hold the other parts.
+        key_mask: (..., Lk), True = the key takes part; as in `eala_attention`.
+        is_causal: Not supported: parts of a set have no order.
+        scale: Multiplies phi(query); E ** -0.5 by default.
+        feature_map: phi.
+
+    Raises:
+        ValueError: What `eala_attention` refuses, or `is_causal`.
+        TypeError: As `eala_attention`.
+
+    Source: docs/theory.md, sections 6 and 8.
+    """
+    if is_causal:
+        raise ValueError("expected is_causal=False for keys on several ranks, got True: they have no order")
+    query, key, value = autocast(query, key, value)
+    mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale, feature_map=feature_map)
+    lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    if mask is not None:  # what is masked may be anything, NaN too
+        mask = mask.expand(*lead, mask.shape[-1])
+        key, value = (x.masked_fill(~mask[..., None], 0) for x in (key, value))
+    phi, factor = FEATURE_MAPS[feature_map], query.shape[-1] ** -0.5 if scale is None else scale
+    q, k, v = (x.expand(*lead, *x.shape[-2:]) for x in (phi(query.to(dtype)) * factor, phi(key.to(dtype)), value))
+    output: Tensor = _Sharded.apply(q, k, v.to(dtype), mask, ranks)  # pyright: ignore[reportAssignmentType]
+    return output.to(query.dtype)
+
+
+def merged_statistics(keys: KeyStatistics, ranks: Ranks) -> KeyStatistics:
+    """The statistics of the keys of all ranks, from those of this rank's part.
+
+    Means first, then S about them: a part's own S, plus what its means are away from those of the whole.
+    """
+    e, ev = keys.covariance.shape[-2:]
+    moments = torch.cat((keys.n, keys.n * keys.k_mean, keys.n * keys.v_mean), -1)  # (..., 1, 1 + E + Ev)
+    n, k_sum, v_sum = ranks.sum(moments).split((1, e, ev), -1)
+    some, at_least_one = n > 0, n.clamp_min(1)
+    k_mean, v_mean = k_sum / at_least_one, v_sum / at_least_one
+    bounds = torch.cat((-keys.lo, keys.hi), -1).masked_fill(keys.n == 0, -torch.inf)
+    minus_lo, hi = ranks.maximum(bounds).where(some, 0).split((e, e), -1)
+    between = (keys.k_mean - k_mean).mT @ (keys.v_mean - v_mean)
+    covariance = ranks.sum(keys.n * (keys.covariance + between)) / at_least_one
+    return KeyStatistics(n, k_mean, v_mean, covariance, -minus_lo, hi)
+
+
+def summed_gradient(part: StateGradient, ranks: Ranks) -> StateGradient:
+    """The gradient of the merged statistics by the queries of all ranks, in one message."""
+    e, ev = part.covariance.shape[-2:]
+    packed = torch.cat((part.k_mean, part.v_mean, part.covariance.flatten(-2)[..., None, :]), -1)
+    k_mean, v_mean, covariance = ranks.sum(packed).split((e, ev, e * ev), -1)
+    return StateGradient(k_mean, v_mean, covariance.unflatten(-1, (e, ev)).squeeze(-3))
+
+
+def numbers_exchanged(e: int, ev: int) -> tuple[int, int]:
+    """How many numbers a head and window hand in, in the forward and in the backward, whatever the number of keys."""
+    return 1 + 3 * e + ev + e * ev, e + ev + e * ev
+
+
+class _Sharded(torch.autograd.Function):
+    """Attention of q = scale * phi(query) to the k = phi(key) of all ranks; saves inputs and merged state alone."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        q, k, v, mask, ranks = inputs
+        keys = merged_statistics(key_statistics(k, v, mask), ranks)
+        ctx.save_for_backward(q, k, v, mask, keys.pack())
+        ctx.ranks = ranks
+        return apply_statistics(q, keys)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        q, k, v, mask, state = ctx.saved_tensors
+        keys = KeyStatistics.unpack(state, k.shape[-1], v.shape[-1])
+        grad_q, of_state = query_gradients(grad_outputs[0], q, keys)
+        grad_k, grad_v = key_gradients(summed_gradient(of_state, ctx.ranks), k, v, keys, mask=mask)
+        return grad_q, grad_k, grad_v, None, None
