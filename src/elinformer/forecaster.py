@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from elinformer import __version__
 from elinformer.data.frames import long_frame, panel_from_frame
 from elinformer.data.panel import Panel
-from elinformer.data.scaling import Scaler, seasonal_scale
+from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    import pytorch_lightning as pl
     from rich.console import Console
     from torch import nn
 
@@ -86,13 +87,21 @@ class Forecaster:
         self._panel: Panel | None = None
         self._fitted: Fitted | None = None
 
-    def fit(self, data: Panel | Any, *, freq: str | None = None, console: Console | None = None) -> Forecaster:
+    def fit(
+        self,
+        data: Panel | Any,
+        *,
+        freq: str | None = None,
+        console: Console | None = None,
+        callbacks: Sequence[pl.Callback] = (),
+    ) -> Forecaster:
         """Train on the first part of the steps, and keep the weights that do best on the second.
 
         Args:
             data: A panel, or an eager data frame, long (`unique_id, ds, y`) or wide (time first).
             freq: The step of a data frame; told from its times by default.
             console: Where the progress bar goes; standard error by default.
+            callbacks: Others of Lightning's that watch the training.
 
         Raises:
             InputError: The data are too short for window and horizon, or are no panel.
@@ -100,17 +109,14 @@ class Forecaster:
         panel = as_panel(data, freq=freq)
         parts = self.parts(panel)
         info = SeriesInfo.of(panel, window_origins(parts.train, self.reach) - 1)
-        known = panel.values[: parts.train[1]], panel.mask[: parts.train[1]]
-        scaler = Scaler.fit(*known, per=self.scale_per)
-        if self.training.loss_scale == "seasonal":
-            error_scale = seasonal_scale(*known, panel.steps_of_day or 1)
-        else:
-            error_scale = Scaler.fit(*known, per=self.training.loss_scale).std
+        end = parts.train[1]
+        scaler = Scaler.fit(panel.values[:end], panel.mask[:end], per=self.scale_per)
+        scale = error_scale(panel, end, self.training.loss_scale)
         train, validation = (self._windows(panel, info, part) for part in parts[:2])
         with isolate_rng():
             torch.manual_seed(self.training.seed)
             model = self._new_model(info)
-            module = ForecastModule(model, scaler, error_scale, self.training)
+            module = ForecastModule(model, scaler, scale, self.training)
             result = fit(
                 module,
                 train,
@@ -118,6 +124,7 @@ class Forecaster:
                 tokens_per_window=_tokens(model, panel.n_series),
                 generator=torch.Generator().manual_seed(self.training.seed),
                 console=console,
+                callbacks=callbacks,
             )
         self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler, result)
         return self
@@ -229,6 +236,11 @@ class Forecaster:
     def batch_size(self) -> int:
         """Windows that are forecast together."""
         return max(1, self.training.tokens_at_once // _tokens(self._trained().model, len(self.info.series)))
+
+    @property
+    def module(self) -> ForecastModule:
+        """What was trained: a function from a `Batch` of windows to forecasts (B, S, N, C) in the data's units."""
+        return self._trained().module
 
     @property
     def n_parameters(self) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from elinformer.data.panel import Panel
+
 ScalePer = Literal["series", "channel"]
 
 ROWS_AT_A_TIME = 1 << 24  # values read at once, so that a memory-mapped panel never lies in memory whole
@@ -69,6 +71,20 @@ def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int) -> np.ndar
         count += both.sum(0)
     change = total / np.maximum(count, 1)
     return np.where(change > 0, change, Scaler.fit(values, mask).std).astype(np.float32)
+
+
+def error_scale(panel: Panel, train_end: int, kind: Literal["channel", "series", "seasonal"]) -> np.ndarray:
+    """What errors are divided by in the loss, (N, C) float32, from the steps [0, train_end).
+
+    Args:
+        panel: The data.
+        train_end: Where training ends.
+        kind: See `TrainingConfig.loss_scale`.
+    """
+    known = panel.values[:train_end], panel.mask[:train_end]
+    if kind == "seasonal":
+        return seasonal_scale(*known, panel.steps_of_day or 1)
+    return Scaler.fit(*known, per=kind).std
 
 
 def _moments(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from elinformer.training.best_weights import BestWeights
 from elinformer.training.progress import TrainingProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     import torch
 
@@ -65,6 +65,7 @@ def fit(
     tokens_per_window: int,
     generator: torch.Generator,
     console: Console | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> FitResult:
     """Train `module` in place and leave it with the weights of the lowest validation loss.
 
@@ -77,6 +78,7 @@ def fit(
         tokens_per_window: Series times patches, for the size of micro-batches.
         generator: Orders the training windows.
         console: Where the progress bar goes; standard error by default.
+        callbacks: Others of Lightning's that watch the training.
 
     Raises:
         InputError: The error became NaN at every validation.
@@ -85,11 +87,11 @@ def fit(
     parts = config.micro_batches(tokens_per_window)
     size = -(-config.batch_size // parts)
     best = BestWeights(config.patience)
-    callbacks: list[pl.Callback] = [best, TrainingProgress(console or Console(stderr=True), best)]
+    watching = [best, TrainingProgress(console or Console(stderr=True), best), *callbacks]
     loaders = window_loader(train, size, shuffle=True, generator=generator), window_loader(validation, 2 * size)
     began = time.monotonic()
     with _quiet():
-        trainer = _trainer(config, parts, callbacks)
+        trainer = _trainer(config, parts, watching)
         with _ctrl_c_stops(trainer) as interrupted:
             trainer.fit(module, *loaders)
     if not best.epoch and not interrupted:
