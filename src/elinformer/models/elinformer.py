@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elinformer._options import check_types
 from elinformer._shapes import Bool, Float, Int
+from elinformer.models.attentions import NO_ATTENTION, attention_operator, check_attention
 from elinformer.models.registry import register_model
 from elinformer.nn import EntropyLinearAttention
 
@@ -39,6 +40,7 @@ class ELinFormerConfig:
         day_width: Width of the day-of-week embedding, used where there is a calendar.
         n_layers: Blocks of attention and feed-forward.
         n_heads: Attention heads; they divide `width`.
+        attention: "eala", or the name of a twin: see docs/models.md.
         feedforward_ratio: Width of the feed-forward layer over `width`.
         dropout: Of the residual branches, while training.
         calendar_dropout: Share of training windows whose slot, and whose day, is replaced by the neutral
@@ -58,13 +60,17 @@ class ELinFormerConfig:
     day_width: int = 32
     n_layers: int = 3
     n_heads: int = 8
+    attention: str = "eala"
     feedforward_ratio: int = 2
     dropout: float = 0.1
     calendar_dropout: float = 0.1
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_attention(self.attention)
         for field in fields(self):
+            if field.name == "attention":
+                continue
             value, least = getattr(self, field.name), 0 if field.name in MAY_BE_ZERO else 1
             if value < least:
                 raise ValueError(f"expected {field.name} of at least {least}, got {value}")
@@ -89,6 +95,11 @@ class ELinFormerConfig:
     def n_patches(self) -> int:
         """P, tokens a series."""
         return self.window // self.steps_per_patch
+
+    @property
+    def n_tokens(self) -> int:
+        """L, tokens a window."""
+        return self.n_series * self.n_patches
 
     @property
     def width(self) -> int:
@@ -116,7 +127,7 @@ class ELinFormer(nn.Module):
     @property
     def tokens_per_window(self) -> int:
         """What a window takes of `TrainingConfig.tokens_at_once`."""
-        return self.config.n_series * self.config.n_patches
+        return self.config.n_tokens
 
     def forward(
         self,
@@ -236,15 +247,19 @@ class Block(nn.Module):
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
         width, hidden = config.width, config.feedforward_ratio * config.width
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention = EntropyLinearAttention(width, config.n_heads, batch_first=True)
+        self.attends = config.attention != NO_ATTENTION
+        if self.attends:
+            operator = attention_operator(config.attention, config.n_tokens)
+            self.attention_norm = nn.LayerNorm(width)
+            self.attention = EntropyLinearAttention(width, config.n_heads, batch_first=True, operator=operator)
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, silent: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D); `silent` (B, L) is True for tokens that are no keys."""
-        normed = self.attention_norm(x)
-        attended, _ = self.attention(normed, normed, normed, key_padding_mask=silent)
-        x = x + self.dropout(attended)
+        if self.attends:
+            normed = self.attention_norm(x)
+            attended, _ = self.attention(normed, normed, normed, key_padding_mask=silent)
+            x = x + self.dropout(attended)
         return x + self.dropout(self.feedforward(self.feedforward_norm(x)))

@@ -1,0 +1,17 @@
+"""ELinFormers with another attention, each a model by its own name; what they differ in is the attention alone."""
+
+from elinformer.models.attentions import ATTENTIONS, NO_ATTENTION
+from elinformer.models.elinformer import ELinFormer, ELinFormerConfig
+from elinformer.models.registry import register_model
+from elinformer.ops.registry import OPERATORS
+
+TWINS = tuple(name for name in (*ATTENTIONS, NO_ATTENTION) if name != "eala")
+
+for _name in TWINS:
+    _operator = OPERATORS.get(str(ATTENTIONS.get(_name)))
+    register_model(
+        _name,
+        ELinFormerConfig,
+        fixed={"attention": _name},
+        order_dependent=_operator is not None and _operator.order_dependent,
+    )(ELinFormer)
