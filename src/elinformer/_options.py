@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from _typeshed import DataclassInstance
 
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -30,3 +32,20 @@ def check_types(options: DataclassInstance) -> None:
         value = getattr(options, field.name)
         if not isinstance(value, types) or (words and isinstance(value, bool)):
             raise InputError(f"expected {field.name} to be {words}, got {value!r}")
+
+
+def check_sizes(options: DataclassInstance, *, shares: Collection[str] = (), may_be_zero: Collection[str] = ()) -> None:
+    """Refuse numbers below 1, or below 0 where they may be zero, and shares that are not in [0, 1).
+
+    Raises:
+        InputError: Such an option, or one of the wrong type.
+    """
+    check_types(options)
+    for field in fields(options):
+        value, least = getattr(options, field.name), 0 if field.name in {*shares, *may_be_zero} else 1
+        if isinstance(value, str):
+            continue
+        if value < least:
+            raise InputError(f"expected {field.name} of at least {least}, got {value}")
+        if field.name in shares and value >= 1:
+            raise InputError(f"expected {field.name} to be a share below 1, got {value}")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from elinformer._options import check_types
+from elinformer._options import check_sizes
 from elinformer._shapes import Bool, Float, Int
 from elinformer.models.attentions import NO_ATTENTION, attention_operator, check_attention
+from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
 from elinformer.nn import EntropyLinearAttention
-
-SHARES = ("dropout", "calendar_dropout")
-MAY_BE_ZERO = ("n_lags", "n_slots", "patch_length", *SHARES)
-
 
 START_OF_RECALL = 0.75
 """How much of the last value a forecast begins with."""
@@ -66,16 +63,8 @@ class ELinFormerConfig:
     calendar_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_sizes(self, shares=("dropout", "calendar_dropout"), may_be_zero=("n_lags", "n_slots", "patch_length"))
         check_attention(self.attention)
-        for field in fields(self):
-            if field.name == "attention":
-                continue
-            value, least = getattr(self, field.name), 0 if field.name in MAY_BE_ZERO else 1
-            if value < least:
-                raise ValueError(f"expected {field.name} of at least {least}, got {value}")
-            if field.name in SHARES and value >= 1:
-                raise ValueError(f"expected {field.name} to be a share below 1, got {value}")
         if self.window % self.steps_per_patch:
             raise ValueError(
                 f"expected patch_length to divide window={self.window}, got {self.patch_length}: "
@@ -155,13 +144,6 @@ class ELinFormer(nn.Module):
             x = block(x, silent)
         x = self.norm(x).unflatten(1, (self.config.n_patches, -1))  # (B, P, N, D)
         return self.head(x.transpose(1, 2).flatten(2), filled_forward(values, mask))
-
-
-def filled_forward(values: Tensor, mask: Tensor) -> Tensor:
-    """(B, T, N, C) with the last observed value wherever there is none, 0 before the first."""
-    steps = torch.arange(mask.shape[1], device=mask.device)[:, None, None]
-    last = (steps * mask).cummax(1).values
-    return torch.where(mask, values, 0).gather(1, last)
 
 
 class ForecastHead(nn.Module):
