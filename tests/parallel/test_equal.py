@@ -1,0 +1,97 @@
+"""Ranks train exactly as one process does: losses, gradients and weights after twenty steps."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from elinformer.ops.sharded import numbers_exchanged
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+WORKER = Path(__file__).parent / "steps.py"
+SERIES, WINDOWS = 7, 5  # neither is a multiple of the number of ranks
+
+MESHES = [(1, 1), (2, 2), (2, 1), (4, 4), (4, 2)]
+"""Ranks, and how many of them share the series of a window."""
+
+
+@pytest.fixture(scope="module")
+def steps() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("steps", WORKER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def settings(dtype: str, series_parallel: int = 1, **other: Any) -> dict[str, Any]:
+    return {"dtype": dtype, "series": SERIES, "windows": WINDOWS, "series_parallel": series_parallel, **other}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
+    """What the ranks of every mesh come to, by run."""
+    folder, jobs = tmp_path_factory.mktemp("ranks"), {}
+    for world, series_parallel in MESHES:
+        runs = {dtype: settings(dtype, series_parallel) for dtype in ("float64", "float32")}
+        runs["many"] = settings("float32", series_parallel, series=70)
+        jobs[world, series_parallel] = {"world": world, "runs": runs, "out": str(folder / f"{world}-{series_parallel}")}
+    (folder / "jobs.json").write_text(json.dumps(list(jobs.values())), encoding="utf-8")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, str(WORKER), str(folder / "jobs.json")], env=environment, timeout=110, check=True)
+    return {mesh: torch.load(job["out"], weights_only=True) for mesh, job in jobs.items()}
+
+
+@pytest.fixture(params=MESHES, ids=lambda mesh: f"{mesh[0]}-ranks-{mesh[1]}-for-series")
+def mesh(request: pytest.FixtureRequest) -> tuple[int, int]:
+    return request.param
+
+
+@pytest.fixture
+def trained(mesh: tuple[int, int], results: dict[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
+    return results[mesh]
+
+
+def test_losses_gradients_and_weights_in_float64_are_those_of_one_process(
+    trained: dict[str, Any], steps: ModuleType
+) -> None:
+    alone = steps.train_alone(settings("float64"))
+    assert_close(trained["float64"]["losses"], alone["losses"], rtol=0, atol=1e-10)
+    for part in ("gradients", "weights"):
+        assert trained["float64"][part].keys() == alone[part].keys()
+        for name, x in alone[part].items():
+            assert_close(trained["float64"][part][name], x, rtol=0, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_losses_in_float32_agree_to_a_hundred_thousandth(trained: dict[str, Any], steps: ModuleType) -> None:
+    alone = steps.train_alone(settings("float32"))
+    assert_close(trained["float32"]["losses"], alone["losses"], rtol=0, atol=1e-5)
+
+
+def test_gradients_were_clipped_so_that_the_norm_is_tested_too(trained: dict[str, Any], steps: ModuleType) -> None:
+    assert min(trained["float64"]["norms"]) > steps.CLIP
+
+
+def test_bytes_a_layer_and_step_are_those_of_the_formula_whatever_the_number_of_series(
+    trained: dict[str, Any], mesh: tuple[int, int]
+) -> None:
+    world, series_parallel = mesh
+    few, many = trained["float32"]["traffic"], trained["many"]["traffic"]
+    assert few == many
+    assert len(few) == (2 if series_parallel > 1 else 0)
+    windows = WINDOWS // (world // series_parallel)
+    for messages, size in few.values():
+        assert messages == 4
+        assert size == windows * 2 * sum(numbers_exchanged(8, 8)) * 4  # two heads of 8, float32
