@@ -1,0 +1,141 @@
+"""STAEformer: every step of every series a token, softmax attention over time, then over series. Readable alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from elinformer._options import check_sizes
+from elinformer._shapes import Bool, Float, Int
+from elinformer.models.gaps import filled_forward
+from elinformer.models.moments import DAYS, embedded, needed, with_time
+from elinformer.models.registry import register_model
+
+
+@dataclass(frozen=True)
+class STAEformerConfig:
+    """The shape of a STAEformer; the defaults are those of its authors.
+
+    Attributes:
+        window: T, input steps.
+        horizon: S, output steps.
+        n_series: N, series that have embeddings of their own.
+        n_channels: C, numbers a series has at every step.
+        n_slots: Slots of a day in the calendar; 0 = no calendar.
+        value_width: Width of the embedded values of a step.
+        slot_width: Width of the slot-of-day embedding, used where there is a calendar.
+        day_width: Width of the day-of-week embedding, used where there is a calendar.
+        adaptive_width: Width of the embedding that every step of the window of every series has of its own.
+        n_layers: Blocks over time, and as many over series.
+        n_heads: Attention heads; they divide `width`.
+        feedforward_width: Width of the feed-forward layers.
+        dropout: Of the residual branches, while training.
+    """
+
+    window: int
+    horizon: int
+    n_series: int
+    n_channels: int = 1
+    n_slots: int = 0
+    value_width: int = 24
+    slot_width: int = 24
+    day_width: int = 24
+    adaptive_width: int = 80
+    n_layers: int = 3
+    n_heads: int = 4
+    feedforward_width: int = 256
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_sizes(self, shares=("dropout",), may_be_zero=("n_slots",))
+        if self.width % self.n_heads:
+            raise ValueError(
+                f"expected n_heads to divide the width {self.width} (embeddings joined), got {self.n_heads}"
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Numbers a step: the channels, and the time of day and the day of the week."""
+        return self.n_channels + (2 if self.n_slots else 0)
+
+    @property
+    def width(self) -> int:
+        """D: all embeddings side by side."""
+        return self.value_width + self.adaptive_width + (self.slot_width + self.day_width if self.n_slots else 0)
+
+
+@register_model("staeformer", STAEformerConfig)
+class STAEformer(nn.Module):
+    """Forecasts every series from all steps of all series.
+
+    Source: Liu et al., Spatio-Temporal Adaptive Embedding Makes Vanilla Transformer SOTA for Traffic Forecasting,
+    2023, arXiv 2308.10425, and the authors' code (XDZhelheim/STAEformer). docs/models.md says what differs.
+    """
+
+    def __init__(self, config: STAEformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.value = nn.Linear(config.n_features, config.value_width)
+        if config.n_slots:
+            self.slot = nn.Embedding(config.n_slots, config.slot_width)
+            self.day = nn.Embedding(DAYS, config.day_width)
+        self.adaptive = nn.Parameter(torch.empty(config.window, config.n_series, config.adaptive_width))
+        nn.init.xavier_uniform_(self.adaptive)
+        self.over_time, self.over_series = (
+            nn.Sequential(*(Block(config) for _ in range(config.n_layers))) for _ in range(2)
+        )
+        self.head = nn.Linear(config.window * config.width, config.horizon * config.n_channels)
+
+    @property
+    def tokens_per_window(self) -> int:
+        """What a window takes of `TrainingConfig.tokens_at_once`."""
+        return self.config.window * self.config.n_series
+
+    def forward(
+        self,
+        values: Float[Tensor, "B T N C"],
+        mask: Bool[Tensor, "B T N C"],
+        calendar: Int[Tensor, "B T 2"] | None = None,
+    ) -> Float[Tensor, "B S N C"]:
+        """Forecast the `horizon` steps after the window; shapes as `ELinFormer.forward`."""
+        x = self._embed(filled_forward(values, mask), calendar)  # (B, T, N, D)
+        x = self.over_time(x.transpose(1, 2))  # (B, N, T, D)
+        x = self.over_series(x.transpose(1, 2)).transpose(1, 2)
+        return self.head(x.flatten(2)).unflatten(-1, (self.config.horizon, -1)).transpose(1, 2)
+
+    def _embed(self, x: Tensor, calendar: Tensor | None) -> Tensor:
+        moment = []
+        if self.config.n_slots:
+            calendar = needed(calendar, self.config.n_slots)
+            x = with_time(x, calendar, self.config.n_slots, day_unit=1)
+            slot, day = calendar[:, :, None].unbind(-1)  # (B, T, 1) each
+            moment = [embedded(self.slot, slot), embedded(self.day, day)]
+        parts = (self.value(x), *moment, self.adaptive)
+        return torch.cat([part.expand(*x.shape[:3], -1) for part in parts], -1)
+
+
+class Block(nn.Module):
+    """Softmax attention along the last dimension but one, then a feed-forward layer; normalised after each."""
+
+    def __init__(self, config: STAEformerConfig) -> None:
+        super().__init__()
+        width, hidden = config.width, config.feedforward_width
+        self.n_heads = config.n_heads
+        self.projections = nn.Linear(width, 3 * width)  # queries, keys and values
+        self.output = nn.Linear(width, width)
+        self.feedforward = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+        self.attention_norm, self.feedforward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., L, D) -> (..., L, D)."""
+        x = self.attention_norm(x + self.dropout(self._attend(x)))
+        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        heads = self.projections(x).flatten(0, 1).unflatten(-1, (3, self.n_heads, -1))  # (..., L, 3, H, E)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (..., H, L, E) each
+        return self.output(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).view_as(x))

@@ -1,0 +1,114 @@
+"""STID: the window of a series joined with who it is and what time it is, through an MLP. Readable alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from elinformer._options import check_sizes
+from elinformer._shapes import Bool, Float, Int
+from elinformer.models.gaps import filled_forward
+from elinformer.models.moments import DAYS, embedded, needed, with_time
+from elinformer.models.registry import register_model
+
+
+@dataclass(frozen=True)
+class STIDConfig:
+    """The shape of an STID; the defaults are those of its authors.
+
+    Attributes:
+        window: T, input steps.
+        horizon: S, output steps.
+        n_series: N, series that have an embedding of their own.
+        n_channels: C, numbers a series has at every step.
+        n_slots: Slots of a day in the calendar; 0 = no calendar.
+        window_width: Width of the embedded window.
+        series_width: Width of the series embedding.
+        slot_width: Width of the slot-of-day embedding, used where there is a calendar.
+        day_width: Width of the day-of-week embedding, used where there is a calendar.
+        n_layers: Residual blocks.
+        dropout: Within the blocks, while training.
+    """
+
+    window: int
+    horizon: int
+    n_series: int
+    n_channels: int = 1
+    n_slots: int = 0
+    window_width: int = 32
+    series_width: int = 32
+    slot_width: int = 32
+    day_width: int = 32
+    n_layers: int = 3
+    dropout: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_sizes(self, shares=("dropout",), may_be_zero=("n_slots",))
+
+    @property
+    def n_features(self) -> int:
+        """Numbers a step: the channels, and the time of day and the day of the week."""
+        return self.n_channels + (2 if self.n_slots else 0)
+
+    @property
+    def width(self) -> int:
+        """D: all embeddings side by side."""
+        return self.window_width + self.series_width + (self.slot_width + self.day_width if self.n_slots else 0)
+
+
+@register_model("stid", STIDConfig)
+class STID(nn.Module):
+    """Forecasts every series by itself, from its window, its identity and the time.
+
+    Source: Shao et al., Spatial-Temporal Identity: A Simple yet Effective Baseline for Multivariate Time Series
+    Forecasting, 2022, arXiv 2208.05233, and the authors' code (BasicTS). docs/models.md says what differs.
+    """
+
+    def __init__(self, config: STIDConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.window = nn.Linear(config.window * config.n_features, config.window_width)
+        self.series = _table(config.n_series, config.series_width)
+        if config.n_slots:
+            self.slot = _table(config.n_slots, config.slot_width)
+            self.day = _table(DAYS, config.day_width)
+        self.blocks = nn.Sequential(*(Block(config.width, config.dropout) for _ in range(config.n_layers)))
+        self.head = nn.Linear(config.width, config.horizon * config.n_channels)
+
+    def forward(
+        self,
+        values: Float[Tensor, "B T N C"],
+        mask: Bool[Tensor, "B T N C"],
+        calendar: Int[Tensor, "B T 2"] | None = None,
+    ) -> Float[Tensor, "B S N C"]:
+        """Forecast the `horizon` steps after the window; shapes as `ELinFormer.forward`."""
+        x, moment = filled_forward(values, mask), []
+        if self.config.n_slots:
+            calendar = needed(calendar, self.config.n_slots)
+            x = with_time(x, calendar, self.config.n_slots, day_unit=1 / DAYS)
+            slot, day = calendar[:, -1, None].unbind(-1)  # (B, 1) each
+            moment = [embedded(self.slot, slot), embedded(self.day, day)]
+        window = self.window(x.transpose(1, 2).flatten(2))  # (B, N, window_width)
+        parts = [part.expand(*window.shape[:2], -1) for part in (window, self.series.weight, *moment)]
+        hidden = self.blocks(torch.cat(parts, -1))
+        return self.head(hidden).unflatten(-1, (self.config.horizon, -1)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """Two linear layers around a ReLU, beside the input."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        return x + self.layers(x)
+
+
+def _table(n: int, width: int) -> nn.Embedding:
+    table = nn.Embedding(n, width)
+    nn.init.xavier_uniform_(table.weight)
+    return table
