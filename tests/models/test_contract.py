@@ -1,0 +1,179 @@
+"""What every registered model promises, whoever wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from elinformer.models import MODELS, TWINS, Sizes, build_model
+
+B, T, S, N, SLOTS = 3, 6, 4, 11, 24
+"""N is the size of no other dimension, so that what belongs to single series can be found by its shape."""
+
+NARROW = {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4, "n_layers": 2, "n_heads": 2}
+OPTIONS: dict[str, dict[str, Any]] = dict.fromkeys(("elinformer", *TWINS), NARROW) | {
+    "dlinear": {"trend_length": 3},
+    "stid": {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4},
+    "staeformer": {"adaptive_width": 8, "n_layers": 1, "feedforward_width": 16},
+}
+SIZES = {
+    "one channel": Sizes(T, S, N, n_slots=SLOTS),
+    "three channels": Sizes(T, S, N, n_channels=3, n_slots=SLOTS),
+    "no calendar": Sizes(T, S, N),
+    "one step to one step of one series": Sizes(1, 1, 1, n_slots=SLOTS),
+}
+NAMES = tuple(MODELS)
+
+Inputs = tuple[Tensor, Tensor, Tensor | None]
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=list(SIZES.values()), ids=list(SIZES))
+def sizes(request: pytest.FixtureRequest) -> Sizes:
+    return request.param
+
+
+def a_model(name: str, sizes: Sizes = SIZES["one channel"], *, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_model(name, sizes, OPTIONS.get(name)).eval()
+
+
+def a_batch(sizes: Sizes = SIZES["one channel"], *, batch: int = B) -> Inputs:
+    """Values that are NaN where the mask is False."""
+    generator = torch.Generator().manual_seed(1)
+    shape = (batch, sizes.window, sizes.n_series, sizes.n_channels)
+    mask = torch.rand(shape, generator=generator) < 0.7
+    values = torch.randn(shape, generator=generator).masked_fill(~mask, float("nan"))
+    slots = torch.randint(sizes.n_slots + 1, (batch, sizes.window, 1), generator=generator)
+    days = torch.randint(8, (batch, sizes.window, 1), generator=generator)
+    return values, mask, torch.cat([slots, days], -1) if sizes.n_slots else None
+
+
+def test_the_forecast_has_all_steps_series_and_channels(name: str, sizes: Sizes) -> None:
+    forecast = a_model(name, sizes)(*a_batch(sizes))
+    assert forecast.shape == (B, sizes.horizon, sizes.n_series, sizes.n_channels)
+    assert forecast.dtype == torch.float32
+    assert forecast.isfinite().all()
+
+
+def test_every_parameter_gets_a_finite_gradient(name: str, sizes: Sizes) -> None:
+    model = a_model(name, sizes).train()
+    model(*a_batch(sizes)).square().sum().backward()
+    without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert without == []
+
+
+def test_a_state_dict_of_one_loads_into_another_and_forecasts_the_same(name: str, sizes: Sizes) -> None:
+    model, other, batch = a_model(name, sizes), a_model(name, sizes, seed=1), a_batch(sizes)
+    assert not torch.equal(other(*batch), model(*batch))
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other(*batch), model(*batch))
+
+
+def test_a_forecast_does_not_depend_on_the_other_windows_of_its_batch(name: str) -> None:
+    model, (values, mask, calendar) = a_model(name), a_batch()
+    assert calendar is not None
+    together = model(values, mask, calendar)
+    for i in range(B):
+        torch.testing.assert_close(model(values[[i]], mask[[i]], calendar[[i]])[0], together[i])
+
+
+def test_the_same_seed_makes_the_same_model_and_the_same_forecast(name: str) -> None:
+    batch = a_batch()
+    assert torch.equal(a_model(name)(*batch), a_model(name)(*batch))
+
+
+@pytest.mark.parametrize("filling", [0.0, 1e30, float("inf")])
+def test_what_lies_under_the_mask_changes_nothing(filling: float, name: str) -> None:
+    model, (values, mask, calendar) = a_model(name), a_batch()
+    filled = torch.where(mask, values, filling)
+    assert torch.equal(model(values, mask, calendar), model(filled, mask, calendar))
+
+
+@pytest.mark.parametrize("silent", [slice(2, 3), slice(None)], ids=["one series", "all series"])
+def test_series_with_nothing_observed_get_finite_forecasts_and_gradients(silent: slice, name: str) -> None:
+    model, (values, mask, calendar) = a_model(name), a_batch()
+    mask[:, :, silent] = False
+    forecast = model(values, mask, calendar)
+    forecast.sum().backward()
+    assert forecast.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_moment_that_training_never_saw_is_neutral(name: str) -> None:
+    values, mask, calendar = a_batch()
+    assert calendar is not None
+    assert a_model(name)(values, mask, torch.zeros_like(calendar)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not MODELS[name].order_dependent])
+@pytest.mark.parametrize(
+    "sizes", [SIZES["one channel"], SIZES["three channels"]], ids=["one channel", "three channels"]
+)
+def test_series_permuted_with_what_belongs_to_them_permute_the_forecast(name: str, sizes: Sizes) -> None:
+    order = torch.tensor([3, 0, 10, 1, 7, 2, 9, 4, 8, 6, 5])
+    model, (values, mask, calendar) = a_model(name, sizes), a_batch(sizes)
+    forecast = model(values, mask, calendar)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            for axis in (axis for axis, size in enumerate(parameter.shape) if size == N):
+                parameter.copy_(parameter.index_select(axis, order))
+    permuted = model(values[:, :, order], mask[:, :, order], calendar)
+    torch.testing.assert_close(permuted, forecast[:, :, order])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
+def test_series_are_told_from_each_other(name: str) -> None:
+    model, (values, mask, calendar) = a_model(name), a_batch()
+    values[:, :, 1], mask[:, :, 1] = values[:, :, 0], mask[:, :, 0]
+    forecast = model(values, mask, calendar)
+    assert not torch.allclose(forecast[:, :, 0], forecast[:, :, 1])
+
+
+ALONE = ("dlinear", "stid", "none")
+
+
+def test_series_see_each_other_unless_the_model_is_made_without(name: str) -> None:
+    model, (values, mask, calendar) = a_model(name), a_batch()
+    mask[:, -1, 0] = True
+    values[:, -1, 0] = 0.0
+    other = values.clone()
+    other[:, -1, 0] += 1
+    change = (model(other, mask, calendar) - model(values, mask, calendar)).abs().amax((0, 1, 3))  # (N,)
+    assert change[0] > 1e-6
+    assert (change[1:].amax() > 1e-6) == (name not in ALONE)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
+def test_a_model_with_slots_asks_for_the_calendar(name: str) -> None:
+    values, mask, _ = a_batch()
+    with pytest.raises(ValueError, match=r"expected a calendar \(B, T, 2\) for a model of 24 slots, got none"):
+        a_model(name)(values, mask)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
+def test_the_calendar_counts(name: str) -> None:
+    model, (values, mask, calendar) = a_model(name), a_batch()
+    assert calendar is not None
+    later = calendar.clone()
+    later[..., 0] = calendar[..., 0] % SLOTS + 1
+    assert not torch.allclose(model(values, mask, later), model(values, mask, calendar))
+
+
+def test_float64_runs_through(name: str) -> None:
+    values, mask, calendar = a_batch()
+    assert a_model(name).double()(values.double(), mask, calendar).dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"elinformer", *TWINS}])
+def test_a_published_model_refuses_lags(name: str) -> None:
+    with pytest.raises(ValueError, match=f"expected no lags for {name}"):
+        build_model(name, replace(SIZES["one channel"], n_lags=1))

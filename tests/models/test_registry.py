@@ -1,0 +1,136 @@
+"""Models by name: what there is, what is refused, and a model of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from elinformer.errors import InputError
+from elinformer.models import MODELS, TWINS, ELinFormer, ELinFormerConfig, Sizes, build_model, register_model
+from elinformer.models.attentions import ATTENTIONS, mean_attention
+from elinformer.ops import eala_attention
+
+SIZES = Sizes(6, 4, 5, n_slots=24)
+
+
+@dataclass(frozen=True)
+class FlatConfig:
+    """As little as a configuration can be."""
+
+    horizon: int
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.start < 0:
+            raise ValueError(f"expected start of 0 or more, got {self.start}")
+
+
+class Flat(nn.Module):
+    """One number, learned, for all steps of all series."""
+
+    def __init__(self, config: FlatConfig) -> None:
+        super().__init__()
+        self.horizon, self.level = config.horizon, nn.Parameter(torch.tensor(config.start))
+
+    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None = None) -> Tensor:
+        return self.level.expand(len(values), self.horizon, *values.shape[2:])
+
+
+@pytest.fixture
+def flat() -> Generator[str]:
+    """The name of a model that is registered for the time of a test."""
+    assert register_model("flat", FlatConfig)(Flat) is Flat
+    yield "flat"
+    del MODELS["flat"]
+
+
+def test_the_models_are_these() -> None:
+    assert sorted(MODELS) == sorted(["elinformer", "dlinear", "stid", "staeformer", *TWINS])
+    assert set(TWINS) == {*ATTENTIONS, "none"} - {"eala"}
+
+
+def test_a_model_of_ones_own_is_built_from_the_sizes_it_declares(flat: str) -> None:
+    model = build_model(flat, SIZES, {"start": 2.0})
+    forecast = model(torch.zeros(2, 6, 5, 3), torch.ones(2, 6, 5, 3, dtype=torch.bool))
+    assert torch.equal(forecast, torch.full((2, 4, 5, 3), 2.0))
+
+
+def test_a_name_that_no_model_has_is_refused() -> None:
+    with pytest.raises(InputError, match=r"expected a model out of .*elinformer.*, got 'flat': see docs/models.md"):
+        build_model("flat", SIZES)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"end": 1}, "expected model options out of start for flat, got end"),
+        ({"horizon": 1}, "expected model options out of start for flat, got horizon"),
+        ({"start": -1.0}, "expected start of 0 or more, got -1.0"),
+    ],
+)
+def test_options_that_a_model_cannot_have_are_refused(flat: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_model(flat, SIZES, options)
+
+
+def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> None:
+    with pytest.raises(InputError, match="expected no lags for flat, which has no use for them, got 2"):
+        build_model(flat, Sizes(6, 4, 5, n_lags=2))
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_is_an_elinformer_with_its_attention(name: str) -> None:
+    model = build_model(name, SIZES, {"n_layers": 1})
+    assert isinstance(model, ELinFormer)
+    assert model.config == ELinFormerConfig(6, 4, 5, n_slots=24, n_layers=1, attention=name)
+    with pytest.raises(InputError, match=rf"expected model options out of .* for {name}, got attention"):
+        build_model(name, SIZES, {"attention": "eala"})
+
+
+def a_state(name: str) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return build_model(name, SIZES).state_dict()
+
+
+def test_twins_of_one_seed_begin_alike() -> None:
+    ours, theirs = a_state("elinformer"), a_state("taylor")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_no_attention_is_the_rest_of_the_model() -> None:
+    whole, rest = (dict(build_model(name, SIZES).named_parameters()) for name in ("elinformer", "none"))
+    assert {key for key in whole if "attention" not in key} == set(rest)
+
+
+def test_an_attention_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match=r"expected attention out of eala, softmax, .*, mean, none, got 'hard'"):
+        ELinFormerConfig(6, 4, 5, attention="hard")
+
+
+def test_the_mean_is_that_of_the_values_that_take_part() -> None:
+    q, k, v = torch.randn(3, 2, 4, 7, 5).unbind()
+    mask = torch.tensor([True, False, True, True, False, True, True])
+    spoilt = v.masked_fill(~mask[:, None], float("nan"))
+    expected = v[:, :, mask].mean(-2, keepdim=True).expand_as(v)
+    torch.testing.assert_close(mean_attention(q, k, spoilt, key_mask=mask.expand(2, 1, 7)), expected)
+    torch.testing.assert_close(mean_attention(q, k, v), v.mean(-2, keepdim=True).expand_as(v))
+    nothing = torch.zeros(2, 1, 7, dtype=torch.bool)
+    torch.testing.assert_close(mean_attention(q, k, v, key_mask=nothing), torch.zeros_like(v))
+
+
+def test_the_mean_is_eala_of_keys_that_are_all_the_same() -> None:
+    q, v = torch.randn(2, 2, 4, 7, 5).unbind()
+    k = torch.ones(2, 4, 7, 5)
+    torch.testing.assert_close(mean_attention(q, k, v), eala_attention(q, k, v))
+
+
+def test_the_mean_has_no_causal_form() -> None:
+    x = torch.ones(1, 3, 2)
+    with pytest.raises(InputError, match="expected is_causal=False"):
+        mean_attention(x, x, x, is_causal=True)
