@@ -1,3 +1,4 @@
+from .comparison import compare as compare
 from .data import Panel as Panel
 from .data import load_dataset as load_dataset
 from .data import read_panel as read_panel

@@ -1,0 +1,5 @@
+"""Comparisons: many models on the same windows with the same budget, and the table of what came out."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

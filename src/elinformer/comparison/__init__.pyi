@@ -1,0 +1,1 @@
+from .runner import compare as compare

@@ -1,0 +1,41 @@
+"""What the command line says of models and settings, as `compare` takes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elinformer.comparison.contenders import DEFAULT_MODELS
+from elinformer.errors import InputError
+from elinformer.settings import parse_split, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def models_and_settings(
+    models: str | None, config: Path | None, said: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Models by label with their options, and the settings for all data.
+
+    Args:
+        models: Names with commas between them, None for the usual ones.
+        config: A TOML file: settings, and options of models in tables `[models.LABEL]`.
+        said: Settings of the command line, which win; None says nothing, the split is text.
+
+    Raises:
+        InputError: No models, one of them twice, or a file that cannot be used.
+    """
+    names = list(DEFAULT_MODELS) if models is None else [name.strip() for name in models.split(",")]
+    if not all(names) or len(set(names)) != len(names):
+        raise InputError(f"expected different models with commas between them, got {models!r}")
+    settings = {} if config is None else read_settings(config)
+    tables = settings.pop("models", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise InputError(f"expected tables [models.NAME] in {config}, got {tables!r}")
+    given = {name: value for name, value in said.items() if value is not None}
+    if "split" in given:
+        given["split"] = parse_split(given["split"])
+    training = {name: value for name, value in given.pop("training", {}).items() if value is not None}
+    merged = {**settings, **given, "training": {**settings.get("training", {}), **training}}
+    return {name: tables.get(name, {}) for name in names}, merged

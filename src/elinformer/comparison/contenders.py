@@ -1,0 +1,152 @@
+"""What can be compared: models of the registry, a user's own, naive forecasts, and the models of other libraries."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from dataclasses import field, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from elinformer.comparison.plan import NAIVES, NAME, Contender
+from elinformer.errors import InputError
+from elinformer.models import MODELS, register_model
+from elinformer.models.registry import check_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PEER = "nf:"
+DEFAULT_MODELS = ("elinformer", "softmax", "linear", "none", "stid", "dlinear", *NAIVES)
+
+
+def is_peer(name: str) -> bool:
+    """Whether the model of that name is another library's."""
+    return name.startswith(PEER)
+
+
+def make_contenders(models: Any, tables: Mapping[str, Mapping[str, Any]] | None = None) -> list[Contender]:
+    """The models of a comparison, checked.
+
+    Args:
+        models: Names or classes; or a mapping from labels to names, classes or options (with a `name` among them).
+        tables: Options by label, with a `name` among them where the label is none.
+
+    Raises:
+        InputError: No models, one of them twice, or one that is not there or cannot have these options.
+    """
+    named = dict(models) if hasattr(models, "items") else {_label(model): model for model in models}
+    if not named or len(named) != len(models):
+        repeated = "none" if not named else "one of them twice"
+        raise InputError(f"expected one or more different models to compare, got {repeated}")
+    contenders = [_contender(label, what, dict((tables or {}).get(label, {}))) for label, what in named.items()]
+    for contender in contenders:
+        check_contender(contender)
+    return contenders
+
+
+def _label(model: Any) -> str:
+    return model if isinstance(model, str) else getattr(model, "__name__", str(model))
+
+
+def _contender(label: str, what: Any, options: dict[str, Any]) -> Contender:
+    if hasattr(what, "items"):
+        options = {**options, **what}
+    elif isinstance(what, str):
+        options = {"name": what, **options} if what == label else {**options, "name": what}
+    else:
+        options["name"] = _address(what)
+    if not NAME.fullmatch(label):
+        raise InputError(f"expected a model's name of letters, digits, _ . : + and -, got {label!r}")
+    return Contender(label, str(options.pop("name", label)), options)
+
+
+def _address(model: Any) -> str:
+    """`module:Class`, by which a worker finds a class of the user's."""
+    if not (inspect.isclass(model) and issubclass(model, nn.Module)):
+        raise InputError(f"expected a model's name or a class of torch.nn.Module, got {model!r}")
+    if model.__module__ == "__main__" or "<locals>" in model.__qualname__:
+        raise InputError(
+            f"expected a model that another process can import, but {model.__qualname__} is defined in "
+            f"{model.__module__}: put it into a file of its own and import it"
+        )
+    return f"{model.__module__}:{model.__qualname__}"
+
+
+def check_contender(contender: Contender) -> None:
+    """Refuse a model that is not there, or options that it does not have."""
+    if not contender.is_trained:
+        if contender.options:
+            raise InputError(f"expected no options for {contender.name}, got {', '.join(contender.options)}")
+    elif is_peer(contender.name):
+        _check_peer(contender.name)
+    else:
+        name = registered(contender.name)
+        if name not in MODELS:
+            raise InputError(
+                f"expected a model out of {', '.join([*MODELS, *NAIVES])}, nf:NAME or module:Class, got "
+                f"{contender.name!r}"
+            )
+        check_model(name, contender.options)
+
+
+def _check_peer(name: str) -> None:
+    from elinformer.adapters.neuralforecast import PEERS
+
+    if name.removeprefix(PEER) not in PEERS:
+        raise InputError(f"expected a peer out of {', '.join(PEER + peer for peer in PEERS)}, got {name!r}")
+
+
+def registered(name: str) -> str:
+    """The name in the registry of a model; `module:Class` is imported, and registered unless it is already.
+
+    Raises:
+        InputError: It cannot be imported, or is no nn.Module.
+    """
+    if ":" not in name or name in MODELS:
+        return name
+    model = _imported(name)
+    if known := [other for other, entry in MODELS.items() if entry.build is model]:
+        return known[0]
+    register_user_model(name, model)
+    return name
+
+
+def _imported(name: str) -> Any:
+    """The class, or function that makes a module, at `module:Class`."""
+    module_name, _, attribute = name.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # the console script leaves the folder of now out
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"expected a model that can be imported as {name!r}, but {error}") from error
+    if not callable(found):
+        raise InputError(f"expected {name!r} to be a class of torch.nn.Module, got {found!r}")
+    return found
+
+
+def register_user_model(name: str, model: Callable[..., nn.Module]) -> None:
+    """Give a class whose arguments are sizes and options, by name, the configuration that the registry wants."""
+
+    def build(config: Any) -> nn.Module:
+        return model(**vars(config))
+
+    register_model(name, _config_of(model))(build)
+
+
+def _config_of(model: Callable[..., nn.Module]) -> type[Any]:
+    """A dataclass of what a class is made from: those of the sizes that it asks for by name, and its options."""
+    parameters = inspect.signature(model).parameters.values()
+    named = [p for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
+    fields: list[Any] = [(p.name, Any) if p.default is p.empty else (p.name, Any, _default(p.default)) for p in named]
+    return make_dataclass("Config", fields, kw_only=True)
+
+
+def _default(value: Any) -> Any:
+    return field(default_factory=lambda: value)

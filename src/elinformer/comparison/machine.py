@@ -1,0 +1,101 @@
+"""What a run is measured on, and what it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+CODE = ("data", "evaluation", "models", "nn", "ops", "training", "adapters", "forecaster.py")
+"""What the numbers depend on, below the package's folder."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores and memory, ready for JSON."""
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_bytes": _memory(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def describe_device(device: str) -> str:
+    """The GPU that a run was on, or "cpu"."""
+    import torch
+
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "mps" if device == "mps" else "cpu"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what the numbers come from."""
+    found = {"python": platform.python_version()}
+    for name in ("elinformer", "torch", "numpy", "pytorch-lightning", "neuralforecast"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def code_fingerprint() -> str:
+    """A hash of the library's own code, so that results of one folder that come from different code are told."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for name in CODE:
+        for file in sorted((root / name).rglob("*.py")) or [root / name]:
+            if file.is_file():
+                digest.update(file.relative_to(root).as_posix().encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def peak_memory() -> int | None:
+    """Most memory this process has held, in bytes, None where it cannot be told.
+
+    Linux's own count comes first: a child's `ru_maxrss` starts at what its parent held.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        peaks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        if peaks:
+            return int(peaks[0]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def peak_device_memory() -> int | None:
+    """Most memory of the GPU that tensors held, in bytes; None without one."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

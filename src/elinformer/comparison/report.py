@@ -1,0 +1,174 @@
+"""The results as tables, for the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from elinformer.tables import number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from elinformer.comparison.plan import Document
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: the first column is text, the others are numbers."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def sheets(results: Document) -> Iterator[Sheet]:
+    """All tables of a comparison, data set by data set, then the ranks over all of them."""
+    for data, entries in results["summary"].items():
+        yield _accuracy(data, entries)
+        if any(len(entry["by_channel"]) > 1 for entry in entries.values()):
+            yield _channels(data, entries)
+        yield _steps(data, entries)
+        if any(entry["against_reference"] for entry in entries.values()):
+            yield _differences(data, entries, results)
+        yield _costs(data, entries)
+    if len(results["summary"]) > 1:
+        rows = tuple((m, f"{r['mean_rank']:.2f}", str(r["data_sets"])) for m, r in results["ranks"].items())
+        yield Sheet("mean rank over the data sets, by scaled error", ("model", "rank", "data sets"), rows)
+
+
+def notes(results: Document) -> list[str]:
+    """What has to be said beside the tables: what failed, what is missing, what they are no proof of."""
+    said: list[str] = []
+    if results["quick"]:
+        said.append("--quick: too few epochs to compare models by; this shows that everything works")
+    said += [f"failed: {run['data']} {run['model']} seed {run['seed']}: {run['error']}" for run in results["failed"]]
+    missing = [f"{run['data']} {run['model']} seed {run['seed']}" for run in results["missing"]]
+    if missing:
+        said.append(f"missing, because the budget was used up or the comparison ended: {', '.join(missing)}")
+    if len(results["code"]) > 1:
+        said.append(f"these runs come from {len(results['code'])} states of the library's code")
+    if len(results["machines"]) > 1:
+        said.append(f"these runs come from {len(results['machines'])} machines: their times do not compare")
+    return said
+
+
+def rich_table(sheet: Sheet) -> Table:
+    """For the terminal."""
+    table = Table(box=SIMPLE_HEAD, title=sheet.title, title_justify="left", collapse_padding=True, pad_edge=False)
+    for place, heading in enumerate(sheet.headings):
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    for row in sheet.rows:
+        table.add_row(*row, style="bold" if row[0] == "elinformer" else None)
+    return table
+
+
+def markdown(results: Document) -> str:
+    """The page that `results.md` holds."""
+    made = [f"Made by `{command}`." for command in results["commands"]]
+    machine = [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}." for machine in results["machines"]
+    ]
+    versions = [", ".join(f"{name} {version}" for name, version in found.items()) for found in results["versions"]]
+    parts = ["# Comparison", "\n".join(made), "\n".join([*machine, *versions, results["date"]])]
+    parts += [f"- {note}" for note in notes(results)]
+    parts += [f"## {sheet.title}\n\n{_markdown_table(sheet)}" for sheet in sheets(results)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _markdown_table(sheet: Sheet) -> str:
+    rule = ("---", *("---:" for _ in sheet.headings[1:]))
+    rows = (sheet.headings, rule, *sheet.rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _accuracy(data: str, entries: Document) -> Sheet:
+    steps = _shown_steps(entries)
+    rows = [
+        (
+            model,
+            str(len(entry["seeds"])),
+            *(number(entry["by_horizon"][step]["mae_mean"]) for step in steps),
+            _with_sd(entry, "mae"),
+            _with_sd(entry, "rmse"),
+            _with_sd(entry, "mape"),
+            _with_sd(entry, "scaled_error"),
+        )
+        for model, entry in entries.items()
+    ]
+    headings = ("model", "seeds", *(f"step {step}" for step in steps), "MAE", "RMSE", "MAPE %", "scaled error")
+    return Sheet(f"{data}: test MAE at some steps, then scores over all", headings, tuple(rows))
+
+
+def _steps(data: str, entries: Document) -> Sheet:
+    steps = _shown_steps(entries)
+    cells = [(step, metric) for metric in ("mae", "rmse", "mape") for step in steps]
+    rows = [
+        (model, *(_with_sd(entry["by_horizon"][step], metric) for step, metric in cells))
+        for model, entry in entries.items()
+    ]
+    headings = ("model", *(f"{metric.upper()} {step}" for step, metric in cells))
+    return Sheet(f"{data}: scores at some steps", headings, tuple(rows))
+
+
+def _channels(data: str, entries: Document) -> Sheet:
+    names = list(next(iter(entries.values()))["by_channel"])
+    rows = [
+        (model, *(_with_sd(entry["by_channel"][name], "mae") for name in names)) for model, entry in entries.items()
+    ]
+    return Sheet(f"{data}: MAE by channel", ("model", *names), tuple(rows))
+
+
+def _differences(data: str, entries: Document, results: Document) -> Sheet:
+    blocks = results["data"][data]["blocks"]
+    rows: list[tuple[str, ...]] = []
+    for model, entry in entries.items():
+        found = entry["against_reference"]
+        if found is not None:
+            interval = f"{_percent(found['low'])} to {_percent(found['high'])}"
+            p_values = f"{found['p']:.4f}", f"{found['p_holm']:.4f}"
+            rows.append((model, _percent(found["relative"]), interval, *p_values, str(found["seeds"])))
+    title = (
+        f"{data}: error above that of {results['reference']} in %, paired over seeds and {blocks['number']} blocks of "
+        f"a {blocks['kind']}"
+    )
+    return Sheet(title, ("model", "difference", "95 % interval", "p", "p (Holm)", "seeds"), tuple(rows))
+
+
+def _costs(data: str, entries: Document) -> Sheet:
+    rows = [
+        (
+            model,
+            f"{entry['parameters']:,}",
+            number(entry["train_seconds_mean"]),
+            f"{entry['best_epoch_mean']:.0f} of {entry['epochs']}" if entry["epochs"] else "-",
+            number(entry["seconds_per_1000_forecasts_mean"]),
+            _mebibytes(entry["peak_memory_bytes"]),
+            _mebibytes(entry["import_memory_bytes"]),
+        )
+        for model, entry in entries.items()
+    ]
+    headings = ("model", "parameters", "training s", "best epoch", "s per 1,000", "peak MiB", "before it MiB")
+    return Sheet(f"{data}: what it takes (a forecast = a window of all series)", headings, tuple(rows))
+
+
+def _shown_steps(entries: Document) -> list[str]:
+    return list(next(iter(entries.values()))["by_horizon"])
+
+
+def _with_sd(entry: Document, name: str) -> str:
+    mean, deviation = entry[f"{name}_mean"], entry[f"{name}_sd"]
+    return number(mean) if deviation is None else f"{number(mean)} ± {deviation:.2g}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _mebibytes(value: Any) -> str:
+    return "-" if value is None else f"{value / MEBIBYTE:,.0f}"

@@ -1,0 +1,248 @@
+"""One job: train a contender on its data, and score it as all others are scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from elinformer.comparison.contenders import PEER, is_peer, registered
+from elinformer.comparison.machine import (
+    code_fingerprint,
+    describe_device,
+    describe_machine,
+    peak_device_memory,
+    peak_memory,
+    versions,
+)
+from elinformer.data.scaling import error_scale
+from elinformer.data.windows import Batch, WindowDataset, split_panel, window_loader, window_origins
+from elinformer.errors import InputError
+from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
+from elinformer.forecaster import Forecaster
+from elinformer.runs import load_panel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytorch_lightning as pl
+    from rich.console import Console
+
+    from elinformer.comparison.plan import Document, Job
+    from elinformer.data.panel import Panel
+    from elinformer.data.windows import Split
+    from elinformer.training import TrainingConfig
+
+TIMED_WINDOWS, TIMED_BATCH = 256, 32
+"""Forecasts that are timed, once every window has been forecast before."""
+
+Part = tuple[int, int]
+Forecast = Callable[[Batch], torch.Tensor]
+
+
+class Score(NamedTuple):
+    """The errors of one part."""
+
+    sums: MetricSums
+    blocks: BlockSums
+
+
+class Trained(NamedTuple):
+    """A forecast to score, and what it took.
+
+    Attributes:
+        add_up: Sums of the errors of the windows whose first target steps are given, by block too.
+        details: Entries of the run's document.
+    """
+
+    add_up: Callable[[np.ndarray, BlockSums], MetricSums]
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a job is trained and scored on.
+
+    Attributes:
+        job: The job.
+        panel: Its data.
+        parts: Training, validation and test.
+        scale: (N, C), what the loss divides errors by.
+        device: "auto", "cpu", "cuda", "mps".
+    """
+
+    job: Job
+    panel: Panel
+    parts: Split
+    scale: np.ndarray
+    device: str
+
+    @classmethod
+    def of(cls, job: Job, device: str) -> Course:
+        """Read the data."""
+        panel = load_panel(job.task.source, job.task.settings)
+        parts = split_panel(panel, job.task.settings.split, job.task.reach)
+        scale = error_scale(panel, parts.train[1], job.task.training(job.seed).loss_scale)
+        return cls(job, panel, parts, scale, device)
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How a model is trained."""
+        return self.job.task.training(self.job.seed, self.device)
+
+    def score(self, trained: Trained, part: Part) -> Score:
+        """The errors of all windows of a part."""
+        blocks = BlockSums(blocks_of(self.panel, part, self.job.task.reach.horizon), self.scale)
+        return Score(trained.add_up(window_origins(part, self.job.task.reach), blocks), blocks)
+
+
+def run_job(job: Job, *, device: str, console: Console, callbacks: Sequence[pl.Callback] = ()) -> Document:
+    """Train and score; what it gives stands in the file of the run.
+
+    Raises:
+        InputError: The data or the model cannot be used, or the forecasts are not finite.
+    """
+    baseline = peak_memory()
+    course = Course.of(job, device)
+    trained = train(course, console, callbacks) if job.contender.is_trained else choose_naive(course)
+    validation, test = (course.score(trained, part) for part in course.parts[1:])
+    if not np.isfinite(test.sums.scores().mae):
+        raise InputError("expected finite forecasts of the test part, got some that are not: training diverged")
+    return {
+        **job.to_document(),
+        "test": test.sums.report(course.panel.channels),
+        "scaled_error": test.blocks.scaled_error(),
+        "validation_mae": validation.sums.scores().mae,
+        "validation_scaled_error": validation.blocks.scaled_error(),
+        **trained.details,
+        "peak_memory_bytes": peak_memory(),
+        "import_memory_bytes": baseline,
+        "peak_device_memory_bytes": peak_device_memory(),
+        "device": describe_device(device),
+        "threads": torch.get_num_threads(),
+        "machine": describe_machine(),
+        "versions": versions(),
+        "code": code_fingerprint(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "blocks": test.blocks.to_dict(),
+    }
+
+
+def choose_naive(course: Course) -> Trained:
+    """The last value; or of the same time yesterday and last week the one that errs less in validation."""
+    found = [_naive(course, naive) for naive in _candidates(course)]
+    return min(found, key=lambda trained: course.score(trained, course.parts.validation).blocks.scaled_error())
+
+
+def _candidates(course: Course) -> list[Naive]:
+    last_value, *seasons = naives_for(course.panel)
+    if course.job.contender.name == "last_value":
+        return [last_value]
+    if not seasons:
+        raise InputError(
+            f"expected time stamps and days of whole steps for seasonal_naive, which {course.panel.name} does not have"
+        )
+    return [naive for naive in seasons if naive.period <= course.parts.train[1]] or seasons[:1]
+
+
+def _naive(course: Course, naive: Naive) -> Trained:
+    def add_up(origins: np.ndarray, blocks: BlockSums) -> MetricSums:
+        horizon = course.job.task.reach.horizon
+        return score_naive(naive, course.panel, origins, horizon, course.parts.train[1], blocks=blocks)
+
+    details = {
+        "forecast": naive.name,
+        "train_seconds": 0.0,
+        "epochs": 0,
+        "best_epoch": 0,
+        "parameters": 0,
+        "seconds_per_1000_forecasts": None,
+    }
+    return Trained(add_up, details)
+
+
+def train(course: Course, console: Console, callbacks: Sequence[pl.Callback]) -> Trained:
+    """Train a model of the registry, of the user, or of another library."""
+    if is_peer(course.job.contender.name):
+        model = _peer(course).fit(course.panel, console)
+        calendar, forecast = None, model
+    else:
+        model = _forecaster(course).fit(course.panel, console=console, callbacks=callbacks)
+        calendar, forecast = model.info.calendar, _on_device(model.module, course.device)
+
+    def add_up(origins: np.ndarray, blocks: BlockSums) -> MetricSums:
+        windows = WindowDataset(course.panel, calendar, origins, course.job.task.reach)
+        return backtest(forecast, windows, model.batch_size, blocks=blocks)
+
+    origins = window_origins(course.parts.test, course.job.task.reach)[:TIMED_WINDOWS]
+    timed = WindowDataset(course.panel, calendar, origins, course.job.task.reach)
+    details = {
+        "train_seconds": round(model.fit_result.seconds, 2),
+        "epochs": model.fit_result.epochs,
+        "best_epoch": model.fit_result.best_epoch,
+        "parameters": model.n_parameters,
+        "seconds_per_1000_forecasts": 1000 * _seconds_per_forecast(forecast, timed),
+    }
+    return Trained(add_up, details)
+
+
+def _forecaster(course: Course) -> Forecaster:
+    settings, contender = course.job.task.settings, course.job.contender
+    return Forecaster(
+        settings.window,
+        settings.horizon,
+        lags=settings.lags,
+        split=settings.split,
+        scale_per=settings.scale_per,
+        model={"name": registered(contender.name), **contender.options},
+        training=course.training,
+    )
+
+
+def _peer(course: Course) -> Any:
+    from elinformer.adapters.neuralforecast import PeerForecaster
+
+    settings, contender = course.job.task.settings, course.job.contender
+    if settings.lags:
+        raise InputError(f"expected no lags for {contender.name}, which has no use for them, got {settings.lags}")
+    return PeerForecaster(
+        contender.name.removeprefix(PEER),
+        settings.window,
+        settings.horizon,
+        split=settings.split,
+        training=course.training,
+        options=contender.options,
+    )
+
+
+def _seconds_per_forecast(forecast: Forecast, windows: WindowDataset) -> float:
+    """Time of a window of all series, in batches, after one to warm up."""
+    batches = list(window_loader(windows, TIMED_BATCH))
+    with torch.inference_mode():
+        forecast(batches[0]).cpu()
+        began = time.perf_counter()
+        for batch in batches:
+            forecast(batch).cpu()  # waits for a GPU
+        return (time.perf_counter() - began) / len(windows)
+
+
+def _on_device(module: pl.LightningModule, device: str) -> Forecast:
+    """Forecasts of batches that lie in the processor's memory, made where training was."""
+    place = torch.device(_accelerator(device))
+    module.to(place)
+
+    def moved(tensor: Any) -> Any:
+        return None if tensor is None else tensor.to(place)
+
+    return lambda batch: module(Batch(*map(moved, batch)))
+
+
+def _accelerator(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return device

@@ -1,0 +1,112 @@
+"""Means, paired differences with a bootstrap over seeds and days, and ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RESAMPLES = 10_000
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The errors of one model on one data set.
+
+    Attributes:
+        seeds: K seeds.
+        sums: (K, D, C), sums over every block of time and channel.
+        counts: (D, C), observed targets, the same for every model.
+    """
+
+    seeds: tuple[int, ...]
+    sums: np.ndarray
+    counts: np.ndarray
+
+    def mean_error(self) -> np.ndarray:
+        """(K,) the error of every seed: the mean over the channels of their mean error."""
+        observed = self.counts.sum(0) > 0
+        return (self.sums.sum(1) / np.maximum(self.counts.sum(0), 1))[:, observed].mean(1)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more a model errs than the reference: positive = the reference is better.
+
+    Attributes:
+        relative: The difference over the reference's error.
+        low: End of the interval of 95 %.
+        high: The other end.
+        p: Two-sided, of no difference.
+        seeds: How many seeds were paired.
+        blocks: How many days, or other blocks of time.
+    """
+
+    relative: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+    blocks: int
+
+
+def paired_difference(model: Errors, reference: Errors, *, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
+    """Compare on the same seeds and days, both drawn again with replacement, together for the two models.
+
+    A model that has one seed because nothing in it is random is paired with every seed of the reference.
+
+    Source: percentile bootstrap, Efron and Tibshirani 1993, chapter 13; p as in chapter 15.4, by inverting it.
+    """
+    ours, theirs = _paired(model, reference)
+    rng = np.random.default_rng(seed)
+    drawn_seeds = rng.multinomial(len(ours), np.full(len(ours), 1 / len(ours)), resamples)  # (R, K)
+    n_blocks = len(reference.counts)
+    drawn_blocks = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), resamples)  # (R, D)
+    counts = drawn_blocks @ reference.counts  # (R, C)
+    ratios = []
+    for sums in (ours, theirs):
+        by_seed = np.einsum("rd,kdc->rkc", drawn_blocks, sums, optimize=True)
+        total = np.einsum("rk,rkc->rc", drawn_seeds, by_seed) / len(ours)
+        ratios.append(np.nanmean(np.where(counts > 0, total / np.maximum(counts, 1), np.nan), axis=1))
+    drawn = ratios[0] / ratios[1] - 1
+    whole = [Errors((), sums, reference.counts).mean_error().mean() for sums in (ours, theirs)]
+    tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    low, high = np.quantile(drawn, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    p = min(1.0, 2 * (tail + 1) / (resamples + 1))
+    return Difference(whole[0] / whole[1] - 1, float(low), float(high), p, len(ours), n_blocks)
+
+
+def _paired(model: Errors, reference: Errors) -> tuple[np.ndarray, np.ndarray]:
+    """Sums (K, D, C) of both models at the seeds that both have."""
+    shared = [seed for seed in model.seeds if seed in reference.seeds]
+    if shared:
+        picked = [errors.sums[[errors.seeds.index(seed) for seed in shared]] for errors in (model, reference)]
+        return picked[0], picked[1]
+    return model.sums[:1], reference.sums[:1]
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Values of p that hold for all comparisons together (Holm 1979)."""
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p))
+        adjusted[name] = largest
+    return adjusted
+
+
+def ranks(errors: Mapping[str, float]) -> dict[str, float]:
+    """1 for the smallest error; equal ones share the mean of their ranks."""
+    values = np.array(list(errors.values()))
+    smaller, equal = (values < values[:, None]).sum(1), (values == values[:, None]).sum(1)
+    return dict(zip(errors, (smaller + (equal + 1) / 2).tolist(), strict=True))
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation; None of a single value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

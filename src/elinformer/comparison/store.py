@@ -1,0 +1,154 @@
+"""The folder of a comparison: a file for every run, written whole or not at all.
+
+results.json, results.md             everything so far
+runs/<data>/<model>/seed-<n>.json    a run: its settings, scores and errors by day; or why it failed
+runs/<data>/<model>/seed-<n>.log     what a run that failed printed
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elinformer.errors import InputError
+from elinformer.training.run_folder import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from elinformer.comparison.plan import Document, Job
+
+RESULTS, REPORT, RUNS, LOCK = "results.json", "results.md", "runs", ".lock"
+FORMAT = "elinformer-comparison"
+SCHEMA = 1
+
+
+class Store:
+    """Reads and writes the folder `out`.
+
+    Raises:
+        InputError: It holds something else, or cannot be written to.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.folder = Path(out).expanduser().resolve()
+        _check_ours(self.folder)
+
+    def path(self, job: Job) -> Path:
+        """The file of a job's run."""
+        data, model, seed = job.place
+        return self.folder / RUNS / _safe(data) / _safe(model) / f"seed-{seed}.json"
+
+    def log(self, job: Job) -> Path:
+        """Where a worker's errors go."""
+        return self.path(job).with_suffix(".log")
+
+    def read(self, job: Job) -> Document | None:
+        """A job's run, None where there is none yet."""
+        path = self.path(job)
+        return read_json(path) if path.is_file() else None
+
+    def runs(self) -> Iterator[Document]:
+        """All runs, whatever comparison they were for."""
+        return (read_json(path) for path in sorted((self.folder / RUNS).glob("*/*/seed-*.json"), key=_natural))
+
+    def write_failure(self, job: Job, error: str, seconds: float) -> Document:
+        """Note that a job failed; the next comparison tries it again."""
+        failure = {**job.to_document(), "error": error, "seconds": round(seconds, 2)}
+        write_json(self.path(job), failure)
+        return failure
+
+    def todo(self, jobs: Iterable[Job], *, overwrite: bool) -> list[Job]:
+        """The jobs that are not done.
+
+        Raises:
+            InputError: Something was done under other settings, and `overwrite` does not say that it may go.
+        """
+        jobs = list(jobs)
+        terms = {job.task.label: job.task.terms for job in jobs}
+        chosen = {job.place: [job.contender.name, dict(job.contender.options)] for job in jobs}
+        for path in sorted((self.folder / RUNS).glob("*/*/seed-*.json"), key=_natural):
+            run = read_json(path)
+            place = run["data"], run["model"], run["seed"]
+            before: Document = {**run["terms"], "model": [run["name"], run["options"]]}
+            asked: Document = {**terms.get(run["data"], {})}
+            if place in chosen:
+                asked["model"] = chosen[place]
+            differing = _differences(before, asked)
+            if not differing:
+                continue
+            if not overwrite:
+                raise InputError(
+                    f"expected the settings that {run['model']} on {run['data']} was run with in {self.folder}, got "
+                    f"{'; '.join(differing)}: choose another --out, or pass --overwrite to lose what differs"
+                )
+            path.unlink()
+        return [job for job in jobs if not is_done(self.read(job))]
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Keep other comparisons out of the folder until the block ends, or this process.
+
+        Raises:
+            InputError: One is at work there.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such lock
+            yield
+            return
+        with (self.folder / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(
+                    f"expected no other comparison at work in {self.folder}, but there is one: wait for it or end it"
+                ) from error
+            yield
+
+
+def is_done(run: Document | None) -> bool:
+    """Whether a run is there and did not fail."""
+    return run is not None and "error" not in run
+
+
+def _differences(before: Document, now: Document, prefix: str = "") -> list[str]:
+    """What differs among the settings that both have: a later version may have more of them."""
+    found: list[str] = []
+    for name in before.keys() & now.keys():
+        old, new = before[name], now[name]
+        if isinstance(old, dict) and isinstance(new, dict) and prefix + name == "training":
+            found += _differences(old, new, f"{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name} {_short(new)} in place of {_short(old)}")
+    return sorted(found)
+
+
+def _short(value: Any) -> str:
+    return f"{value!r}"[:60]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.+-]", "-", name)
+
+
+def _natural(path: Path) -> tuple[str, str, int]:
+    return path.parent.parent.name, path.parent.name, int(path.stem.removeprefix("seed-"))
+
+
+def _check_ours(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"expected a folder to write to, got the file {folder}: choose another name")
+    if not folder.is_dir():
+        return
+    results = folder / RESULTS
+    if results.is_file():
+        document = read_json(results)
+        if document.get("format") == FORMAT and document.get("schema", SCHEMA + 1) <= SCHEMA:
+            return
+        raise InputError(f"expected a comparison of this or an older version in {folder}, got another {RESULTS}")
+    if any(path.name != LOCK for path in folder.iterdir()):
+        raise InputError(f"expected an empty folder or a comparison, but {folder} holds other files: choose another")

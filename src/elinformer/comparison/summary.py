@@ -1,0 +1,141 @@
+"""From the runs of a folder to one document: means, paired differences, ranks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elinformer.comparison.plan import NAIVES
+from elinformer.comparison.statistics import Errors, holm, mean_and_sd, paired_difference, ranks
+from elinformer.comparison.store import FORMAT, SCHEMA, is_done
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from elinformer.comparison.plan import Document
+
+REFERENCE = "elinformer"
+STEPS = ("3", "6", "12")
+METRICS = ("mae", "rmse", "mape")
+NOT_IN_RESULTS = ("blocks", "terms", "settings", "source", "fingerprint", "machine", "versions")
+"""What stands in the file of a run alone, or once for all."""
+
+
+def summarise(runs: Iterable[Document]) -> Document:
+    """What `results.json` holds of the runs of a folder, apart from how they were made."""
+    runs = list(runs)
+    done = [run for run in runs if is_done(run)]
+    by_data = {data: [run for run in done if run["data"] == data] for data in _distinct(done, "data")}
+    summary = {data: _summary(found) for data, found in by_data.items()}
+    return {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "reference": REFERENCE,
+        "data": {data: _task(found[0]) for data, found in by_data.items()},
+        "runs": [{name: value for name, value in run.items() if name not in NOT_IN_RESULTS} for run in done],
+        "failed": [
+            {name: run[name] for name in ("data", "model", "seed", "error")} for run in runs if not is_done(run)
+        ],
+        "summary": summary,
+        "ranks": _mean_ranks(summary),
+        "machines": _distinct(done, "machine"),
+        "versions": _distinct(done, "versions"),
+        "code": _distinct(done, "code"),
+    }
+
+
+def _distinct(runs: Sequence[Document], name: str) -> list[Any]:
+    found: list[Any] = []
+    for run in runs:
+        if run[name] not in found:
+            found.append(run[name])
+    return found
+
+
+def _task(run: Document) -> Document:
+    blocks = run["blocks"]
+    return {**run["terms"], "blocks": {"kind": blocks["kind"], "number": len(blocks["labels"])}}
+
+
+def _summary(runs: Sequence[Document]) -> Document:
+    """A model's entry for every model, in the order of the scaled error."""
+    by_model = {model: [run for run in runs if run["model"] == model] for model in _distinct(runs, "model")}
+    entries = {model: _entry(found) for model, found in by_model.items()}
+    entries = dict(sorted(entries.items(), key=lambda item: item[1]["scaled_error_mean"]))
+    for model, rank in ranks({model: entry["scaled_error_mean"] for model, entry in entries.items()}).items():
+        entries[model]["rank"] = rank
+    for model, difference in _differences(by_model).items():
+        entries[model]["against_reference"] = difference
+    return entries
+
+
+def _entry(runs: Sequence[Document]) -> Document:
+    tests = [run["test"] for run in runs]
+    steps = [step for step in STEPS if step in tests[0]["by_horizon"]]
+    memory = [run["peak_memory_bytes"] for run in runs if run["peak_memory_bytes"] is not None]
+    return {
+        "seeds": [run["seed"] for run in runs],
+        **_means(tests),
+        **_mean("scaled_error", [run["scaled_error"] for run in runs]),
+        **_mean("validation_mae", [run["validation_mae"] for run in runs]),
+        **_mean("validation_scaled_error", [run["validation_scaled_error"] for run in runs]),
+        "by_horizon": {step: _means([test["by_horizon"][step] for test in tests]) for step in steps},
+        "by_channel": {name: _means([test["by_channel"][name] for test in tests]) for name in tests[0]["by_channel"]},
+        "parameters": runs[0]["parameters"],
+        **_mean("train_seconds", [run["train_seconds"] for run in runs]),
+        **_mean("best_epoch", [run["best_epoch"] for run in runs]),
+        "epochs": runs[0]["epochs"],
+        **_mean("seconds_per_1000_forecasts", [run["seconds_per_1000_forecasts"] for run in runs]),
+        "peak_memory_bytes": max(memory, default=None),
+        "import_memory_bytes": runs[0]["import_memory_bytes"],
+        "against_reference": None,
+    }
+
+
+def _means(reports: Sequence[Document]) -> Document:
+    return {name: value for metric in METRICS for name, value in _mean(metric, [r[metric] for r in reports]).items()}
+
+
+def _mean(name: str, values: Sequence[float | None]) -> Document:
+    """Mean and standard deviation over the seeds; None where one of them could not be told."""
+    known = [value for value in values if value is not None]
+    mean, deviation = mean_and_sd(known) if known and len(known) == len(values) else (None, None)
+    return {f"{name}_mean": mean, f"{name}_sd": deviation}
+
+
+def _differences(by_model: dict[str, list[Document]]) -> dict[str, Document]:
+    """Paired differences from the reference, with p values that hold for all of them together."""
+    if REFERENCE not in by_model:
+        return {}
+    reference = _errors(by_model[REFERENCE])
+    found = {
+        model: paired_difference(_matched(_errors(runs), runs[0], reference), reference)
+        for model, runs in by_model.items()
+        if model != REFERENCE
+    }
+    adjusted = holm({model: difference.p for model, difference in found.items()})
+    return {model: {**asdict(difference), "p_holm": adjusted[model]} for model, difference in found.items()}
+
+
+def _errors(runs: Sequence[Document]) -> Errors:
+    sums = np.array([run["blocks"]["scaled"] for run in runs])
+    return Errors(tuple(run["seed"] for run in runs), sums, np.array(runs[0]["blocks"]["count"]))
+
+
+def _matched(errors: Errors, run: Document, reference: Errors) -> Errors:
+    """Without training there is nothing random: one run stands beside every seed of the reference."""
+    if run["name"] not in NAIVES:
+        return errors
+    return replace(errors, seeds=reference.seeds, sums=np.repeat(errors.sums[:1], len(reference.seeds), axis=0))
+
+
+def _mean_ranks(summary: Document) -> Document:
+    """Mean rank of every model over the data sets it was run on, the best first."""
+    found: dict[str, list[float]] = {}
+    for entries in summary.values():
+        for model, entry in entries.items():
+            found.setdefault(model, []).append(entry["rank"])
+    means = {model: {"mean_rank": float(np.mean(values)), "data_sets": len(values)} for model, values in found.items()}
+    return dict(sorted(means.items(), key=lambda item: item[1]["mean_rank"]))
