@@ -43,6 +43,8 @@ class DLinear(nn.Module):
     authors' code (cure-lab/LTSF-Linear) with `individual` off. docs/models.md says what differs.
     """
 
+    per_series = ()  # see elinformer.nn.per_series
+
     def __init__(self, config: DLinearConfig) -> None:
         super().__init__()
         self.config = config

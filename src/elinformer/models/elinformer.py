@@ -105,6 +105,8 @@ class ELinFormer(nn.Module):
     (Shao et al. 2022, arXiv 2208.05233), joined rather than added.
     """
 
+    per_series, chain = ("embedding.series.weight",), "blocks"  # see elinformer.nn.per_series
+
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
         self.config = config

@@ -66,6 +66,8 @@ class STID(nn.Module):
     Forecasting, 2022, arXiv 2208.05233, and the authors' code (BasicTS). docs/models.md says what differs.
     """
 
+    per_series = ("series.weight",)  # see elinformer.nn.per_series
+
     def __init__(self, config: STIDConfig) -> None:
         super().__init__()
         self.config = config

@@ -42,6 +42,12 @@ class ForecastModule(pl.LightningModule):
             self.register_buffer(name, torch.tensor(array, dtype=torch.float32), persistent=False)
         self.validation_sums: MetricSums | None = None
 
+    @property
+    def per_series(self) -> tuple[str, ...] | None:
+        """Names of what has one row a series, where the model says so; see `elinformer.nn.per_series`."""
+        named = getattr(self.model, "per_series", None)
+        return None if named is None else ("mean", "std", "error_scale", *(f"model.{name}" for name in named))
+
     def forward(self, batch: Batch) -> Tensor:
         """The forecast (B, S, N, C) of a batch of windows, both in the data's units."""
         scaled = (batch.values - self.mean) / self.std

@@ -3,7 +3,7 @@
 from elinformer.training.parallel.exchange import Exchange, Traffic
 from elinformer.training.parallel.gradients import clip_gradients, mean_over_ranks, sum_gradients
 from elinformer.training.parallel.mesh import Mesh
-from elinformer.training.parallel.shard import layer_traffic, own_state, parallelize, per_series_names, whole_state
+from elinformer.training.parallel.shard import layer_traffic, own_state, parallelize, whole_state
 
 __all__ = [
     "Exchange",
@@ -14,7 +14,6 @@ __all__ = [
     "mean_over_ranks",
     "own_state",
     "parallelize",
-    "per_series_names",
     "sum_gradients",
     "whole_state",
 ]

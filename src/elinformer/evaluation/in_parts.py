@@ -1,0 +1,157 @@
+"""Forecasts of many series, a part of them at a time, equal to those of all at once.
+
+Layer by layer, every part adds its keys to the state of the layer, and then reads from it. What lies between two
+layers is kept for all series, in memory or in a file; everything else is of the size of one part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from elinformer.nn.per_series import chained_blocks, check_parts, replace_operators, take_rows, view_of
+from elinformer.ops.state import KeyState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from elinformer.data.windows import Batch
+
+
+class InParts:
+    """A function from a batch to its forecast as `module` makes it, in parts of `series_at_once` series.
+
+    Args:
+        module: A function from a `Batch` to (B, S, N, C) whose series can be computed in parts: see
+            `elinformer.nn.per_series`. It is left as it is.
+        series_at_once: How many series are computed together.
+        folder: Where a file holds what lies between two layers, B x N x width numbers; in memory by default.
+
+    Raises:
+        InputError: A model that needs all series at once.
+    """
+
+    def __init__(self, module: nn.Module, series_at_once: int, *, folder: str | Path | None = None) -> None:
+        check_parts(module)
+        self.module, self.series_at_once, self.folder = module, series_at_once, folder
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """The forecast (B, S, N, C), without a gradient."""
+        n_series = batch.values.shape[2]
+        starts = range(0, n_series, self.series_at_once)
+        parts = [slice(start, min(start + self.series_at_once, n_series)) for start in starts]
+        with torch.inference_mode(), _Tokens(n_series, self.folder) as tokens:
+            view = _View(self.module, tokens)
+            for layer in range(len(view.operators)):
+                view.at(layer)
+                for part in parts:
+                    view.add_keys(batch, part)
+            view.at(len(view.operators))
+            return torch.cat([view.forecast(batch, part) for part in parts], dim=2)
+
+
+class _EnoughError(Exception):
+    """The keys of a layer are known, and the rest of the model is not needed; never leaves this file."""
+
+
+class _MergedKeys:
+    """EALA to the keys of all parts: takes in those of one part after the other, then answers queries."""
+
+    def __init__(self) -> None:
+        self.state: KeyState | None = None
+        self.is_whole = False
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None, **_: Any) -> Tensor:
+        """As `elinformer.ops.eala_attention`, once the keys are whole."""
+        if self.is_whole and self.state is not None:
+            return self.state.apply(query)
+        part = KeyState.from_keys(key, value, key_mask)
+        self.state = part if self.state is None else self.state.merge(part)
+        raise _EnoughError
+
+
+class _Tokens:
+    """What goes into a block, (B, L, D) for every part of the series, in memory or in a file."""
+
+    def __init__(self, n_series: int, folder: str | Path | None) -> None:
+        self.n_series = n_series
+        self.folder = None if folder is None else tempfile.TemporaryDirectory(dir=folder)
+        self.flat: Tensor | None = None
+
+    def __enter__(self) -> _Tokens:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.folder is not None:
+            self.folder.cleanup()
+
+    def keep(self, part: slice, x: Tensor) -> None:
+        """Keep the tokens of a part."""
+        if self.flat is None:
+            self.flat = self._space(x.numel() // (part.stop - part.start) * self.n_series, x)
+        self.of(part, x.shape).copy_(x)
+
+    def of(self, part: slice, shape: torch.Size) -> Tensor:
+        """The tokens of a part, as they lie there."""
+        if self.flat is None:
+            raise AssertionError("tokens are kept before they are read")
+        each = shape.numel() // (part.stop - part.start)
+        return self.flat[part.start * each : part.stop * each].view(shape)
+
+    def _space(self, size: int, like: Tensor) -> Tensor:
+        if self.folder is None:
+            return like.new_empty(size)
+        return torch.from_file(f"{self.folder.name}/tokens", shared=True, size=size, dtype=like.dtype)
+
+
+class _View:
+    """A module with one part of the series in it, and operators that have seen the parts before."""
+
+    def __init__(self, module: nn.Module, tokens: _Tokens) -> None:
+        self.whole, self.module, self.tokens = module, view_of(module), tokens
+        self.operators: list[_MergedKeys] = []
+        replace_operators(self.module, self._new_operator)
+        self.layer, self.part = 0, slice(0)
+        blocks = chained_blocks(self.module)
+        if len(blocks) == len(self.operators):
+            for index, block in enumerate(blocks):
+                vars(block)["forward"] = functools.partial(self._block, index, block.forward)
+
+    def at(self, layer: int) -> None:
+        """Go on to a layer: the keys of those before it are whole."""
+        self.layer = layer
+        for operator in self.operators[:layer]:
+            operator.is_whole = True
+
+    def add_keys(self, batch: Batch, part: slice) -> None:
+        """Add the keys of a part to those of the layer."""
+        with contextlib.suppress(_EnoughError):
+            self.forecast(batch, part)
+
+    def forecast(self, batch: Batch, part: slice) -> Tensor:
+        """The forecast (B, S, n, C) of a part."""
+        self.part = part
+        take_rows(self.module, part, source=self.whole)
+        values, mask, calendar, target, target_mask = batch
+        values, mask, target, target_mask = (x[:, :, part] for x in (values, mask, target, target_mask))
+        return self.module(type(batch)(values, mask, calendar, target, target_mask))
+
+    def _new_operator(self, _: str) -> _MergedKeys:
+        self.operators.append(_MergedKeys())
+        return self.operators[-1]
+
+    def _block(self, index: int, forward: Callable[..., Tensor], x: Tensor, *others: Any) -> Tensor:
+        """The block of that number: passed by where its tokens after it are known, else from those before it."""
+        if index < self.layer - 1:
+            return x
+        if index == self.layer - 1:
+            x = self.tokens.of(self.part, x.shape)
+        else:
+            self.tokens.keep(self.part, x)
+        return forward(x, *others)
