@@ -57,13 +57,14 @@ def new_folder(path: str | Path) -> Generator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def check_folder(path: str | Path, *, overwrite: bool, mark: str) -> None:
+def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a run") -> None:
     """Refuse to write to `path` where something else stands.
 
     Args:
         path: The folder that will be written.
         overwrite: Whether a folder of the same kind may be replaced.
         mark: A file that every folder of this kind has; others are never replaced.
+        kind: What such a folder holds.
 
     Raises:
         InputError: It is a file, or a folder with something in it that may not go.
@@ -77,7 +78,9 @@ def check_folder(path: str | Path, *, overwrite: bool, mark: str) -> None:
     if not (target / mark).is_file():
         raise InputError(f"expected an empty folder, but {target} holds other files: choose another name")
     if not overwrite:
-        raise InputError(f"expected an empty folder, but {target} holds a run: choose another name or pass --overwrite")
+        raise InputError(
+            f"expected an empty folder, but {target} holds {kind}: choose another name or pass --overwrite"
+        )
 
 
 def _check_writable(target: Path) -> None:

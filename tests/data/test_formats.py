@@ -229,7 +229,7 @@ def test_a_missing_path_is_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(("name", "ending"), [("a.xlsx", ".xlsx"), ("data", "a name without an ending")])
 def test_another_kind_of_file_is_refused(tmp_path: Path, name: str, ending: str) -> None:
     (tmp_path / name).write_text("?")
-    with pytest.raises(InputError, match=rf"expected \.npz, .* or a BasicTS folder, got {ending}"):
+    with pytest.raises(InputError, match=rf"expected \.npz, .* or a folder, got {ending}"):
         read_panel(tmp_path / name)
 
 

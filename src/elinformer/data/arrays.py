@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from elinformer.data.pieces import Piece, Pieces, panel_shape
 from elinformer.data.recording import Recording
+from elinformer.data.row_blocks import row_blocks
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     from numpy.lib.npyio import NpzFile
+
+DATA = "data"
+
+
+class Layout(NamedTuple):
+    """What the header of an array says."""
+
+    shape: tuple[int, ...]
+    by_column: bool
+    dtype: np.dtype
 
 
 def read_npz(path: Path) -> Recording:
@@ -28,13 +43,14 @@ def read_npz(path: Path) -> Recording:
         InputError: No such archive, no `data` in it, or Python objects in place of numbers and text.
     """
     with _open(path) as archive:
-        keys = ("data", "timestamps_start", "freq", "steps_per_day", "series", "channels")
+        if DATA not in archive:
+            others = ", ".join(archive.files) or "none at all"
+            raise InputError(f"expected an array called 'data', got {others}: rename it")
+        keys = ("timestamps_start", "freq", "steps_per_day", "series", "channels")
         arrays = {key: _read(archive, key) for key in keys if key in archive}
-    if "data" not in arrays:
-        raise InputError(f"expected an array called 'data', got {', '.join(archive.files) or 'none at all'}: rename it")
     steps_per_day = _scalar(arrays, "steps_per_day")
     return Recording(
-        values=arrays["data"],
+        values=_data_pieces(path),
         start=_scalar(arrays, "timestamps_start"),
         freq=_scalar(arrays, "freq"),
         steps_per_day=None if steps_per_day is None else _whole(steps_per_day),
@@ -43,13 +59,14 @@ def read_npz(path: Path) -> Recording:
     )
 
 
-def load_array(path: Path) -> np.ndarray:
-    """The array of one `.npy` file, which may hold numbers and text but no Python objects."""
+def map_array(path: Path) -> np.ndarray:
+    """The array of one `.npy` file, mapped and not read; it may hold numbers and text but no Python objects."""
     try:
-        with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"expected an array of numbers in {path.name}, got something else ({error})") from error
+        raise InputError(
+            f"expected a whole array of numbers in {path.name}, got a truncated one or something else ({error})"
+        ) from error
 
 
 def _open(path: Path) -> NpzFile:
@@ -61,9 +78,57 @@ def _open(path: Path) -> NpzFile:
         raise InputError(f"expected an .npz archive as numpy.savez writes it, got a damaged one ({error})") from error
 
 
+def _data_pieces(path: Path) -> Pieces:
+    with _open_data(path) as (_, layout):
+        shape = panel_shape(layout.dtype, layout.shape)
+
+    def read() -> Iterator[Piece]:
+        with _open_data(path) as (file, layout):
+            if layout.by_column:
+                yield from _pieces_by_column(file, layout)
+                return
+            for rows in row_blocks(shape):
+                size = (rows.stop - rows.start, *shape[1:])
+                numbers = np.frombuffer(file.read(int(np.prod(size)) * layout.dtype.itemsize), layout.dtype)
+                yield Piece(rows, slice(None), numbers.reshape(size))
+            file.read(1)  # only at its very end is the member checked
+
+    return Pieces(shape, read)
+
+
+def _pieces_by_column(file: IO[bytes], layout: Layout) -> Iterator[Piece]:
+    """Pieces of an array that is stored column after column, by way of a file, because it may be compressed."""
+    with tempfile.TemporaryFile() as scratch:
+        shutil.copyfileobj(file, scratch, 1 << 20)
+        mapped = np.memmap(scratch, layout.dtype, "r", shape=layout.shape, order="F")
+        yield from Pieces.of(np.asarray(mapped)).read()
+
+
+@contextmanager
+def _open_data(path: Path) -> Generator[tuple[IO[bytes], Layout]]:
+    """The member `data` of an archive, of which the header is read."""
+    with _intact(DATA), zipfile.ZipFile(path) as archive:
+        member = DATA if DATA in archive.namelist() else f"{DATA}.npy"
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read_header = np.lib.format.read_array_header_1_0 if version[0] < 2 else np.lib.format.read_array_header_2_0
+            layout = Layout(*read_header(file))
+            if layout.dtype.hasobject:
+                raise ValueError("it holds Python objects")
+            yield file, layout
+
+
 def _read(archive: NpzFile, key: str) -> np.ndarray:
-    try:
+    with _intact(key):
         return archive[key]
+
+
+@contextmanager
+def _intact(key: str) -> Generator[None]:
+    try:
+        yield
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"expected an array of numbers or text as {key!r}, got a damaged one or Python objects, which are never "

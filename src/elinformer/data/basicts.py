@@ -5,12 +5,11 @@ Source: GestaltCogTeam/BasicTS, scripts/data_preparation/*/generate_training_dat
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from elinformer.data.arrays import load_array
+from elinformer.data.arrays import map_array
+from elinformer.data.meta import read_meta
+from elinformer.data.pieces import Pieces
 from elinformer.data.recording import Recording
 from elinformer.errors import InputError
 
@@ -37,26 +36,14 @@ def read_basicts(folder: Path) -> Recording:
             f"expected a BasicTS folder with {', '.join(f'{part}_data.npy' for part in PARTS)}, got none called "
             f"{' or '.join(missing)}{older}: pass such a folder or one file"
         )
-    parts = [load_array(folder / f"{part}_data.npy") for part in PARTS]
+    parts = [map_array(folder / f"{part}_data.npy") for part in PARTS]
     shapes = [part.shape for part in parts]
     if len({shape[1:] for shape in shapes}) > 1:
         raise InputError(f"expected parts of the same series and channels, got the shapes {shapes}: write them again")
-    return _described(np.concatenate(parts), _read_meta(folder / "meta.json"))
+    return _described(Pieces.joined([Pieces.of(part) for part in parts]), read_meta(folder / "meta.json"))
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"expected JSON in {path.name}, got something else ({error})") from error
-    if not isinstance(meta, dict):
-        raise InputError(f"expected a JSON object in {path.name}, got a {type(meta).__name__}")
-    return meta
-
-
-def _described(values: np.ndarray, meta: dict[str, Any]) -> Recording:
+def _described(values: Pieces, meta: dict[str, Any]) -> Recording:
     minutes = meta.get("frequency (minutes)")
     null_value = (meta.get("regular_settings") or {}).get("null_val")
     names = meta.get("variable_names") or ()
@@ -64,7 +51,7 @@ def _described(values: np.ndarray, meta: dict[str, Any]) -> Recording:
     return Recording(
         values=values,
         freq=None if minutes is None else f"{minutes}min",
-        series=names if values.ndim > 1 and len(names) == values.shape[1] else None,
-        channels=features if values.ndim > 2 and len(features) == values.shape[2] else None,
+        series=names if len(names) == values.shape[1] else None,
+        channels=features if len(features) == values.shape[2] else None,
         null_value=null_value if isinstance(null_value, int | float) else None,
     )

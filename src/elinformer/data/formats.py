@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elinformer.data.arrays import read_npz
 from elinformer.data.basicts import read_basicts
+from elinformer.data.disk import is_panel_folder, open_panel
 from elinformer.data.hdf5 import read_hdf5
 from elinformer.data.tables import read_csv, read_parquet
 from elinformer.errors import InputError
@@ -46,6 +48,7 @@ def read_panel(
     - `.h5`, `.hdf5`: a pandas table, times by series (METR-LA, PEMS-BAY). Needs the extra `hdf5`.
     - `.csv`, `.parquet`, long: the columns `unique_id`, `ds` and `y`; every further column is one more channel.
     - `.csv`, `.parquet`, wide: the first column is the time, every other column a series.
+    - A folder that `elinformer convert` or `Panel.save` wrote: its values are mapped, not read.
     - A BasicTS folder: `train_data.npy`, `val_data.npy`, `test_data.npy` and `meta.json`.
 
     Times are read as ISO 8601 by the wall clock of their zone; whole numbers are step numbers. Tables may
@@ -68,6 +71,9 @@ def read_panel(
     """
     source = Path(path).expanduser()
     try:
+        if source.is_dir() and is_panel_folder(source):
+            _check_unasked(null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
+            return _renamed(open_panel(source), series=series, channels=channels, name=name)
         recording = _reader(source)(source).with_options(
             null_value=null_value,
             start=start,
@@ -82,12 +88,30 @@ def read_panel(
         raise InputError(f"{source}: {error}") from error
 
 
+def _check_unasked(**reading: object) -> None:
+    given = [name for name, value in reading.items() if value is not None]
+    if given:
+        raise InputError(
+            f"expected no {' or '.join(given)} for a panel on disk, which is mapped as it is: convert it once more "
+            f"with {' and '.join(given)}"
+        )
+
+
+def _renamed(panel: Panel, *, series: Sequence[str] | None, channels: Sequence[str] | None, name: str | None) -> Panel:
+    given = {
+        "series": None if series is None else tuple(series),
+        "channels": None if channels is None else tuple(channels),
+        "name": name,
+    }
+    return replace(panel, **{key: value for key, value in given.items() if value is not None}, checked=True)
+
+
 def _reader(source: Path) -> Callable[[Path], Recording]:
     if source.is_dir():
         return read_basicts
     if source.suffix.lower() not in READERS:
         raise InputError(
-            f"expected {', '.join(READERS)} or a BasicTS folder, got {source.suffix or 'a name without an ending'}: "
+            f"expected {', '.join(READERS)} or a folder, got {source.suffix or 'a name without an ending'}: "
             "convert it to one of these"
         )
     try:

@@ -10,15 +10,19 @@ Source: pandas, io/pytables.py, GenericFixed and BlockManagerFixed.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from elinformer.data.pieces import Piece, Pieces
 from elinformer.data.recording import Recording
+from elinformer.data.row_blocks import row_blocks
 from elinformer.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 
@@ -29,13 +33,35 @@ def read_hdf5(path: Path) -> Recording:
         MissingExtraError: h5py is not installed.
         InputError: No HDF5 file, no such table or several, Python objects in place of names.
     """
+    with _open_table(path) as table:
+        series, times = _names(table["axis0"]), _times(table["axis1"])
+        column = {name: i for i, name in enumerate(series)}
+        blocks = {
+            name: np.array([column[item] for item in _names(table[name.replace("values", "items")])], np.intp)
+            for name in table
+            if re.fullmatch(r"block\d+_values", name)
+        }
+        for name, columns in blocks.items():
+            _check_block(table[name], (len(times), len(columns)))
+
+    def read() -> Iterator[Piece]:
+        with _open_table(path) as table:
+            for name, columns in blocks.items():
+                for rows in row_blocks((len(times), len(columns))):
+                    yield Piece(rows, columns, table[name][rows][..., None])
+
+    return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
+
+
+@contextmanager
+def _open_table(path: Path) -> Generator[Any]:
     try:
         import h5py
     except ImportError as error:
         raise MissingExtraError('reading .h5 files needs h5py: pip install "elinformer[hdf5]"') from error
     try:
         with h5py.File(path, "r") as file:
-            return _read_table(_only_table(file))
+            yield _only_table(file)
     except (OSError, KeyError) as error:
         raise InputError(f"expected a whole HDF5 file, got a damaged or another one ({error})") from error
 
@@ -56,21 +82,6 @@ def _only_table(file: Any) -> Any:
     )
 
 
-def _read_table(table: Any) -> Recording:
-    series = _names(table["axis0"])
-    times = _times(table["axis1"])
-    items = {
-        name: _names(table[name.replace("values", "items")]) for name in table if re.fullmatch(r"block\d+_values", name)
-    }
-    if list(items.values()) == [series]:
-        return Recording(values=_block(table["block0_values"], len(times)), times=times, series=series)
-    values = np.full((len(times), len(series)), np.nan, np.float32)
-    column = {name: i for i, name in enumerate(series)}
-    for block, names in items.items():
-        values[:, [column[name] for name in names]] = _block(table[block], len(times))
-    return Recording(values=values, times=times, series=series)
-
-
 def _names(axis: Any) -> list[str]:
     if axis.dtype.kind not in "Siu":
         raise InputError(
@@ -80,13 +91,12 @@ def _names(axis: Any) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in axis[:].tolist()]
 
 
-def _block(block: Any, n_rows: int) -> np.ndarray:
-    if block.dtype.kind not in "fiub" or block.ndim != 2 or block.shape[0] != n_rows:
+def _check_block(block: Any, shape: tuple[int, int]) -> None:
+    if block.dtype.kind not in "fiub" or block.shape != shape:
         raise InputError(
-            f"expected numbers in {n_rows} rows in {block.name}, got {block.dtype} of shape {block.shape}: drop the "
+            f"expected numbers of shape {shape} in {block.name}, got {block.dtype} of shape {block.shape}: drop the "
             "columns that hold no numbers"
         )
-    return block.astype(np.float32)[:]
 
 
 def _times(axis: Any) -> np.ndarray:

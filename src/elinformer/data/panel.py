@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import InitVar, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elinformer.data.pieces import as_observed, panel_shape
+from elinformer.data.row_blocks import row_blocks
 from elinformer.data.time_grid import DAY, check_grid, check_increasing, continue_grid, make_grid, step_length
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class Panel:
         locations: (N, 2) latitude and longitude in degrees, or None.
         steps_per_day: Set where only a part of every day is recorded (service hours).
         name: What this panel is called in messages and reports.
+        checked: Whether every value has been looked at before, as those on disk were when they were written.
     """
 
     values: np.ndarray
@@ -41,13 +45,15 @@ class Panel:
     locations: np.ndarray | None = None
     steps_per_day: int | None = None
     name: str = "panel"
+    checked: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, checked: bool) -> None:
         _check_shapes(self)
         _check_names("series", self.series, self.values.shape[1])
         _check_names("channels", self.channels, self.values.shape[2])
         _check_time(self)
-        _check_values(self)
+        if not checked:
+            check_values(self)
 
     @classmethod
     def from_arrays(
@@ -83,30 +89,21 @@ class Panel:
         Raises:
             InputError: Anything that cannot be a panel, with what was expected.
         """
-        array = _as_float32(values)
-        observed = _observed(array, mask, null_value)
-        n_steps, n_series, n_channels = array.shape
-        if start is not None and timestamps is not None:
-            raise InputError("expected start or timestamps, got both: pass one of them")
-        if start is not None and freq is None:
-            raise InputError(f"expected freq=... (such as '5min') beside start={str(start)!r}, got none")
-        if start is None and timestamps is None and (freq is not None or steps_per_day is not None):
-            raise InputError(f"expected start=... or timestamps beside freq={freq!r}, got neither: time is unknown")
-        if start is not None and freq is not None:
-            timestamps = make_grid(start, n_steps, freq, steps_per_day)
-        if timestamps is None:
-            freq = steps_per_day = None
-        return cls(
-            values=np.where(observed, array, np.float32(np.nan)),
-            mask=observed,
-            timestamps=_as_timestamps(np.arange(n_steps) if timestamps is None else timestamps),
+        array = np.asarray(values)
+        shape = panel_shape(array.dtype, array.shape)
+        fields = panel_fields(
+            shape,
+            start=start,
             freq=freq,
-            series=_names(series, n_series),
-            channels=_names(channels, n_channels) if channels is not None or n_channels > 1 else ("value",),
-            locations=None if locations is None else np.asarray(locations, np.float64),
+            timestamps=timestamps,
+            series=series,
+            channels=channels,
+            locations=locations,
             steps_per_day=steps_per_day,
             name=name,
         )
+        copied, observed = _observed(array.reshape(shape), _as_mask(mask, shape), null_value)
+        return cls(values=copied, mask=observed, **fields)
 
     @property
     def n_steps(self) -> int:
@@ -139,11 +136,21 @@ class Panel:
     @property
     def observed_share(self) -> float:
         """The share of values that were observed, 0 to 1."""
-        return float(self.mask.mean())
+        return np.count_nonzero(self.mask) / self.mask.size
 
     def future_timestamps(self, n_steps: int) -> np.ndarray:
         """(n_steps,) time stamps that follow the panel's last one."""
         return continue_grid(self.timestamps, n_steps, self.freq, self.steps_per_day)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Panel:
+        """Write the panel to a folder and return it mapped from there; see `elinformer.data.disk`.
+
+        Raises:
+            InputError: The folder cannot be written to, or holds something that may not go.
+        """
+        from elinformer.data.disk import save_panel
+
+        return save_panel(self, folder, overwrite=overwrite)
 
     def __repr__(self) -> str:
         ends = (np.datetime_as_string(time, unit="m") for time in self.timestamps[[0, -1]]) if self.has_time else ()
@@ -154,32 +161,60 @@ class Panel:
         )
 
 
-def _as_float32(values: np.ndarray) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"expected numbers, got an array of {array.dtype}: convert the values to floats")
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3:
-        raise InputError(f"expected values of shape (T, N) or (T, N, C) = (steps, series, channels), got {array.shape}")
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32, copy=False)
+def panel_fields(
+    shape: tuple[int, int, int],
+    *,
+    start: str | np.datetime64 | None,
+    freq: str | None,
+    timestamps: np.ndarray | None,
+    series: Sequence[str] | None,
+    channels: Sequence[str] | None,
+    locations: np.ndarray | None,
+    steps_per_day: int | None,
+    name: str,
+) -> dict[str, Any]:
+    """The fields of a panel of `shape` apart from values and mask; arguments as in `Panel.from_arrays`."""
+    n_steps, n_series, n_channels = shape
+    if start is not None and timestamps is not None:
+        raise InputError("expected start or timestamps, got both: pass one of them")
+    if start is not None and freq is None:
+        raise InputError(f"expected freq=... (such as '5min') beside start={str(start)!r}, got none")
+    if start is None and timestamps is None and (freq is not None or steps_per_day is not None):
+        raise InputError(f"expected start=... or timestamps beside freq={freq!r}, got neither: time is unknown")
+    if start is not None and freq is not None:
+        timestamps = make_grid(start, n_steps, freq, steps_per_day)
+    if timestamps is None:
+        freq = steps_per_day = None
+    return {
+        "timestamps": _as_timestamps(np.arange(n_steps) if timestamps is None else timestamps),
+        "freq": freq,
+        "series": _names(series, n_series),
+        "channels": _names(channels, n_channels) if channels is not None or n_channels > 1 else ("value",),
+        "locations": None if locations is None else np.asarray(locations, np.float64),
+        "steps_per_day": steps_per_day,
+        "name": name,
+    }
 
 
-def _observed(array: np.ndarray, mask: np.ndarray | None, null_value: float | None) -> np.ndarray:
-    observed = ~np.isnan(array)
-    if mask is not None:
-        given = np.asarray(mask)
-        if given.dtype != bool:
-            raise InputError(f"expected a bool mask (True = observed), got {given.dtype}")
-        if given.ndim == 2:
-            given = given[..., None]
-        if given.shape != array.shape:
-            raise InputError(f"expected a mask of the values' shape {array.shape}, got {np.shape(mask)}")
-        observed &= given
-    if null_value is not None and not np.isnan(null_value):
-        observed &= array != np.float32(null_value)
-    return observed
+def _as_mask(mask: np.ndarray | None, shape: tuple[int, int, int]) -> np.ndarray:
+    if mask is None:
+        return np.broadcast_to(True, shape)
+    given = np.asarray(mask)
+    if given.dtype != bool:
+        raise InputError(f"expected a bool mask (True = observed), got {given.dtype}")
+    if given.ndim == 2:
+        given = given[..., None]
+    if given.shape != shape:
+        raise InputError(f"expected a mask of the values' shape {shape}, got {np.shape(mask)}")
+    return given
+
+
+def _observed(array: np.ndarray, given: np.ndarray, null_value: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Values as float32 with NaN where nothing was observed, and where something was, copied block by block."""
+    values, observed = np.empty(array.shape, np.float32), np.empty(array.shape, bool)
+    for rows in row_blocks(array.shape):
+        values[rows], observed[rows] = as_observed(array[rows], null_value, given[rows])
+    return values, observed
 
 
 def _as_timestamps(timestamps: np.ndarray) -> np.ndarray:
@@ -234,17 +269,19 @@ def _check_time(panel: Panel) -> None:
         check_grid(timestamps, panel.freq, panel.steps_per_day)
 
 
-def _check_values(panel: Panel) -> None:
+def check_values(panel: Panel) -> None:
+    """Refuse a panel without any observed value, or with one that is not finite."""
     if not panel.mask.any():
         raise InputError(
             f"expected at least one observed value, but all {panel.values.size} values are missing: "
             "check null_value and the columns that were read"
         )
-    bad = ~np.isfinite(panel.values) & panel.mask
-    if bad.any():
-        step, series, channel = (int(i) for i in np.argwhere(bad)[0])
-        raise InputError(
-            f"expected finite values where mask is True, got {panel.values[step, series, channel]} at step {step}, "
-            f"series {panel.series[series]!r}, channel {panel.channels[channel]!r} ({bad.sum()} in all): "
-            "mark them as missing (NaN)"
-        )
+    for rows in row_blocks(panel.values.shape):
+        bad = ~np.isfinite(panel.values[rows]) & panel.mask[rows]
+        if bad.any():
+            step, series, channel = (int(i) for i in np.argwhere(bad)[0])
+            raise InputError(
+                f"expected finite values where mask is True, got {panel.values[rows][step, series, channel]} at step "
+                f"{rows.start + step}, series {panel.series[series]!r}, channel {panel.channels[channel]!r}: mark such "
+                "values as missing (NaN)"
+            )

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elinformer.data.panel import Panel
+from elinformer.data.panel import Panel, check_values, panel_fields
+from elinformer.data.pieces import Pieces, fill
 from elinformer.data.time_grid import check_increasing, fill_grid, infer_freq
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from elinformer.data.pieces import Progress
+
+    Allocate = Callable[[tuple[int, int, int]], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,24 +25,26 @@ class Recording:
     """Values at the times that were recorded, with whatever else the source says.
 
     Attributes:
-        values: (T, N) or (T, N, C) numbers, NaN is missing.
+        values: (T, N) or (T, N, C) numbers, NaN is missing; or the pieces of such an array.
         times: (T,) datetime64[ns] or int64 step numbers, some may be left out; None where only the order is known.
         start: The first time, where `times` does not say it.
         freq: The step, None where it is to be inferred from `times`.
         steps_per_day: Where only a part of every day is recorded.
         series: N names.
         channels: C names.
+        locations: (N, 2) latitude and longitude in degrees.
         null_value: A number that stands for missing.
         name: What the panel is called.
     """
 
-    values: np.ndarray
+    values: np.ndarray | Pieces
     times: np.ndarray | None = None
     start: str | np.datetime64 | None = None
     freq: str | None = None
     steps_per_day: int | None = None
     series: Sequence[str] | None = None
     channels: Sequence[str] | None = None
+    locations: np.ndarray | None = None
     null_value: float | None = None
     name: str = "panel"
 
@@ -81,38 +88,56 @@ class Recording:
             )
         return merged
 
-    def to_panel(self) -> Panel:
+    @property
+    def pieces(self) -> Pieces:
+        """The values piece by piece."""
+        return self.values if isinstance(self.values, Pieces) else Pieces.of(self.values)
+
+    def to_panel(self, allocate: Allocate | None = None, progress: Progress | None = None) -> Panel:
         """The recording on its regular grid; steps that were left out are missing.
+
+        Args:
+            allocate: Makes the arrays of values (all NaN) and mask (all False) of a shape; in memory by default.
+            progress: Called with the number of values that are read, and of all.
 
         Raises:
             InputError: Fewer than two steps, times that repeat, go back or lie on no grid, and all that a
                 Panel refuses.
         """
-        if self.values.shape[:1] in {(0,), (1,)}:
-            raise InputError(f"expected at least 2 time steps, got {self.values.shape[0]}: read more rows")
-        values, timestamps = self.values, self.times
-        freq = self.freq if self.start is not None or self.has_clock else None
-        if timestamps is not None:
-            check_increasing(timestamps)
-            freq = infer_freq(timestamps) if self.has_clock and freq is None else freq
-            timestamps, places = fill_grid(timestamps, freq if self.has_clock else None, self.steps_per_day)
-            values = _spread(values, places, len(timestamps))
-        return Panel.from_arrays(
-            values,
+        pieces = self.pieces
+        n_rows = pieces.shape[0]
+        if n_rows < 2:
+            raise InputError(f"expected at least 2 time steps, got {n_rows}: read more rows")
+        timestamps, places, freq = self._grid()
+        shape = (n_rows if timestamps is None else len(timestamps), *pieces.shape[1:])
+        fields = panel_fields(
+            shape,
             start=self.start,
             freq=freq,
             timestamps=timestamps if self.start is None else None,
             series=self.series,
             channels=self.channels,
+            locations=self.locations,
             steps_per_day=self.steps_per_day if freq is not None else None,
-            null_value=self.null_value,
             name=self.name,
         )
+        values, mask = (allocate or _in_memory)(shape)
+        panel = Panel(values=values, mask=mask, **fields, checked=True)
+        places = None if shape[0] == n_rows else places
+        fill(values, mask, pieces, places=places, null_value=self.null_value, progress=progress)
+        check_values(panel)
+        return panel
+
+    def _grid(self) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:
+        """The grid of the recorded times, the place of each of them on it, and its step."""
+        freq = self.freq if self.start is not None or self.has_clock else None
+        if self.times is None:
+            return None, None, freq
+        check_increasing(self.times)
+        freq = infer_freq(self.times) if self.has_clock and freq is None else freq
+        grid, places = fill_grid(self.times, freq if self.has_clock else None, self.steps_per_day)
+        return grid, places, freq
 
 
-def _spread(values: np.ndarray, places: np.ndarray, n_steps: int) -> np.ndarray:
-    if len(values) == n_steps:
-        return values
-    spread = np.full((n_steps, *values.shape[1:]), np.nan, np.float32)
-    spread[places] = values
-    return spread
+def _in_memory(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return np.full(shape, np.nan, np.float32), np.zeros(shape, bool)

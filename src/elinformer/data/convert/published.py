@@ -133,13 +133,14 @@ def _read_largest(dataset: Dataset, folder: Path) -> Panel:
         sensors = sensors[sensors["District"].isin(LARGEST_DISTRICTS[dataset.name])]
     recording = read_hdf5(flow_file)
     places = pd.Index(recording.series or ()).get_indexer(pd.Index(sensors["ID"]))
-    if (places < 0).any() or recording.times is None or len(recording.values) % SLOTS_OF_5_MINUTES:
+    shape = recording.pieces.shape[:2]
+    if (places < 0).any() or recording.times is None or shape[0] % SLOTS_OF_5_MINUTES:
         raise InputError(
             f"expected whole quarters of an hour of the sensors of {sensor_file.name} in {flow_file.name}, "
-            f"got {recording.values.shape} steps and sensors, {(places < 0).sum()} sensors absent"
+            f"got {shape} steps and sensors, {(places < 0).sum()} sensors absent"
         )
     return Panel.from_arrays(
-        _average(recording.values, places),
+        _average(recording.pieces.array()[..., 0], places),
         timestamps=recording.times[::SLOTS_OF_5_MINUTES],
         freq=dataset.freq,
         series=list(sensors["ID"]),
