@@ -9,7 +9,9 @@ setup(
         Extension(
             "elinformer.ops.kernels._eala",
             [f"{HOME}/eala.c"],
-            depends=[f"{HOME}/{name}.h" for name in ("eala", "variant", "product", "full", "causal", "jobs")],
+            depends=[
+                f"{HOME}/{name}.h" for name in ("eala", "variant", "product", "rows", "state", "full", "causal", "jobs")
+            ],
             extra_compile_args=["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv", "-g0"],
             optional=True,
         )

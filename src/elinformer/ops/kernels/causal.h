@@ -17,8 +17,7 @@ INLINE void NAME(see)(const call *c, NAME(scratch) *w, int64_t head, int64_t j, 
     REAL *restrict mean = w->k_mean, *restrict lo = w->lo, *restrict hi = w->hi, *restrict v_mean = w->v_mean;
 #pragma omp simd
     for (int64_t i = 0; i < e; i++) {
-        REAL a = NAME(get)(kr, i, dtype);
-        a = a < floor ? floor : a;
+        const REAL a = NAME(phi)(kr, i, floor, dtype);
         lo[i] = a < lo[i] ? a : lo[i];
         hi[i] = a > hi[i] ? a : hi[i];
         d[i] = a - mean[i];
@@ -41,8 +40,7 @@ INLINE REAL NAME(ask)(const call *c, NAME(scratch) *w, int64_t head, int64_t i, 
     REAL m = 0;
 #pragma omp simd reduction(+ : m)
     for (int64_t l = 0; l < e; l++) {
-        REAL a = NAME(get)(row, l, dtype);
-        a = (a < floor ? floor : a) * scale;
+        const REAL a = NAME(phi)(row, l, floor, dtype) * scale;
         x[l] = a;
         m += a * (a < 0 ? mean[l] - hi[l] : mean[l] - lo[l]);
     }
@@ -81,7 +79,7 @@ INLINE void NAME(causal_forward)(const call *c, NAME(scratch) *w, int64_t head, 
             memset(d, 0, sizeof(REAL) * w->ep);
         char *out = NAME(row)(c, &c->out, head, i, dtype);
         if (n == 0) {
-            for (int64_t l = 0; l < f; l++) NAME(put)(out, l, 0, dtype);
+            NAME(put_zeros)(out, f, dtype);
             continue;
         }
         const REAL m = NAME(ask)(c, w, head, i, x, e, dtype), inverse = 1 / (n * (m < 1 ? 1 : m));
@@ -125,7 +123,7 @@ INLINE void NAME(causal_queries)(const call *c, NAME(scratch) *w, const NAME(tra
         char *out = NAME(row)(c, &c->grad_q, head, i, dtype);
         if (n == 0) {
             t->inverse[i] = t->a[i] = t->b[i] = 0;
-            for (int64_t l = 0; l < e; l++) NAME(put)(out, l, 0, dtype);
+            NAME(put_zeros)(out, e, dtype);
             continue;
         }
         const char *row = NAME(row)(c, &c->q, head, i, dtype), *g = NAME(row)(c, &c->grad, head, i, dtype);
@@ -139,8 +137,8 @@ INLINE void NAME(causal_queries)(const call *c, NAME(scratch) *w, const NAME(tra
         const REAL *restrict mean = w->k_mean, *restrict lo = w->lo, *restrict hi = w->hi;
 #pragma omp simd
         for (int64_t l = 0; l < e; l++) {
-            const REAL slope = (x[l] >= 0 ? mean[l] - lo[l] : 0) - (x[l] <= 0 ? hi[l] - mean[l] : 0);
-            NAME(put)(out, l, NAME(get)(row, l, dtype) > floor ? (h[l] + dm * slope) * scale : 0, dtype);
+            const REAL a = (h[l] + dm * NAME(slope)(x[l], mean[l] - lo[l], hi[l] - mean[l])) * scale;
+            NAME(put)(out, l, NAME(get)(row, l, dtype) > floor ? a : 0, dtype);
         }
         t->inverse[i] = inverse;
         t->a[i] = NAME(about)(x, mean, p, e) - margin;

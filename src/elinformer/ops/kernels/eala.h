@@ -62,11 +62,13 @@ static inline float from_bfloat16(uint16_t x) {
     return y;
 }
 
-static inline uint16_t to_bfloat16(float x) { /* to nearest, ties to even, as PyTorch */
+/* To nearest, ties to even, as PyTorch; without a branch, which would leave the end of a row to one element at a time. */
+static inline uint16_t to_bfloat16(float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
-    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : rounded);
+    const uint32_t number = -(uint32_t)(x == x);
+    bits = (bits & number) | (0x7fc00000 & ~number);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 #endif

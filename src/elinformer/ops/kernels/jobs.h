@@ -64,7 +64,7 @@ INLINE void NAME(backward_tasks)(job *j, NAME(scratch) *w, const int64_t e, cons
             return;                                                    \
         }                                                              \
         const int64_t same = c->e == c->f ? c->e : 0;                    \
-        if (c->dtype == BFLOAT16) BY_SIZE(tasks, BFLOAT16);              \
+        if (sizeof(REAL) == 4 && c->dtype == BFLOAT16) BY_SIZE(tasks, BFLOAT16);              \
         else BY_SIZE(tasks, sizeof(REAL) == 4 ? FLOAT32 : FLOAT64);      \
         free(w);                                                       \
     } while (0)
@@ -125,6 +125,7 @@ TARGET static int NAME(backward)(const call *c) {
 
 #undef STATE
 #undef FLOOR
+#undef WIDE
 #undef INLINE
 #undef SPECIALISED
 #undef BY_SIZE
