@@ -137,8 +137,33 @@ def test_an_offset_costs_no_more_digits_than_the_inputs_lost(is_causal, backend)
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
-def test_inputs_up_to_1e12_stay_finite_in_float32(is_causal, backend):
-    q, k, v = (x.detach() * 1e12 / x.abs().max() for x in inputs(200, 200, 64, 64, dtype=torch.float32))
-    output = eala_attention(q, k, v, is_causal=is_causal, backend=backend)
-    assert output.isfinite().all()
-    assert output.abs().max() <= v.abs().max() * (1 + 1e-5)
+@pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float64, 1e100), (torch.float32, 1e12), (torch.bfloat16, 1e12)])
+def test_large_inputs_stay_finite_and_outputs_in_the_hull_of_the_values(dtype, size, feature_map, is_causal, backend):
+    tensors = [x.detach() * size / x.abs().max() for x in inputs(200, 200, 64, 64)]
+    tensors = [x.to(dtype).requires_grad_() for x in tensors]
+    output, *gradients = outcome(tensors, backend=backend, feature_map=feature_map, is_causal=is_causal)
+    assert output.abs().max() <= tensors[2].abs().max() * (1 + 4 * torch.finfo(torch.float32).eps)
+    assert all(x.isfinite().all() for x in (output, *gradients))
+
+
+def test_the_bound_of_the_certificate_has_slope_zero_where_a_query_is_zero(backend):
+    q, k, v = inputs(40, 40, offset=3.0)
+    zero = torch.arange(8) % 2 == 0
+    q = (q.detach() * 10).masked_fill(zero, 0).requires_grad_()
+    got = outcome((q, k, v), backend=backend, feature_map="identity")[1]
+    centred = k - k.mean(-2, keepdim=True)
+    margin = (q.relu() @ -centred.amin(-2)[..., None] + (-q).relu() @ centred.amax(-2)[..., None]) / 8**0.5
+    frozen = margin.detach()  # where q is zero, as if c did not depend on it
+    assert (frozen > 1).any()
+    output = v.mean(-2, keepdim=True) + q / 8**0.5 @ centred.mT @ v / 40 / frozen.clamp_min(1)
+    weight = torch.linspace(-1, 2, output.numel(), dtype=torch.float64).sin().reshape(output.shape)
+    (expected,) = torch.autograd.grad(output, q, weight)
+    torch.testing.assert_close(got[..., zero], expected[..., zero])
+
+
+def test_every_backend_takes_the_references_gradient_where_causal_queries_are_zero(backend):
+    q, k, v = inputs(40, 40, offset=3.0)
+    tensors = (q.detach() * 10).masked_fill(torch.arange(8) % 2 == 0, 0).requires_grad_(), k, v
+    options = {"feature_map": "identity", "is_causal": True}
+    assert_all_close(outcome(tensors, backend=backend, **options), outcome(tensors, backend="reference", **options))

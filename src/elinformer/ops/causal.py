@@ -124,7 +124,7 @@ def _see(before: _Carry, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -
     hi = torch.maximum(before.hi, k.masked_fill(hidden, -torch.inf).cummax(-2).values)
     above = (pivots[0] - lo + x_mean).where(some, 0)
     below = (hi - pivots[0] - x_mean).where(some, 0)
-    margin = (q.clamp_min(0) * above + (-q).clamp_min(0) * below).sum(-1, keepdim=True)
+    margin = (q.relu() * above + (-q).relu() * below).sum(-1, keepdim=True)
     rows = _Rows(q, x, z, pivots, n, some, x_mean, z_mean, above, below, margin)
     last = slice(-1, None)
     products = x.mT @ z - counts[..., last, :] * (x_mean[..., last, :].mT @ z_mean[..., last, :])

@@ -152,7 +152,7 @@ def _look(
     centre = k.sum(-2, keepdim=True) / taking_part.sum(-2, keepdim=True).clamp_min(1)
     n, k_mean, lo, hi = _running(k, taking_part, centre) if is_causal else _overall(k, taking_part, centre)
     above, below = (x.masked_fill(n == 0, 0) for x in (k_mean - lo, hi - k_mean))
-    margin = (q.clamp_min(0) * above + (-q).clamp_min(0) * below).sum(-1, keepdim=True)
+    margin = (q.relu() * above + (-q).relu() * below).sum(-1, keepdim=True)
     return _Seen(q, k, mask, n.to(dtype), k_mean, centre, margin)
 
 

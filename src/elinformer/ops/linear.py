@@ -79,8 +79,8 @@ def apply_statistics(q: Tensor, keys: KeyStatistics) -> Tensor:
 
 def certified_margin(q: Tensor, keys: KeyStatistics) -> Tensor:
     """The certificate m(q) >= -min_j t_j, (..., Lq, 1), computed so that nothing cancels (theory, section 4)."""
-    above = q.clamp_min(0) @ (keys.k_mean - keys.lo).mT
-    return above + (-q).clamp_min(0) @ (keys.hi - keys.k_mean).mT
+    above = q.relu() @ (keys.k_mean - keys.lo).mT
+    return above + (-q).relu() @ (keys.hi - keys.k_mean).mT
 
 
 class StateGradient(NamedTuple):
@@ -131,5 +131,5 @@ def margin_gradient(q: Tensor, h: Tensor, margin: Tensor) -> Tensor:
 
 
 def margin_slope(q: Tensor, above: Tensor, below: Tensor) -> Tensor:
-    """The derivative of m by q, with `above` = kbar - lo and `below` = hi - kbar."""
-    return (q >= 0) * above - (q <= 0) * below
+    """The derivative of m by q, 0 at its kink q = 0, with `above` = kbar - lo and `below` = hi - kbar."""
+    return (q > 0) * above - (q < 0) * below

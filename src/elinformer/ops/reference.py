@@ -49,7 +49,7 @@ def eala_reference(
 
     s = (q @ k.mT).masked_fill(~seen, 0)  # scores
     mu = s.sum(-1, keepdim=True) / n
-    c = torch.clamp(mu - _floor(q, k.detach(), seen), min=1)  # section 4: c* = max(1, mu - floor)
+    c = torch.clamp(_certificate(q, k, seen), min=1)  # section 4: c* = max(1, m)
     weights = ((1 + (s - mu) / c) / n).masked_fill(~seen, 0)  # section 1
     return Reference(weights @ value, weights, c - mu)
 
@@ -61,11 +61,12 @@ def _visible(q: Tensor, k: Tensor, key_mask: Tensor | None, *, is_causal: bool) 
     return seen if key_mask is None else seen & key_mask[..., None, :]
 
 
-def _floor(q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
-    """floor(q) = sum_d max(q_d, 0) lo_d + min(q_d, 0) hi_d over the visible keys, (..., Lq, 1)."""
+def _certificate(q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
+    """m(q) = sum_d max(q_d, 0) (kbar_d - lo_d) + max(-q_d, 0) (hi_d - kbar_d) over the visible keys, (..., Lq, 1)."""
     hidden = ~seen[..., None]  # (..., Lq, Lk, 1)
-    lo = k[..., None, :, :].masked_fill(hidden, torch.inf).amin(-2)  # (..., Lq, E)
-    hi = k[..., None, :, :].masked_fill(hidden, -torch.inf).amax(-2)
-    empty = ~seen.any(-1, keepdim=True)
-    lo, hi = lo.masked_fill(empty, 0), hi.masked_fill(empty, 0)
-    return (q.clamp_min(0) * lo + q.clamp_max(0) * hi).sum(-1, keepdim=True)
+    mean = seen.to(k.dtype) @ k / seen.sum(-1, keepdim=True).clamp_min(1)  # (..., Lq, E)
+    lo = k.detach()[..., None, :, :].masked_fill(hidden, torch.inf).amin(-2)
+    hi = k.detach()[..., None, :, :].masked_fill(hidden, -torch.inf).amax(-2)
+    some = seen.any(-1, keepdim=True)
+    above, below = (mean - lo).where(some, 0), (hi - mean).where(some, 0)
+    return (q.relu() * above + (-q).relu() * below).sum(-1, keepdim=True)  # the slope of relu at 0 is 0
