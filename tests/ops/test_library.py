@@ -89,6 +89,36 @@ def test_vmap_equals_a_loop(backend):
     torch.testing.assert_close(mapped, loop)
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_the_transforms_of_torch_func_equal_the_references(is_causal, backend):
+    mask = torch.rand(2, 9, generator=torch.Generator().manual_seed(1)) < 0.7
+    x = inputs(2, 9, 4, dtype=torch.float64)[0].detach()
+
+    def attend(x, backend, key_mask=mask):
+        return eala_attention(x, x.sin(), x + 1, key_mask=key_mask, is_causal=is_causal, backend=backend)
+
+    def loss(x, backend, key_mask=mask):
+        return attend(x, backend, key_mask).sin().sum()
+
+    for transform in (torch.func.grad(loss), torch.func.jacrev(attend)):
+        torch.testing.assert_close(transform(x, backend), transform(x, "reference"))
+    each = torch.vmap(torch.func.grad(loss), in_dims=(0, None, 0))
+    torch.testing.assert_close(each(x, backend, mask), torch.func.grad(loss)(x, "reference"))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # PyTorch's own, at the first jvp
+def test_derivatives_it_does_not_have_are_refused_with_the_way_to_get_them():
+    x = inputs(2, 9, 4)[0].detach()
+
+    def loss(x):
+        return eala_attention(x, x, x).sin().sum()
+
+    with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
+        torch.func.jvp(loss, (x,), (x,))
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        torch.func.grad(lambda x: torch.func.grad(loss)(x).sum())(x)
+
+
 def test_autocast_brings_mixed_inputs_to_its_dtype():
     q, k, v = inputs(2, 3, 9, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -44,7 +44,9 @@ def attend(
         query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in (query, key, value))
     if key_mask is not None:
         key_mask = key_mask.expand(*lead, key_mask.shape[-1])
-    return _eala(query, key, value, key_mask, scale, feature_map, is_causal, backend)[0]
+    is_eager = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    operator = _Transformable.apply if is_eager else _eala
+    return operator(query, key, value, key_mask, scale, feature_map, is_causal, backend)[0]
 
 
 def _forward(*args: Any) -> tuple[Tensor, Tensor]:
@@ -53,8 +55,9 @@ def _forward(*args: Any) -> tuple[Tensor, Tensor]:
 
 
 def _backward(*args: Any) -> Gradients:
-    *rest, backend = args
-    return BACKENDS[backend].backward(*rest)
+    *inputs, state, scale, feature_map, is_causal, backend = args
+    state = state.contiguous()  # vmap expands it
+    return BACKENDS[backend].backward(*inputs, state, scale, feature_map, is_causal)
 
 
 def _fake_forward(*args: Any) -> tuple[Tensor, Tensor]:
@@ -78,11 +81,54 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _differentiate(ctx: Any, grad: Tensor | None, _of_state: Tensor | None) -> tuple[Tensor | None, ...]:
     if grad is None:
         return (None,) * 8
-    return *_eala_backward(grad, *ctx.saved_tensors, *ctx.options), *(None,) * 5
+    is_eager = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    operator = _TransformableBackward.apply if is_eager else _eala_backward
+    return *operator(grad, *ctx.saved_tensors, *ctx.options), *(None,) * 5
 
 
 def _no_second_derivative(_ctx: Any, *_grads: Any) -> Any:
     raise NotImplementedError('eala_attention has no second derivative: use backend="reference" for it')
+
+
+class _Transformable(torch.autograd.Function):
+    """The operator outside of the compiler: `torch.func` refuses the function that `register_autograd` makes."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*args: Any) -> tuple[Tensor, Tensor]:
+        return _eala(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        _keep(ctx, inputs, output)
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _differentiate(ctx, grad_outputs[0], None)
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        raise NotImplementedError('eala_attention has no forward-mode derivative: use backend="reference" for it')
+
+
+class _TransformableBackward(torch.autograd.Function):
+    """The backward of `_Transformable`, with no derivative of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*args: Any) -> Gradients:
+        return _eala_backward(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Gradients) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return _no_second_derivative(ctx, *grad_outputs)
 
 
 def _batched(operator: Any, results: int) -> Any:
