@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from elinformer import __version__
+from elinformer.data.fingerprint import fingerprint
 from elinformer.data.frames import long_frame, panel_from_frame
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler, error_scale
@@ -20,7 +21,8 @@ from elinformer.evaluation import MetricSums, backtest
 from elinformer.models import Sizes, build_model
 from elinformer.models.registry import check_model
 from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
-from elinformer.training.run_folder import load_run, save_run
+from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run, save_run
+from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +45,7 @@ class Fitted(NamedTuple):
     model: nn.Module
     module: ForecastModule
     scaler: Scaler
+    data: dict[str, Any] | None
     result: FitResult | None = None
 
 
@@ -94,6 +97,7 @@ class Forecaster:
         freq: str | None = None,
         console: Console | None = None,
         callbacks: Sequence[pl.Callback] = (),
+        run: str | Path | UnfinishedRun | None = None,
     ) -> Forecaster:
         """Train on the first part of the steps, and keep the weights that do best on the second.
 
@@ -102,9 +106,11 @@ class Forecaster:
             freq: The step of a data frame; told from its times by default.
             console: Where the progress bar goes; standard error by default.
             callbacks: Others of Lightning's that watch the training.
+            run: A folder that is written from the first step on, with checkpoints: where training is killed,
+                `Forecaster.resume(run, data)` goes on with it, and ends with the same weights.
 
         Raises:
-            InputError: The data are too short for window and horizon, or are no panel.
+            InputError: The data are too short for window and horizon, or are no panel; the folder holds a run.
         """
         panel = as_panel(data, freq=freq)
         parts = self.parts(panel)
@@ -113,6 +119,9 @@ class Forecaster:
         scaler = Scaler.fit(panel.values[:end], panel.mask[:end], per=self.scale_per)
         scale = error_scale(panel, end, self.training.loss_scale)
         train, validation = (self._windows(panel, info, part) for part in parts[:2])
+        if run is not None and not isinstance(run, UnfinishedRun):
+            run = self.new_run(run, panel)
+        known_data = _described(panel) if run is None else run.config.get("data")
         with isolate_rng():
             torch.manual_seed(self.training.seed)
             model = self._new_model(info)
@@ -122,12 +131,43 @@ class Forecaster:
                 train,
                 validation,
                 tokens_per_window=_tokens(model, panel.n_series),
-                generator=torch.Generator().manual_seed(self.training.seed),
                 console=console,
                 callbacks=callbacks,
+                run=run,
             )
-        self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler, result)
+        self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler, known_data, result)
         return self
+
+    @classmethod
+    def resume(
+        cls, folder: str | Path, data: Panel | Any, *, freq: str | None = None, console: Console | None = None
+    ) -> Forecaster:
+        """Go on with a `fit(data, run=folder)` that was killed, from its newest checkpoint; `save` finishes the run.
+
+        Raises:
+            InputError: The folder holds no unfinished run, or the data are not those it was begun with.
+        """
+        run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq)
+        run.check_data(panel)
+        with agreeing_parts(folder):
+            forecaster = cls(**forecaster_options(run.config))
+        return forecaster.fit(panel, console=console, run=run)
+
+    def new_run(
+        self, folder: str | Path, panel: Panel, *, source: Mapping[str, Any] | None = None, overwrite: bool = False
+    ) -> UnfinishedRun:
+        """What `fit` needs to write the run `folder` with more to it than a name.
+
+        Args:
+            folder: Written when training begins.
+            panel: What will be trained on.
+            source: Where the data are and how they were read, so that `elinformer train --resume` finds them.
+            overwrite: Whether a run that stands there is replaced.
+
+        Raises:
+            InputError: The folder may not be written to.
+        """
+        return UnfinishedRun.new(folder, self._config(_described(panel), source), overwrite=overwrite)
 
     def predict(self, data: Panel | Any | None = None, *, freq: str | None = None) -> pd.DataFrame:
         """Forecast the `horizon` steps after the last one.
@@ -193,21 +233,20 @@ class Forecaster:
         """Write the model, its options and names as safetensors and JSON, whole or not at all.
 
         Args:
-            folder: A run that stands there is replaced.
+            folder: A run that stands there is replaced; that of `fit` is finished.
             metrics: What it scored, for `metrics.json`.
             source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
         """
-        info, model, _, scaler, _ = self._trained()
-        options = {**asdict(self.reach), "split": self.split, "scale_per": self.scale_per}
-        config = {
-            "version": __version__,
-            "forecaster": options,
-            "model": {"name": self.model_name, "options": self.model_options},
-            "training": asdict(self.training),
-            "source": source,
-        }
-        panel, weights = info.to_document(), model.state_dict()
-        save_run(folder, config=config, panel=panel, weights=weights, scaler=scaler, metrics=metrics)
+        info, model, _, scaler, data, result = self._trained()
+        save_run(
+            folder,
+            config=self._config(data, source),
+            panel=info.to_document(),
+            weights=model.state_dict(),
+            scaler=scaler,
+            metrics=metrics,
+            interrupted=result is not None and result.interrupted,
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> Forecaster:
@@ -216,20 +255,15 @@ class Forecaster:
         Raises:
             InputError: The folder is not a whole run of this or an older version.
         """
-        try:
+        with agreeing_parts(folder):
             run = load_run(folder)
-            training = TrainingConfig(**run.config["training"])
-            model = {"name": run.config["model"]["name"], **run.config["model"]["options"]}
-            forecaster = cls(**run.config["forecaster"], model=model, training=training)
+            forecaster = cls(**forecaster_options(run.config))
             info = SeriesInfo.from_document(run.panel)
             model = forecaster._new_model(info)
             model.load_state_dict(run.weights)
             info.check_scaler(run.scaler)
-        except (KeyError, TypeError, RuntimeError) as error:
-            reason = str(error).split("\n")[0].rstrip(":")
-            raise InputError(f"expected a run of elinformer in {folder}, but its parts differ ({reason})") from error
-        module = ForecastModule(model, run.scaler, run.scaler.std, training)
-        forecaster._fitted = Fitted(info, model, module.eval(), run.scaler)
+        module = ForecastModule(model, run.scaler, run.scaler.std, forecaster.training)
+        forecaster._fitted = Fitted(info, model, module.eval(), run.scaler, run.config.get("data"))
         return forecaster
 
     @property
@@ -264,6 +298,16 @@ class Forecaster:
         """The steps of training, validation and test; see `elinformer.data.windows.split_panel`."""
         return split_panel(panel, self.split, self.reach)
 
+    def _config(self, data: Mapping[str, Any] | None, source: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "forecaster": {**asdict(self.reach), "split": self.split, "scale_per": self.scale_per},
+            "model": {"name": self.model_name, "options": self.model_options},
+            "training": asdict(self.training),
+            "data": data,
+            "source": source,
+        }
+
     def _windows(self, panel: Panel, info: SeriesInfo, part: tuple[int, int]) -> WindowDataset:
         return WindowDataset(panel, info.calendar, window_origins(part, self.reach), self.reach)
 
@@ -297,6 +341,11 @@ class Forecaster:
 def _tokens(model: nn.Module, n_series: int) -> int:
     """What a window takes of `TrainingConfig.tokens_at_once`: its series, unless the model knows better."""
     return getattr(model, "tokens_per_window", n_series)
+
+
+def _described(panel: Panel) -> dict[str, Any]:
+    """What a run remembers of its data."""
+    return {"name": panel.name, "fingerprint": fingerprint(panel)}
 
 
 def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:

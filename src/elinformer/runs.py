@@ -19,7 +19,17 @@ from elinformer.evaluation import naives_for, score_naive
 from elinformer.forecaster import Forecaster
 from elinformer.settings import Settings
 from elinformer.training import TrainingConfig
-from elinformer.training.run_folder import CONFIG, METRICS, check_run_folder, read_json, write_json
+from elinformer.training.run_folder import (
+    CONFIG,
+    METRICS,
+    TRAINING,
+    check_run_folder,
+    checked_config,
+    progress_of,
+    read_json,
+    write_json,
+)
+from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +63,8 @@ def train_run(
 ) -> Document:
     """Train on `data`, score validation and test part, and write the run folder `out`.
 
-    Nothing is written before all of it is there.
+    The folder is there before the first step, with checkpoints as training goes, and is finished by the scores:
+    `resume_run` goes on where training was killed.
 
     Returns:
         What `out/metrics.json` holds.
@@ -65,10 +76,29 @@ def train_run(
     forecaster = _forecaster(settings)
     panel = load_panel(data, settings)
     _check_observed(panel)
-    result = forecaster.fit(panel, console=console).fit_result
-    metrics = _metrics(forecaster, panel, result)
-    forecaster.save(out, metrics=metrics, source={"data": _address(data), **_reading(settings)})
-    return metrics
+    source = {"data": _address(data), **_reading(settings)}
+    run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
+    return _finished(forecaster.fit(panel, console=console, run=run), panel, out, source)
+
+
+def resume_run(run: str | Path, *, data: str | None = None, console: Console | None = None) -> Document:
+    """Go on with a `train_run` that was killed, or ended early by Ctrl-C, and finish its folder.
+
+    Args:
+        run: The folder.
+        data: Where the data are now, if they were moved.
+        console: Where the progress bar goes; standard error by default.
+
+    Returns:
+        What `metrics.json` holds then.
+
+    Raises:
+        InputError: No unfinished run, or its data are not there or have changed.
+    """
+    config = UnfinishedRun.open(run).config
+    panel = _panel_of(run, config, data, option="DATA")
+    source = (config.get("source") or {}) | ({} if data is None else {"data": _address(data)})
+    return _finished(Forecaster.resume(run, panel, console=console), panel, run, source)
 
 
 def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | Path | None = None) -> Document:
@@ -97,12 +127,15 @@ def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -
 
 
 def run_information(run: str | Path) -> Document:
-    """What a run is: its settings, its series, its scores."""
+    """What a run is: its settings, its series, its scores; for an unfinished run its settings and how far it is."""
+    config = checked_config(Path(run))
+    if config.get("state") == TRAINING:
+        return {"run": str(run), "config": config, "progress": progress_of(run)}
     forecaster = Forecaster.load(run)
     metrics = Path(run) / METRICS
     return {
         "run": str(run),
-        "config": read_json(Path(run) / CONFIG),
+        "config": config,
         "panel": forecaster.info.to_document(),
         "parameters": forecaster.n_parameters,
         "metrics": read_json(metrics) if metrics.is_file() else None,
@@ -112,11 +145,21 @@ def run_information(run: str | Path) -> Document:
 def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Panel]:
     """The forecaster of a run, and the data it was trained on or `data` read in the same way."""
     forecaster = Forecaster.load(run)
-    source = read_json(Path(run) / CONFIG).get("source") or {}
+    return forecaster, _panel_of(run, read_json(Path(run) / CONFIG), data)
+
+
+def _panel_of(run: str | Path, config: Document, data: str | None, option: str = "--data") -> Panel:
+    source = config.get("source") or {}
     if data is None and "data" not in source:
-        raise InputError(f"expected data, because {run} was trained on a frame of Python: pass --data")
+        raise InputError(f"expected data, because {run} was trained on a frame of Python: pass {option}")
     reading = {key: value for key, value in source.items() if key != "data"}
-    return forecaster, load_panel(data or source["data"], Settings().updated(reading))
+    return load_panel(data or source["data"], Settings().updated(reading))
+
+
+def _finished(forecaster: Forecaster, panel: Panel, run: str | Path, source: Document) -> Document:
+    metrics = _metrics(forecaster, panel, forecaster.fit_result)
+    forecaster.save(run, metrics=metrics, source=source)
+    return metrics
 
 
 def _forecaster(settings: Settings) -> Forecaster:
@@ -154,6 +197,7 @@ def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Documen
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "interrupted": result.interrupted,
+        "skipped_steps": result.skipped_steps,
         "peak_memory_bytes": _peak_memory(),
         "parameters": forecaster.n_parameters,
         "seed": forecaster.training.seed,

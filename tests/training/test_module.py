@@ -46,7 +46,7 @@ def test_the_loss_is_the_masked_error_in_the_scale_of_training(
     origins = np.arange(4, 239)
     windows = WindowDataset(two_channel_panel, None, origins, Reach(4, 2))
     module = ForecastModule(offset(3.0), unit, scale, config)
-    fit(module, windows, windows, tokens_per_window=4, generator=torch.Generator())
+    fit(module, windows, windows, tokens_per_window=4)
     rows = origins[:, None] + np.arange(2)
     errors = np.abs(3.0 - two_channel_panel.values[rows].astype(np.float64)) / scale
     mean = errors[two_channel_panel.mask[rows]].mean()
@@ -74,7 +74,7 @@ def test_validation_chooses_by_the_scaled_error_and_shows_the_plain_one(
     origins = np.arange(4, 239)
     windows = WindowDataset(two_channel_panel, None, origins, Reach(4, 2))
     module = ForecastModule(offset(3.0), unit, scale, config)
-    fit(module, windows, windows, tokens_per_window=4, generator=torch.Generator())
+    fit(module, windows, windows, tokens_per_window=4)
     rows = origins[:, None] + np.arange(2)
     seen, errors = two_channel_panel.mask[rows], np.abs(3.0 - two_channel_panel.values[rows].astype(np.float64))
     assert logged(tmp_path, "validation_mae")[0] == pytest.approx(errors[seen].mean(), rel=1e-5)
@@ -91,7 +91,7 @@ def test_unobserved_targets_give_no_gradient_even_where_nothing_was_observed(tra
         def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
             gradients.extend(p.grad.clone() for p in self.parameters() if p.grad is not None)
 
-    fit(run.module(offset(1.0), Watched), train, validation, tokens_per_window=3, generator=torch.Generator())
+    fit(run.module(offset(1.0), Watched), train, validation, tokens_per_window=3)
     assert [gradient.item() for gradient in gradients] == [0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
@@ -37,6 +37,15 @@ class BestWeights(pl.Callback):
             self._weights = {name: weight.detach().clone() for name, weight in pl_module.state_dict().items()}
         elif self.patience and epoch - self.epoch >= self.patience:
             trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints."""
+        return {"epoch": self.epoch, "loss": self.loss, "mae": self.mae, "weights": self._weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best weights so far."""
+        self.epoch, self.loss, self.mae = (state_dict[name] for name in ("epoch", "loss", "mae"))
+        self._weights = state_dict["weights"]
 
     def restore(self, pl_module: pl.LightningModule) -> None:
         """Put the best weights back; without a validation so far, the weights stay as they are."""

@@ -37,6 +37,10 @@ class TrainingConfig:
             more is cut into micro-batches whose gradients are added.
         logger: "tensorboard" or "csv" writes the curves into `log_dir`.
         log_dir: Folder of the logs.
+        checkpoint_minutes: Time between checkpoints where training writes a run; 0 = not by the clock. On slow disks
+            it is longer, so that checkpoints take no more than a hundredth of the time.
+        checkpoint_steps: Steps between checkpoints; 0 = not by steps.
+        keep_checkpoints: How many of the newest stay.
     """
 
     epochs: int = 30
@@ -51,13 +55,16 @@ class TrainingConfig:
     tokens_at_once: int = 50_000
     logger: Literal["tensorboard", "csv"] | None = None
     log_dir: str = "runs/logs"
+    checkpoint_minutes: float = 2.0
+    checkpoint_steps: int = 0
+    keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip"):
+        for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip", "keep_checkpoints"):
             if not getattr(self, name) > 0:
                 raise InputError(f"expected {name} above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "patience", "seed"):
+        for name in ("weight_decay", "patience", "seed", "checkpoint_minutes", "checkpoint_steps"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if self.seed >= 1 << 64:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,23 +17,27 @@ from rich.console import Console
 
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError, MissingExtraError
+from elinformer.training.batches import ShuffledBatches, training_loader
 from elinformer.training.best_weights import BestWeights
+from elinformer.training.checkpointing import Checkpointing
+from elinformer.training.clock import Clock
+from elinformer.training.finite import IN_A_ROW, FiniteSteps, WholeLastStep
 from elinformer.training.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    import torch
-
     from elinformer.data.windows import WindowDataset
     from elinformer.training.config import TrainingConfig
     from elinformer.training.module import ForecastModule
+    from elinformer.training.unfinished import UnfinishedRun
 
 LIGHTNING_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
 
 NOT_FOR_USERS = (
     ".*does not have many workers.*",  # a batch is one gather
     ".*GPU available but not used.*",  # the user said so
+    ".*your dataloader is not resumable.*",  # its batches are: they begin where they ended
     ".*LeafSpec.*",  # Lightning's own use of PyTorch
 )
 """Lightning's warnings that say nothing about the data or the settings."""
@@ -45,16 +48,20 @@ class FitResult:
     """How training went.
 
     Attributes:
-        seconds: Wall-clock time.
+        seconds: Wall-clock time, that before a restart included.
         epochs: Epochs begun.
         best_epoch: Where the weights that were kept come from, from 1.
         interrupted: Whether Ctrl-C ended it early.
+        skipped_steps: Steps left out because their loss or gradient was not finite.
+        diverged: Whether training was ended because there were too many of them in a row.
     """
 
     seconds: float
     epochs: int
     best_epoch: int
     interrupted: bool
+    skipped_steps: int = 0
+    diverged: bool = False
 
 
 def fit(
@@ -63,9 +70,9 @@ def fit(
     validation: WindowDataset,
     *,
     tokens_per_window: int,
-    generator: torch.Generator,
     console: Console | None = None,
     callbacks: Sequence[pl.Callback] = (),
+    run: UnfinishedRun | None = None,
 ) -> FitResult:
     """Train `module` in place and leave it with the weights of the lowest validation loss.
 
@@ -76,31 +83,51 @@ def fit(
         train: Training windows.
         validation: Validation windows.
         tokens_per_window: Series times patches, for the size of micro-batches.
-        generator: Orders the training windows.
         console: Where the progress bar goes; standard error by default.
         callbacks: Others of Lightning's that watch the training.
+        run: Where checkpoints go, and where training goes on from the newest one.
 
     Raises:
-        InputError: The error became NaN at every validation.
+        InputError: The error became NaN at every validation, or in every step.
     """
-    config = module.config
+    config, console = module.config, console or Console(stderr=True)
     parts = config.micro_batches(tokens_per_window)
-    size = -(-config.batch_size // parts)
-    best = BestWeights(config.patience)
-    watching = [best, TrainingProgress(console or Console(stderr=True), best), *callbacks]
-    loaders = window_loader(train, size, shuffle=True, generator=generator), window_loader(validation, 2 * size)
-    began = time.monotonic()
+    batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)
+    clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
+    watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks]
+    if run is not None:
+        watching.append(Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console))
+    loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
     with _quiet():
         trainer = _trainer(config, parts, watching)
+        if run is not None:
+            run.begin()
         with _ctrl_c_stops(trainer) as interrupted:
             trainer.fit(module, *loaders)
-    if not best.epoch and not interrupted:
-        raise InputError(
-            f"expected training to converge, but the validation error was never finite: lower learning_rate "
-            f"(now {config.learning_rate}) or look at the scale of the data"
+    if not interrupted:
+        _refuse_divergence(trainer, best, finite, config.learning_rate)
+    if finite.persists:
+        console.print(
+            f"training ended early: loss or gradient were not finite in {IN_A_ROW} steps in a row; the best weights so "
+            f"far, of epoch {best.epoch}, are kept",
+            style="yellow",
+            highlight=False,
         )
     best.restore(module)
-    return FitResult(time.monotonic() - began, trainer.current_epoch, best.epoch, bool(interrupted))
+    return FitResult(
+        clock.seconds, trainer.current_epoch, best.epoch, bool(interrupted), finite.skipped, finite.persists
+    )
+
+
+def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, finite: FiniteSteps, rate: float) -> None:
+    reason = "" if best.epoch else "the validation error was never finite"
+    if finite.skipped == trainer.global_step:
+        reason = "loss or gradient were finite in no step"
+    if reason:
+        raise InputError(
+            f"expected training to converge, but {reason}: lower learning_rate (now {rate}) or look at the scale of "
+            "the data"
+        )
 
 
 def _trainer(config: TrainingConfig, accumulate: int, callbacks: list[pl.Callback]) -> pl.Trainer:

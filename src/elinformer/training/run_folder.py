@@ -1,15 +1,20 @@
 """The folder of a trained model: safetensors and JSON, nothing that could run on load.
 
-config.json       format, schema, versions, and the options of model, training and data
-panel.json        names of series and channels, frequency, calendar
-model.safetensors weights
-scaler.safetensors mean and std (N, C)
-metrics.json      what it scored, where it was scored
+config.json         format, schema, state, versions, options of model, training and data, fingerprint of the data
+checkpoints/        how far training is, until it is finished; see `elinformer.training.checkpoints`
+panel.json          names of series and channels, frequency, calendar
+model.safetensors   weights
+scaler.safetensors  mean and std (N, C)
+metrics.json        what it scored, where it was scored
+
+While a run is trained it has the first two alone. It is finished in place, config.json last.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,15 +24,17 @@ from safetensors.torch import load_file, save
 from elinformer._files import check_folder, new_file, new_folder
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
+from elinformer.training.checkpoints import CheckpointFolder
+from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     import torch
     from torch import Tensor
 
 FORMAT = "elinformer-run"
-SCHEMA = 1
+SCHEMA = 2
 CONFIG, PANEL, MODEL, SCALER, METRICS = (
     "config.json",
     "panel.json",
@@ -35,6 +42,9 @@ CONFIG, PANEL, MODEL, SCALER, METRICS = (
     "scaler.safetensors",
     "metrics.json",
 )
+CHECKPOINTS = "checkpoints"
+TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
+"""States of a run; an interrupted one is whole, and has checkpoints to go on from as well."""
 
 
 class Run(NamedTuple):
@@ -47,8 +57,30 @@ class Run(NamedTuple):
 
 
 def check_run_folder(folder: str | Path, *, overwrite: bool) -> None:
-    """Refuse a folder that a run may not be written to: see `elinformer._files.check_folder`."""
+    """Refuse a folder that a run may not be written to: see `elinformer._files.check_folder`.
+
+    Raises:
+        InputError: Where a run stands there that is unfinished, the message says how to go on with it.
+    """
+    path = Path(folder)
+    if not overwrite and _is_unfinished(path):
+        raise InputError(
+            f"expected an empty folder, but {path} holds a run {how_far(path)}: go on with `elinformer train --resume "
+            f"{path}`, choose another name or pass --overwrite"
+        )
     check_folder(folder, overwrite=overwrite, mark=CONFIG)
+
+
+def begin_run(folder: str | Path, config: Mapping[str, Any]) -> None:
+    """Write the folder of a run that is going to be trained; what stands there goes."""
+    with new_folder(folder) as new:
+        _write_json(new / CONFIG, {"format": FORMAT, "schema": SCHEMA, "state": TRAINING, **config})
+
+
+def mark_run(folder: str | Path, state: str) -> None:
+    """Change the state of a run."""
+    path = Path(folder) / CONFIG
+    write_json(path, read_json(path) | {"state": state})
 
 
 def save_run(
@@ -59,16 +91,30 @@ def save_run(
     weights: Mapping[str, Tensor],
     scaler: Scaler,
     metrics: Mapping[str, Any] | None = None,
+    interrupted: bool = False,
 ) -> None:
-    """Write the folder whole or not at all."""
-    tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
-    with new_folder(folder) as new:
-        (new / MODEL).write_bytes(save(tensors))  # safetensors' own files cannot be read by others
-        (new / SCALER).write_bytes(save({name: _tensor(array) for name, array in vars(scaler).items()}))
-        _write_json(new / PANEL, panel)
-        _write_json(new / CONFIG, {"format": FORMAT, "schema": SCHEMA, **config})
-        if metrics is not None:
-            _write_json(new / METRICS, metrics)
+    """Write the folder whole or not at all; a run that is in training there is finished in place.
+
+    Its checkpoints go, except where it was `interrupted` and can be carried on.
+    """
+    files = {
+        MODEL: save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}),
+        SCALER: save({name: _tensor(array) for name, array in vars(scaler).items()}),
+        PANEL: _json(panel),
+        **({} if metrics is None else {METRICS: _json(metrics)}),
+    }
+    path = Path(folder)
+    state = INTERRUPTED if interrupted and (path / CHECKPOINTS).is_dir() else FINISHED
+    files[CONFIG] = _json({"format": FORMAT, "schema": SCHEMA, "state": state, **config})  # last
+    if _is_unfinished(path):
+        (path / METRICS).unlink(missing_ok=True)
+        _write_files(path, files)
+    else:
+        with new_folder(path) as new:
+            for name, content in files.items():
+                (new / name).write_bytes(content)
+    if state == FINISHED:
+        shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
 
 
 def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
@@ -77,14 +123,25 @@ def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
         _write_json(new, document)
 
 
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        with new_file(folder / name) as new:
+            new.write_bytes(content)
+
+
 def load_run(folder: str | Path) -> Run:
     """Read a folder that `save_run` wrote.
 
     Raises:
-        InputError: It is not there, not ours, of a newer schema, or something of it is missing or damaged.
+        InputError: It is not there, not ours, of a newer schema, not finished, or something of it is missing or
+            damaged.
     """
     path = Path(folder)
-    config = _checked_config(path)
+    config = checked_config(path)
+    if config.get("state") == TRAINING:
+        raise InputError(
+            f"expected a finished run, but {path} is one {how_far(path)}: go on with `elinformer train --resume {path}`"
+        )
     missing = [name for name in (PANEL, MODEL, SCALER) if not (path / name).is_file()]
     if missing:
         raise InputError(f"expected a whole run in {path}, but {', '.join(missing)} is missing: train it again")
@@ -99,7 +156,51 @@ def load_run(folder: str | Path) -> Run:
     )
 
 
-def _checked_config(path: Path) -> dict[str, Any]:
+def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the forecaster that a configuration describes."""
+    model = {"name": config["model"]["name"], **config["model"]["options"]}
+    return {**config["forecaster"], "model": model, "training": TrainingConfig(**config["training"])}
+
+
+@contextmanager
+def agreeing_parts(folder: str | Path) -> Generator[None]:
+    """Say in one sentence that the parts of a run do not fit together.
+
+    Raises:
+        InputError: In the place of the errors that this shows as.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).split("\n")[0].rstrip(":")
+        raise InputError(f"expected a run of elinformer in {folder}, but its parts differ ({reason})") from error
+
+
+def progress_of(folder: str | Path) -> dict[str, Any] | None:
+    """How far an unfinished run is by its newest checkpoint: epoch, step, steps; None before the first one."""
+    state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS).newest()
+    return None if state is None else state["position"]
+
+
+def how_far(folder: str | Path) -> str:
+    """The same in words: "at step 120 of 900"."""
+    progress = progress_of(folder)
+    return "without a checkpoint so far" if progress is None else f"at step {progress['step']} of {progress['steps']}"
+
+
+def _is_unfinished(path: Path) -> bool:
+    try:
+        return checked_config(path).get("state") == TRAINING
+    except InputError:
+        return False
+
+
+def checked_config(path: Path) -> dict[str, Any]:
+    """The configuration of a run, finished or not.
+
+    Raises:
+        InputError: There is none, or it is not ours, or of a newer schema.
+    """
     if not path.is_dir():
         raise InputError(f"expected the folder of a run, but there is none at {path}: `elinformer train` writes one")
     if not (path / CONFIG).is_file():
@@ -131,7 +232,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_bytes(_json(document))
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

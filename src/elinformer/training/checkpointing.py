@@ -1,0 +1,109 @@
+"""Write checkpoints while training, and go on from the newest: a Lightning callback around files and state."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+
+from elinformer.errors import InputError
+from elinformer.training.resume import Position, restore_random, restore_training, training_state
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from elinformer.training.batches import ShuffledBatches
+    from elinformer.training.checkpoints import CheckpointFolder
+    from elinformer.training.config import TrainingConfig
+
+SHARE = 0.01
+"""Of the time of training, how much checkpoints by the clock may take."""
+
+
+class Checkpointing(pl.Callback):
+    """Restores the newest checkpoint there is, and writes others at the intervals of `config`.
+
+    All are written at the start of a step, when the validation of the epoch before is over, so that what follows
+    depends on nothing else.
+
+    Args:
+        folder: Where the checkpoints are.
+        batches: Those of training.
+        config: Says when to write.
+        console: Where it is said that training goes on, and from where.
+    """
+
+    def __init__(
+        self, folder: CheckpointFolder, batches: ShuffledBatches, config: TrainingConfig, console: Console
+    ) -> None:
+        self._folder, self._batches, self._config, self._console = folder, batches, config, console
+        self._written = time.monotonic()
+        self._cost = 0.0
+        self._step = 0
+        self._random: dict[str, Any] | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on from the newest checkpoint; start over without one."""
+        found = self._folder.newest()
+        for complaint in found.complaints:
+            self._console.print(complaint, style="yellow", highlight=False)
+        if found.state is None:
+            if found.complaints:
+                self._console.print("no checkpoint is left: training starts over", style="yellow", highlight=False)
+            return
+        restore_training(trainer, pl_module, self._batches, found.state)
+        self._random = found.state["random"]
+        position = Position(**found.state["position"])
+        self._step = position.step
+        self._console.print(f"going on from step {position.step} of {position.steps}", highlight=False)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write where it is time to; the first batch after a restart finds the random numbers it would have found."""
+        if self._random is not None:
+            restore_random(self._random, pl_module.device)
+            self._random = None
+        if batch_idx % trainer.accumulate_grad_batches == 0 and self._is_due(trainer.global_step):
+            self._write(trainer, pl_module, batch_idx)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write where training is ended in the middle of an epoch, so that it can be carried on from there."""
+        done = batch_idx + 1
+        between_steps = done % trainer.accumulate_grad_batches == 0 and done < len(self._batches)
+        if trainer.should_stop and between_steps:
+            self._write(trainer, pl_module, done)
+
+    def _is_due(self, step: int) -> bool:
+        if step == self._step:
+            return False
+        every, pause = self._config.checkpoint_steps, max(60 * self._config.checkpoint_minutes, self._cost / SHARE)
+        by_clock = self._config.checkpoint_minutes > 0 and time.monotonic() - self._written >= pause
+        return by_clock or (every > 0 and step - self._step >= every)
+
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches_done: int) -> None:
+        began = time.monotonic()
+        position = Position(
+            epoch=trainer.current_epoch,
+            steps_in_epoch=batches_done // trainer.accumulate_grad_batches,
+            step=trainer.global_step,
+            steps=int(trainer.estimated_stepping_batches),
+        )
+        state = training_state(trainer, pl_module, position)
+        if trainer.is_global_zero:
+            self._save(position.step, state)
+        self._step, self._written = position.step, time.monotonic()
+        self._cost = self._written - began
+
+    def _save(self, step: int, state: dict[str, Any]) -> None:
+        try:
+            self._folder.write(step, state)
+        except InputError as error:
+            run = self._folder.path.parent
+            raise InputError(
+                f"{error}: the checkpoints before are whole, so make room and go on with `elinformer train --resume "
+                f"{run}`"
+            ) from error
