@@ -19,6 +19,7 @@ NAMES = [
     "KeyState",
     "Panel",
     "attention_entropy",
+    "compare",
     "eala_attention",
     "load_dataset",
     "read_panel",
