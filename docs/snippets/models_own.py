@@ -12,6 +12,8 @@ from elinformer.training import TrainingConfig
 
 @dataclass(frozen=True)
 class PullConfig:
+    """Sizes and options of a Pull."""
+
     window: int  # the sizes it needs, as elinformer.models.Sizes calls them
     horizon: int
     n_series: int
@@ -28,7 +30,8 @@ class Pull(nn.Module):
         self.level = nn.Linear(config.width, config.horizon)
         self.window = nn.Linear(config.window, config.horizon)
 
-    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None = None) -> Tensor:
+    def forward(self, values: Tensor, mask: Tensor, _calendar: Tensor | None = None) -> Tensor:
+        """(B, T, N, C) and its mask -> (B, S, N, C)."""
         window = torch.where(mask, values, 0).permute(0, 2, 3, 1)  # (B, N, C, T)
         level = self.level(self.series.weight)[:, None]  # (N, 1, S)
         return (self.window(window) + level).permute(0, 3, 1, 2)  # (B, S, N, C)
