@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from elinformer.data import scaling
+from elinformer.data import row_blocks
 from elinformer.data.scaling import ScalePer, Scaler, seasonal_scale
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, max_side=6)
@@ -107,7 +107,7 @@ def test_blocks_merge_to_the_moments_of_one_pass(rows: int, monkeypatch: pytest.
     mask = rng.random(values.shape) < 0.7
     mask[:50, 0] = False
     whole = Scaler.fit(values, mask)
-    monkeypatch.setattr(scaling, "ROWS_AT_A_TIME", rows * values[0].size)
+    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", rows * values[0].size)
     pieces = Scaler.fit(values, mask)
     np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-6)
     np.testing.assert_allclose(pieces.std, whole.std, rtol=1e-6)
@@ -132,7 +132,7 @@ def test_the_seasonal_scale_is_merged_from_blocks(monkeypatch: pytest.MonkeyPatc
     values = np.random.default_rng(0).normal(size=(40, 2, 1)).astype(np.float32)
     mask = np.ones_like(values, dtype=bool)
     whole = seasonal_scale(values, mask, 5)
-    monkeypatch.setattr("elinformer.data.scaling.ROWS_AT_A_TIME", 6)
+    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", 6)
     np.testing.assert_allclose(seasonal_scale(values, mask, 5), whole, rtol=1e-6)
 
 

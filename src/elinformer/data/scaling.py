@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from elinformer.data.row_blocks import row_blocks
 
+if TYPE_CHECKING:
     from elinformer.data.panel import Panel
 
 ScalePer = Literal["series", "channel"]
 
-ROWS_AT_A_TIME = 1 << 24  # values read at once, so that a memory-mapped panel never lies in memory whole
+
+class Moments(NamedTuple):
+    """How often a series and channel was observed, mean, and sum of squared deviations; (N, C) float64."""
+
+    observed: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,12 @@ class Scaler:
             mask: (T, N, C), True = observed.
             per: "series" for every series and channel by itself, "channel" for one scale a channel.
         """
-        count, mean, spread = _moments(values, mask)
+        return cls.of(measure(values, mask), per=per)
+
+    @classmethod
+    def of(cls, moments: Moments, *, per: ScalePer = "series") -> Scaler:
+        """As `fit`, of what was measured before."""
+        count, mean, spread = moments
         n = count.sum(0)
         channel_mean = (count * mean).sum(0) / np.maximum(n, 1)
         channel_std = np.sqrt((spread + count * (mean - channel_mean) ** 2).sum(0) / np.maximum(n, 1))
@@ -50,7 +61,7 @@ class Scaler:
         return cls(mean.astype(np.float32), std.astype(np.float32))
 
 
-def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int) -> np.ndarray:
+def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int, *, moments: Moments | None = None) -> np.ndarray:
     """Mean absolute change over a season, (N, C) float32: what seasonal naive errs by in training, never zero.
 
     Where a series has no pair of observations a season apart, or never changes, its standard deviation.
@@ -59,38 +70,44 @@ def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int) -> np.ndar
         values: (T, N, C), the training steps alone.
         mask: (T, N, C), True = observed.
         season: Steps of a season; 1 = from step to step.
+        moments: Those of `values`, where they are known.
 
     Source: the scale of MASE, Hyndman and Koehler 2006.
     """
     total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
-    for rows in _blocks(values[season:]):
+    for rows in row_blocks(values[season:].shape):
         later = slice(rows.start + season, rows.stop + season)
         before = slice(rows.start, rows.start + len(values[later]))
         both = mask[later] & mask[before]
         total += np.where(both, np.abs(values[later] - values[before]), 0).sum(0, dtype=np.float64)
         count += both.sum(0)
     change = total / np.maximum(count, 1)
-    return np.where(change > 0, change, Scaler.fit(values, mask).std).astype(np.float32)
+    if (change > 0).all():
+        return change.astype(np.float32)
+    return np.where(change > 0, change, Scaler.of(moments or measure(values, mask)).std).astype(np.float32)
 
 
-def error_scale(panel: Panel, train_end: int, kind: Literal["channel", "series", "seasonal"]) -> np.ndarray:
+def error_scale(
+    panel: Panel, train_end: int, kind: Literal["channel", "series", "seasonal"], *, moments: Moments | None = None
+) -> np.ndarray:
     """What errors are divided by in the loss, (N, C) float32, from the steps [0, train_end).
 
     Args:
         panel: The data.
         train_end: Where training ends.
         kind: See `TrainingConfig.loss_scale`.
+        moments: Those of the training steps, where they are known.
     """
     known = panel.values[:train_end], panel.mask[:train_end]
     if kind == "seasonal":
-        return seasonal_scale(*known, panel.steps_of_day or 1)
-    return Scaler.fit(*known, per=kind).std
+        return seasonal_scale(*known, panel.steps_of_day or 1, moments=moments)
+    return Scaler.of(moments or measure(*known), per=kind).std
 
 
-def _moments(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean and sum of squared deviations (N, C) in float64, merged block by block (Chan et al. 1979)."""
+def measure(values: np.ndarray, mask: np.ndarray) -> Moments:
+    """The moments of values (T, N, C) where `mask` is True, in one pass: merged block by block (Chan et al. 1979)."""
     count, mean, spread = (np.zeros(values.shape[1:]) for _ in range(3))
-    for rows in _blocks(values):
+    for rows in row_blocks(values.shape):
         x, seen = values[rows].astype(np.float64), mask[rows]
         n = seen.sum(0)
         m = np.where(seen, x, 0).sum(0) / np.maximum(n, 1)
@@ -99,9 +116,4 @@ def _moments(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarr
         spread += (np.where(seen, x - m, 0) ** 2).sum(0) + shift**2 * count * n / np.maximum(total, 1)
         mean += shift * n / np.maximum(total, 1)
         count = total
-    return count, mean, spread
-
-
-def _blocks(values: np.ndarray) -> Iterator[slice]:
-    rows = max(1, ROWS_AT_A_TIME // max(1, values[:1].size))
-    return (slice(start, start + rows) for start in range(0, len(values), rows))
+    return Moments(count, mean, spread)

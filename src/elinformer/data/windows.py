@@ -128,26 +128,26 @@ def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split
 class WindowDataset(Dataset[Batch]):
     """The windows that start forecasting at `origins`; indexing with a list of numbers gives a `Batch`.
 
-    The panel's arrays are used in place: no window is copied before it is asked for. Without targets, a window may
-    start where the panel ends.
+    The panel's arrays are used in place, in memory or mapped from a file: no window is read before it is asked for.
+    Without targets, a window may start where the panel ends.
     """
 
     def __init__(
         self, panel: Panel, calendar: Calendar | None, origins: np.ndarray, reach: Reach, *, with_targets: bool = True
     ) -> None:
-        self.values, self.mask = torch.from_numpy(panel.values), torch.from_numpy(panel.mask)
+        self.values, self.mask = panel.values, panel.mask  # no tensors, which know no read-only memory
         self.moments = None if calendar is None else torch.from_numpy(calendar.encode(panel.timestamps))
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
         self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
         targets = np.arange(reach.horizon if with_targets else 0)
-        self.steps = torch.from_numpy(np.concatenate([reach.inputs, targets]))
+        self.steps = np.concatenate([reach.inputs, targets])
 
     def __len__(self) -> int:
         return len(self.origins)
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
-        rows = self.origins[torch.as_tensor(indices)][:, None] + self.steps  # (B, T+S)
-        values, mask = self.values[rows], self.mask[rows]  # (B, T+S, N, C)
+        rows = self.origins[torch.as_tensor(indices)].numpy()[:, None] + self.steps  # (B, T+S)
+        values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T+S, N, C)
         past, future = slice(None, self.n_inputs), slice(self.n_inputs, None)
         calendar = None if self.moments is None else self.moments[rows[:, past]]
         return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future])
