@@ -25,7 +25,6 @@ from elinformer.training.parallel import (
     mean_over_ranks,
     parallelize,
     sum_gradients,
-    whole_state,
 )
 
 WINDOW, HORIZON, STEPS, CLIP = 6, 3, 20, 0.3
@@ -90,7 +89,7 @@ def train_alone(settings: dict[str, Any]) -> dict[str, Any]:
 def train_as_rank(settings: dict[str, Any]) -> dict[str, Any]:
     mesh, n_series = Mesh.of_world(settings["series_parallel"]), settings["series"]
     model, _ = _prepared(settings)
-    names = parallelize(model, mesh, n_series)
+    spread = parallelize(model, mesh, n_series)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     own = mesh.own_series(n_series)
     losses, norms, gradients = [], [], {}
@@ -102,13 +101,13 @@ def train_as_rank(settings: dict[str, Any]) -> dict[str, Any]:
         optimizer.zero_grad()
         loss = mean_over_ranks(total, count, mesh)
         loss.backward()
-        sum_gradients(model, names, mesh)
-        norms.append(float(clip_gradients(model, names, mesh, CLIP)))
-        gradients = whole_state(_gradients(model), names, mesh, n_series)
+        sum_gradients(spread)
+        norms.append(float(clip_gradients(spread, CLIP)))
+        gradients = spread.whole_state(_gradients(model))
         optimizer.step()
-        losses.append(float(mesh.across_all.sum(loss.detach())))
+        losses.append(float(loss.detach()))
     traffic = {name: (layer.messages / STEPS, layer.bytes / STEPS) for name, layer in layer_traffic(model).items()}
-    weights = whole_state(model.state_dict(), names, mesh, n_series)
+    weights = spread.whole_state(dict(model.state_dict()))
     return {"losses": losses, "norms": norms, "gradients": gradients, "weights": weights, "traffic": traffic}
 
 

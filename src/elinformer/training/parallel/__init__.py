@@ -3,17 +3,16 @@
 from elinformer.training.parallel.exchange import Exchange, Traffic
 from elinformer.training.parallel.gradients import clip_gradients, mean_over_ranks, sum_gradients
 from elinformer.training.parallel.mesh import Mesh
-from elinformer.training.parallel.shard import layer_traffic, own_state, parallelize, whole_state
+from elinformer.training.parallel.shard import Spread, layer_traffic, parallelize
 
 __all__ = [
     "Exchange",
     "Mesh",
+    "Spread",
     "Traffic",
     "clip_gradients",
     "layer_traffic",
     "mean_over_ranks",
-    "own_state",
     "parallelize",
     "sum_gradients",
-    "whole_state",
 ]

@@ -33,15 +33,22 @@ class Exchange:
 
     Attributes:
         group: The ranks; None = this process alone.
+        device: Where the group takes tensors; results are where they were given.
         traffic: What was handed in so far.
     """
 
     group: dist.ProcessGroup | None = None
+    device: torch.device | None = None
     traffic: Traffic = field(default_factory=Traffic)
 
     def counted_apart(self) -> Exchange:
         """The same ranks with a count that starts at zero."""
-        return Exchange(self.group)
+        return Exchange(self.group, self.device)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is nobody to exchange with."""
+        return self.group is None or self.group.size() == 1
 
     def sum(self, x: Tensor) -> Tensor:
         """The sum of the `x` of all ranks."""
@@ -53,33 +60,41 @@ class Exchange:
 
     def sum_in_place(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors of one dtype by their sums over all ranks, in one message."""
-        if self._is_alone or not tensors:
-            return
-        packed = self.sum(torch.cat([x.flatten() for x in tensors]))
-        for x, total in zip(tensors, packed.split([x.numel() for x in tensors]), strict=True):
-            x.copy_(total.view_as(x))
+        if not self.is_alone and tensors:
+            _unpack(self.sum(_packed(tensors)), tensors)
 
-    def rows(self, x: Tensor, sizes: Sequence[int]) -> list[Tensor] | None:
-        """The rows of all ranks, `sizes` long, on the first of them; None elsewhere."""
-        if self._is_alone:
-            return [x]
-        longest = max(sizes)
-        padded = x.new_zeros((longest, *x.shape[1:]))
+    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one dtype by those of the first rank, in one message."""
+        if not self.is_alone and tensors:
+            packed = _packed(tensors).to(self.device)
+            dist.broadcast(packed, group=self.group, group_src=0)
+            self.traffic.add(packed)
+            _unpack(packed, tensors)
+
+    def rows(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
+        """The rows of all ranks, which have `sizes` of them, one after the other."""
+        if self.is_alone:
+            return x
+        padded = torch.zeros((max(sizes), *x.shape[1:]), dtype=x.dtype, device=self.device)
         padded[: len(x)] = x
-        is_first = dist.get_rank(self.group) == 0
-        gathered = [torch.empty_like(padded) for _ in sizes] if is_first else None
-        dist.gather(padded, gathered, group=self.group, group_dst=0)
+        gathered = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(gathered, padded, group=self.group)
         self.traffic.add(padded)
-        return None if gathered is None else [part[:size] for part, size in zip(gathered, sizes, strict=True)]
-
-    @property
-    def _is_alone(self) -> bool:
-        return self.group is None or self.group.size() == 1
+        return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)]).to(x.device)
 
     def _reduced(self, x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
-        if self._is_alone or x.numel() == 0:
+        if self.is_alone or x.numel() == 0:
             return x
-        result = x.clone(memory_format=torch.contiguous_format)
+        result = x.to(self.device, copy=True, memory_format=torch.contiguous_format)
         dist.all_reduce(result, operation, group=self.group)
         self.traffic.add(result)
-        return result
+        return result.to(x.device)
+
+
+def _packed(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([x.flatten() for x in tensors])
+
+
+def _unpack(packed: Tensor, tensors: Sequence[Tensor]) -> None:
+    for x, new in zip(tensors, packed.split([x.numel() for x in tensors]), strict=True):
+        x.copy_(new.view_as(x))

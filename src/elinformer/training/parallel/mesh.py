@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
@@ -37,8 +38,12 @@ class Mesh:
     across_all: Exchange = field(default_factory=Exchange)
 
     @classmethod
-    def of_world(cls, series_parallel: int = 1, *, device: str = "cpu") -> Mesh:
+    def of_world(cls, series_parallel: int = 1, *, device: torch.device | None = None) -> Mesh:
         """The mesh of all ranks of torch.distributed, of which `series_parallel` share the series of a window.
+
+        Args:
+            series_parallel: It divides the number of ranks.
+            device: Of this rank; the CPU by default.
 
         Raises:
             InputError: The number of ranks is no multiple of `series_parallel`.
@@ -49,18 +54,24 @@ class Mesh:
                 f"expected series_parallel to divide the number of ranks, {world}, got {series_parallel}: each group "
                 "of so many ranks holds all series once"
             )
+        place = device or torch.device("cpu")
         grid = init_device_mesh(
-            device, (world // series_parallel, series_parallel), mesh_dim_names=("windows", "series")
+            place.type, (world // series_parallel, series_parallel), mesh_dim_names=("windows", "series")
         )
         return cls(
             row=grid.get_local_rank("windows"),
             column=grid.get_local_rank("series"),
             n_rows=world // series_parallel,
             n_columns=series_parallel,
-            across_series=Exchange(grid.get_group("series")),
-            across_windows=Exchange(grid.get_group("windows")),
-            across_all=Exchange(dist.group.WORLD),
+            across_series=Exchange(grid.get_group("series"), place),
+            across_windows=Exchange(grid.get_group("windows"), place),
+            across_all=Exchange(dist.group.WORLD, place),
         )
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is one rank."""
+        return self.n_rows == self.n_columns == 1
 
     @property
     def is_first(self) -> bool:
@@ -86,6 +97,10 @@ class Mesh:
     def own_windows(self, n_windows: int) -> slice:
         """Which of the windows of a batch this rank takes; none of them where there are fewer than rows."""
         return _share(n_windows, self.row, self.n_rows)
+
+    def share_of_rank(self, n: int) -> slice:
+        """This rank's share of `n` things that all ranks divide among themselves."""
+        return _share(n, self.row * self.n_columns + self.column, self.n_rows * self.n_columns)
 
 
 def _share(n: int, part: int, parts: int) -> slice:

@@ -1,17 +1,18 @@
-"""Give a model to the ranks of a mesh, each with its share of the series; models know nothing of it."""
+"""Give a module to the ranks of a mesh, each with its share of the series; models know nothing of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows
+from elinformer.ops.eala import eala_attention
 from elinformer.ops.sharded import sharded_attention
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable
 
     from elinformer.training.parallel.exchange import Exchange, Traffic
     from elinformer.training.parallel.mesh import Mesh
@@ -28,10 +29,10 @@ class ShardedOperator:
         return sharded_attention(query, key, value, ranks=self.ranks, **options)
 
 
-def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> tuple[str, ...]:
+def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> Spread:
     """Change a module in place so that it computes this rank's series, exchanging states with the others of its row.
 
-    Every rank starts from the same module, with all series. Afterwards inputs and outputs hold the series
+    Every rank starts from the weights of the first, with all series. Afterwards inputs and outputs hold the series
     `mesh.own_series(n_series)` alone, per-series parameters and buffers their rows, and attention is exact over all
     series.
 
@@ -40,44 +41,80 @@ def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> tuple[str, ...]
         mesh: The ranks.
         n_series: How many series there are in all.
 
-    Returns:
-        Names of the parameters and buffers of which this rank holds its own rows; the rest is the same everywhere.
-
     Raises:
         InputError: A model whose series cannot be on several ranks, or fewer series than ranks.
     """
     own = mesh.own_series(n_series)
+    mesh.across_all.copy_from_first([x.detach() for x in module.parameters()])
     if mesh.n_columns == 1:
-        return ()
+        return Spread(module, mesh, n_series)
     check_parts(module)
+    names = per_series_names(module)
     replace_operators(module, lambda _: ShardedOperator(mesh.across_series.counted_apart()))
     take_rows(module, own, copied=True)
-    return per_series_names(module)
+    return Spread(module, mesh, n_series, frozenset(names))
 
 
-def whole_state(
-    state: Mapping[str, Tensor], names: Collection[str], mesh: Mesh, n_series: int
-) -> dict[str, Tensor] | None:
-    """A state dict with all series, on the first rank; None on the others. All ranks must call it.
+@dataclass(frozen=True)
+class Spread:
+    """A module on the ranks of a mesh.
 
-    Args:
-        state: Of this rank.
-        names: The entries that have one row a series.
+    Attributes:
+        module: This rank's part.
         mesh: The ranks.
         n_series: How many series there are in all.
+        names: Parameters and buffers of which this rank holds its own rows; the rest is the same everywhere.
     """
-    slices = [mesh.series_of(column, n_series) for column in range(mesh.n_columns)]
-    sizes = [part.stop - part.start for part in slices]
-    rows = {name: mesh.across_series.rows(state[name], sizes) for name in names if name in state and mesh.row == 0}
-    if not mesh.is_first:
-        return None
-    return {name: torch.cat(rows[name] or []) if name in rows else x for name, x in state.items()}
 
+    module: nn.Module
+    mesh: Mesh
+    n_series: int
+    names: frozenset[str] = frozenset()
 
-def own_state(whole: Mapping[str, Tensor], names: Collection[str], mesh: Mesh, n_series: int) -> dict[str, Tensor]:
-    """This rank's part of a state dict with all series."""
-    own = mesh.own_series(n_series)
-    return {name: x[own] if name in names else x for name, x in whole.items()}
+    @property
+    def gradients(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Gradients of what is the same everywhere, and of this rank's rows; of those that have one."""
+        named = [(name, p.grad) for name, p in self.module.named_parameters() if p.grad is not None]
+        own = [grad for name, grad in named if name in self.names]
+        return [grad for name, grad in named if name not in self.names], own
+
+    def whole_state(self, state: Any) -> Any:
+        """A tree of dicts with all rows, where a dict has one of `names` as key; all ranks must call it.
+
+        Below such a key, in the state of an optimiser for one, a tensor with as many rows as this rank has series
+        holds those of its series.
+        """
+        own = self.mesh.own_series(self.n_series)
+        return self._mapped(state, own.stop - own.start, self._all_rows)
+
+    def own_state(self, state: Any) -> Any:
+        """This rank's part of what `whole_state` gives."""
+        own = self.mesh.own_series(self.n_series)
+        return self._mapped(state, self.n_series, lambda x: x[own].clone())
+
+    def make_whole(self) -> None:
+        """Undo `parallelize`: every rank has all series again, and exchanges nothing."""
+        for name in sorted(self.names):
+            place, _, last = name.rpartition(".")
+            holder = self.module.get_submodule(place)
+            part = getattr(holder, last)
+            rows = self._all_rows(part.detach())
+            setattr(holder, last, nn.Parameter(rows, part.requires_grad) if isinstance(part, nn.Parameter) else rows)
+        if self.mesh.n_columns > 1:
+            replace_operators(self.module, lambda _: eala_attention)
+
+    def _all_rows(self, x: Tensor) -> Tensor:
+        slices = [self.mesh.series_of(column, self.n_series) for column in range(self.mesh.n_columns)]
+        return self.mesh.across_series.rows(x, [part.stop - part.start for part in slices])
+
+    def _mapped(self, state: Any, n_rows: int, change: Callable[[Tensor], Tensor], *, below: bool = False) -> Any:
+        if isinstance(state, dict):
+            return {
+                key: self._mapped(value, n_rows, change, below=below or key in self.names)
+                for key, value in state.items()
+            }
+        has_rows = below and isinstance(state, Tensor) and state.ndim > 0 and len(state) == n_rows
+        return change(state) if has_rows else state
 
 
 def layer_traffic(module: nn.Module) -> dict[str, Traffic]:
