@@ -1,0 +1,196 @@
+"""Every model side by side: a training step and a forecast a window, and what of a step its matrix products are.
+
+    python -m benchmarks.models --models elinformer softmax staeformer
+
+All models take turns in one process, and the least times count. The floor of a step replays its matrix products alone,
+recorded from a real step, the attention's own products among them where an operator of ours hides them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from elinformer.models import MODELS, Sizes, build_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from torch import Tensor, nn
+
+Product = tuple[torch.Size, torch.Size]
+
+PRODUCTS = {
+    torch.ops.aten.mm.default: (0, 1),
+    torch.ops.aten.bmm.default: (0, 1),
+    torch.ops.aten.addmm.default: (1, 2),
+    torch.ops.aten.baddbmm.default: (1, 2),
+}
+"""Which arguments are multiplied."""
+
+
+class ProductRecorder(TorchDispatchMode):
+    """Collects the shapes of all matrix products, those inside EALA's fused operator too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products: list[Product] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in PRODUCTS:
+            left, right = (args[i].shape for i in PRODUCTS[func])
+            self.products.append((left, right))
+        elif "elinformer::eala" in func.name():
+            self.products += _attention_products(args[0].shape, args[1].shape, backward="backward" in func.name())
+        return func(*args, **(kwargs or {}))
+
+
+def _attention_products(query: torch.Size, key: torch.Size, *, backward: bool) -> list[Product]:
+    """Keys times values and queries times the state; their gradients are two products each."""
+    *heads, n_queries, width = query
+    sets, n_keys = torch.Size(heads).numel(), key[-2]
+    build = torch.Size((sets, width, n_keys)), torch.Size((sets, n_keys, width))
+    apply = torch.Size((sets, n_queries, width)), torch.Size((sets, width, width))
+    build_back = torch.Size((sets, width, n_queries)), torch.Size((sets, n_queries, width))
+    apply_keys = torch.Size((sets, n_keys, width)), torch.Size((sets, width, width))
+    return [build_back, apply, apply_keys, apply_keys] if backward else [build, apply]
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    notes = [note for note in [load_warning()] if note]
+    with Bystanders() as bystanders:
+        rows = measured(options.models, options)
+    notes += [note for note in [bystanders.note()] if note]
+    about = surroundings(options.device, options.threads)
+    text = "\n\n".join(["# Models", described(about), *notes, _setting(options), table(rows)])
+    print(text)
+    if options.out:
+        write_results(options.out, {"about": about, "notes": notes, "rows": rows}, text)
+
+
+def measured(names: Iterable[str], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Least seconds of a step, of its products and of a forecast, for each model, taken in turns."""
+    runs: dict[tuple[str, str], Callable[[], object]] = {}
+    parameters = {}
+    for name in names:
+        model = _model(name, options)
+        step, forecast = _step(model, options), _forecast(model, options)
+        runs |= {(name, "step"): step, (name, "forecast"): forecast, (name, "products"): _replay(_recorded(step))}
+        parameters[name] = sum(p.numel() for p in model.parameters())
+    least: dict[tuple[str, str], float] = {}
+    for turn in range(options.turns + 1):
+        for key, run in runs.items():
+            began = time.perf_counter()
+            run()
+            seconds = time.perf_counter() - began
+            if turn:  # the first turn warms up
+                least[key] = min(least.get(key, seconds), seconds)
+    parts = ("step", "products", "forecast")
+    return [{"model": n, "parameters": parameters[n], **{part: least[n, part] for part in parts}} for n in parameters]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: ratios to the first model, and each model's step over its own products."""
+    first = rows[0]
+    name = first["model"]
+    lines = [
+        f"| model | parameters | training step / {name}'s | forecast / {name}'s | step / its products |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['model']} | {row['parameters']:,} | {row['step'] / first['step']:.2f} | "
+        f"{row['forecast'] / first['forecast']:.2f} | {row['step'] / row['products']:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _setting(options: argparse.Namespace) -> str:
+    return (
+        f"{options.series} series, {options.channels} channels, window {options.window}, horizon {options.horizon}, "
+        f"batches of {options.batch_size}; least of {options.turns} interleaved turns."
+    )
+
+
+def _model(name: str, options: argparse.Namespace) -> nn.Module:
+    sizes = Sizes(options.window, options.horizon, options.series, options.channels, n_slots=288)
+    return build_model(name, sizes).to(options.device)
+
+
+def _inputs(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
+    shape = (options.batch_size, options.window, options.series, options.channels)
+    calendar = torch.randint(1, 8, (options.batch_size, options.window, 2), device=options.device)
+    values = torch.randn(shape, device=options.device)
+    return values, torch.ones_like(values, dtype=torch.bool), calendar
+
+
+def _step(model: nn.Module, options: argparse.Namespace) -> Callable[[], object]:
+    """Forward, backward, clipping and AdamW, as training does them."""
+    inputs, optimizer = _inputs(options), torch.optim.AdamW(model.parameters())
+
+    def step() -> None:
+        model.train()
+        optimizer.zero_grad()
+        model(*inputs).abs().mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        _wait(options.device)
+
+    return step
+
+
+def _forecast(model: nn.Module, options: argparse.Namespace) -> Callable[[], object]:
+    inputs = _inputs(options)
+
+    def forecast() -> None:
+        model.eval()
+        with torch.inference_mode():
+            model(*inputs)
+        _wait(options.device)
+
+    return forecast
+
+
+def _recorded(step: Callable[[], object]) -> list[Product]:
+    with ProductRecorder() as recorder:
+        step()
+    return recorder.products
+
+
+def _replay(products: list[Product]) -> Callable[[], object]:
+    pairs = [tuple(torch.randn(shape) for shape in product) for product in products]
+
+    def replay() -> None:
+        for left, right in pairs:
+            torch.matmul(left, right)
+
+    return replay
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    for name, default in (("series", 80), ("channels", 1), ("window", 12), ("horizon", 12), ("batch-size", 16)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--out", help="write benchmarks/results/OUT.json and .md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
