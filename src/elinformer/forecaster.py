@@ -13,7 +13,7 @@ from elinformer import __version__
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.frames import long_frame, panel_from_frame
 from elinformer.data.panel import Panel
-from elinformer.data.scaling import Scaler, error_scale
+from elinformer.data.scaling import Scaler, error_scale, measure
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError
@@ -116,8 +116,9 @@ class Forecaster:
         parts = self.parts(panel)
         info = SeriesInfo.of(panel, window_origins(parts.train, self.reach) - 1)
         end = parts.train[1]
-        scaler = Scaler.fit(panel.values[:end], panel.mask[:end], per=self.scale_per)
-        scale = error_scale(panel, end, self.training.loss_scale)
+        moments = measure(panel.values[:end], panel.mask[:end])
+        scaler = Scaler.of(moments, per=self.scale_per)
+        scale = error_scale(panel, end, self.training.loss_scale, moments=moments)
         train, validation = (self._windows(panel, info, part) for part in parts[:2])
         if run is not None and not isinstance(run, UnfinishedRun):
             run = self.new_run(run, panel)
@@ -182,13 +183,14 @@ class Forecaster:
         """
         info, _, module, *_ = self._trained()
         given = self._given(data, freq)
-        panel = info.align(given)
-        if panel.n_steps < self.reach.history:
-            raise InputError(f"expected at least {self.reach.history} steps of history, got {panel.n_steps}")
+        if given.n_steps < self.reach.history:
+            raise InputError(f"expected at least {self.reach.history} steps of history, got {given.n_steps}")
+        panel = info.align(given.last_steps(self.reach.history))
         last = WindowDataset(panel, info.calendar, np.array([panel.n_steps]), self.reach, with_targets=False)
         with torch.inference_mode():
             forecast = module(last[[0]])[0].cpu().numpy()  # (S, N, C)
-        wanted = [info.series.index(name) for name in given.series]
+        place = {name: i for i, name in enumerate(info.series)}
+        wanted = [place[name] for name in given.series]
         times = panel.future_timestamps(self.reach.horizon)
         return long_frame(forecast[:, wanted], times, given.series, info.channels, self.model_name)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,6 +141,13 @@ class Panel:
     def future_timestamps(self, n_steps: int) -> np.ndarray:
         """(n_steps,) time stamps that follow the panel's last one."""
         return continue_grid(self.timestamps, n_steps, self.freq, self.steps_per_day)
+
+    def last_steps(self, n_steps: int) -> Panel:
+        """The last `n_steps` steps, without a copy; a few more where only a part of every day is recorded."""
+        start = max(0, self.n_steps - n_steps)
+        start -= start % (self.steps_per_day or 1)  # such a panel begins where the hours of a day do
+        arrays = {name: getattr(self, name)[start:] for name in ("values", "mask", "timestamps")}
+        return replace(self, **arrays, checked=True)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Panel:
         """Write the panel to a folder and return it mapped from there; see `elinformer.data.disk`.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elinformer.data.calendar import Calendar
-from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from elinformer.data.panel import Panel
     from elinformer.data.scaling import Scaler
 
 
@@ -78,17 +78,11 @@ class SeriesInfo:
         if panel.series == self.series:
             return panel
         place = {name: i for i, name in enumerate(self.series)}
-        values = np.full((panel.n_steps, len(self.series), panel.n_channels), np.nan, np.float32)
-        values[:, [place[name] for name in panel.series]] = panel.values
-        return Panel.from_arrays(
-            values,
-            timestamps=panel.timestamps,
-            freq=panel.freq,
-            series=self.series,
-            channels=self.channels,
-            steps_per_day=panel.steps_per_day,
-            name=panel.name,
-        )
+        shape = (panel.n_steps, len(self.series), panel.n_channels)
+        values, mask = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+        places = [place[name] for name in panel.series]
+        values[:, places], mask[:, places] = panel.values, panel.mask
+        return replace(panel, values=values, mask=mask, series=self.series, locations=None, checked=True)
 
     def check_scaler(self, scaler: Scaler) -> None:
         """Refuse a scaler of other series.
