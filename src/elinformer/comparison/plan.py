@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elinformer.comparison.machine import code_fingerprint
 from elinformer.data.catalog import CATALOG
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.windows import Reach, split_panel, window_origins
@@ -130,6 +133,14 @@ class Job:
             "options": dict(self.contender.options),
             "seed": self.seed,
         }
+
+    @property
+    def key(self) -> str:
+        """The same for jobs that do the same; part of the name of the folder that checkpoints go to."""
+        same = ("terms", "name", "options", "seed")
+        document = self.to_document()
+        text = json.dumps([code_fingerprint(), *(document[name] for name in same)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Job:

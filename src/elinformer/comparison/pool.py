@@ -18,7 +18,7 @@ from elinformer.comparison.worker import WATCH
 from elinformer.training.run_folder import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from elinformer.comparison.plan import Document, Job
     from elinformer.comparison.store import Store
@@ -168,26 +168,29 @@ class Pool:
         self.store, self.at_once, self.device, self.budget, self.watcher = store, at_once, device, budget, watcher
         self._running: list[Worker] = []
 
-    def run(self, jobs: Iterable[Job]) -> list[Job]:
-        """Do the jobs; returns those for which the budget was not enough.
+    def run(self, jobs: Iterable[Job], *, after_each: Callable[[], Any]) -> None:
+        """Do the jobs, as many as the budget is enough for; whatever ends this, no worker outlives it.
 
-        Whatever ends this, no worker outlives it.
+        Args:
+            jobs: In this order, where the budget does not say otherwise.
+            after_each: Called when some have ended.
         """
         queue = list(jobs)
         try:
             while True:
                 self._fill(queue)
                 if not self._running:
-                    return queue
+                    return
                 time.sleep(SECONDS_BETWEEN_LOOKS)
-                self._collect()
+                if self._collect():
+                    after_each()
                 if self.budget.used_up(self._running):
-                    return [*(worker.job for worker in self._running), *queue]
+                    return
                 self.watcher.look(self._running, self.budget.time_left(queue, self._running, self.at_once))
         finally:
             for worker in self._running:
                 worker.end()
-                self._job_file(worker.job).unlink(missing_ok=True)
+                self.store.tidy(worker.job, keep_checkpoints=True)
 
     def _fill(self, queue: list[Job]) -> None:
         while len(self._running) < self.at_once:
@@ -199,9 +202,10 @@ class Pool:
             self.watcher.started(job)
 
     def _start(self, job: Job) -> Worker:
-        result, file = self.store.path(job), self._job_file(job)
+        result, file = self.store.path(job), self.store.job_file(job)
         result.unlink(missing_ok=True)  # of a run that failed
-        write_json(file, {"job": job.to_document(), "device": self.device, "result": str(result)})
+        document = {"job": job.to_document(), "device": self.device, "result": str(result)}
+        write_json(file, {**document, "checkpoints": str(self.store.checkpoints(job))})
         with self.store.log(job).open("w", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "elinformer.comparison.worker", str(file), WATCH],
@@ -216,25 +220,23 @@ class Pool:
         threading.Thread(target=worker.read_progress, args=(process.stdout,), daemon=True).start()
         return worker
 
-    def _collect(self) -> None:
-        for worker in [worker for worker in self._running if worker.process.poll() is not None]:
+    def _collect(self) -> int:
+        """Take up what ended; returns how many."""
+        ended = [worker for worker in self._running if worker.process.poll() is not None]
+        for worker in ended:
             self._running.remove(worker)
             worker.end()
             self.budget.ended(worker)
-            self._job_file(worker.job).unlink(missing_ok=True)
             self.watcher.ended(worker.job, self._outcome(worker), worker.seconds)
+        return len(ended)
 
     def _outcome(self, worker: Worker) -> Document:
-        run = self.store.read(worker.job)
-        log = self.store.log(worker.job)
-        if run is not None:
-            log.unlink(missing_ok=True)
-            return run
-        error = what_went_wrong(worker.process.returncode, log.read_text(encoding="utf-8", errors="replace"))
-        return self.store.write_failure(worker.job, error, worker.seconds)
-
-    def _job_file(self, job: Job) -> Any:
-        return self.store.path(job).with_name(f".seed-{job.seed}.job")
+        run, code = self.store.read(worker.job), worker.process.returncode
+        if run is None:
+            log = self.store.log(worker.job).read_text(encoding="utf-8", errors="replace")
+            run = self.store.write_failure(worker.job, what_went_wrong(code, log), worker.seconds)
+        self.store.tidy(worker.job, keep_checkpoints=not is_done(run) and code < 0)
+        return run
 
 
 def what_went_wrong(code: int, log: str) -> str:

@@ -27,13 +27,19 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
 
 
-def sheets(results: Document) -> Iterator[Sheet]:
-    """All tables of a comparison, data set by data set, then the ranks over all of them."""
+def sheets(results: Document, *, full: bool = False) -> Iterator[Sheet]:
+    """The tables of a comparison, data set by data set, then the ranks over all of them.
+
+    Args:
+        results: What `results.json` holds.
+        full: With all scores at all steps, which is too wide for a terminal.
+    """
     for data, entries in results["summary"].items():
         yield _accuracy(data, entries)
         if any(len(entry["by_channel"]) > 1 for entry in entries.values()):
             yield _channels(data, entries)
-        yield _steps(data, entries)
+        if full:
+            yield _steps(data, entries)
         if any(entry["against_reference"] for entry in entries.values()):
             yield _differences(data, entries, results)
         yield _costs(data, entries)
@@ -77,7 +83,7 @@ def markdown(results: Document) -> str:
     versions = [", ".join(f"{name} {version}" for name, version in found.items()) for found in results["versions"]]
     parts = ["# Comparison", "\n".join(made), "\n".join([*machine, *versions, results["date"]])]
     parts += [f"- {note}" for note in notes(results)]
-    parts += [f"## {sheet.title}\n\n{_markdown_table(sheet)}" for sheet in sheets(results)]
+    parts += [f"## {sheet.title}\n\n{_markdown_table(sheet)}" for sheet in sheets(results, full=True)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -95,25 +101,25 @@ def _accuracy(data: str, entries: Document) -> Sheet:
             str(len(entry["seeds"])),
             *(number(entry["by_horizon"][step]["mae_mean"]) for step in steps),
             _with_sd(entry, "mae"),
-            _with_sd(entry, "rmse"),
-            _with_sd(entry, "mape"),
-            _with_sd(entry, "scaled_error"),
+            number(entry["rmse_mean"]),
+            number(entry["mape_mean"]),
+            number(entry["scaled_error_mean"]),
         )
         for model, entry in entries.items()
     ]
-    headings = ("model", "seeds", *(f"step {step}" for step in steps), "MAE", "RMSE", "MAPE %", "scaled error")
+    headings = ("model", "seeds", *(f"@{step}" for step in steps), "MAE", "RMSE", "MAPE %", "scaled")
     return Sheet(f"{data}: test MAE at some steps, then scores over all", headings, tuple(rows))
 
 
 def _steps(data: str, entries: Document) -> Sheet:
     steps = _shown_steps(entries)
-    cells = [(step, metric) for metric in ("mae", "rmse", "mape") for step in steps]
+    cells = [(step, metric) for metric in ("mae", "rmse", "mape") for step in (*steps, "all")]
     rows = [
-        (model, *(_with_sd(entry["by_horizon"][step], metric) for step, metric in cells))
+        (model, *(_with_sd({**entry["by_horizon"], "all": entry}[step], metric) for step, metric in cells))
         for model, entry in entries.items()
     ]
     headings = ("model", *(f"{metric.upper()} {step}" for step, metric in cells))
-    return Sheet(f"{data}: scores at some steps", headings, tuple(rows))
+    return Sheet(f"{data}: scores at some steps and over all, with standard deviations", headings, tuple(rows))
 
 
 def _channels(data: str, entries: Document) -> Sheet:
@@ -133,10 +139,7 @@ def _differences(data: str, entries: Document, results: Document) -> Sheet:
             interval = f"{_percent(found['low'])} to {_percent(found['high'])}"
             p_values = f"{found['p']:.4f}", f"{found['p_holm']:.4f}"
             rows.append((model, _percent(found["relative"]), interval, *p_values, str(found["seeds"])))
-    title = (
-        f"{data}: error above that of {results['reference']} in %, paired over seeds and {blocks['number']} blocks of "
-        f"a {blocks['kind']}"
-    )
+    title = f"{data}: % of error above {results['reference']}'s; {blocks['number']} blocks of time ({blocks['kind']})"
     return Sheet(title, ("model", "difference", "95 % interval", "p", "p (Holm)", "seeds"), tuple(rows))
 
 
@@ -153,8 +156,8 @@ def _costs(data: str, entries: Document) -> Sheet:
         )
         for model, entry in entries.items()
     ]
-    headings = ("model", "parameters", "training s", "best epoch", "s per 1,000", "peak MiB", "before it MiB")
-    return Sheet(f"{data}: what it takes (a forecast = a window of all series)", headings, tuple(rows))
+    headings = ("model", "parameters", "train s", "best epoch", "s/1,000", "peak MiB", "start MiB")
+    return Sheet(f"{data}: what it takes; seconds are per 1,000 forecasts of all series", headings, tuple(rows))
 
 
 def _shown_steps(entries: Document) -> list[str]:

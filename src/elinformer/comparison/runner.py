@@ -89,15 +89,19 @@ def compare(
     planned = make_jobs(tasks, contenders, seeds)
     store = Store(out)
     at_once = jobs or _default_jobs(device)
+
+    def write() -> Document:
+        return _write_results(store, planned, command=command, quick=quick)
+
     with store.locked():
         todo = store.todo(planned, overwrite=overwrite)
-        _write_results(store, planned, command=command, quick=quick)
+        write()
         budget = Budget(max_core_minutes, max(1, cores() // at_once), store.runs())
         with Display(console or Console(stderr=True), len(todo)) as display, _termination_is_an_interrupt():
             try:
-                Pool(store, at_once=at_once, device=device, budget=budget, watcher=display).run(todo)
+                Pool(store, at_once=at_once, device=device, budget=budget, watcher=display).run(todo, after_each=write)
             finally:
-                results = _write_results(store, planned, command=command, quick=quick)
+                results = write()
     return results
 
 

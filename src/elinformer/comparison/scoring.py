@@ -26,9 +26,11 @@ from elinformer.errors import InputError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
 from elinformer.runs import load_panel
+from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pytorch_lightning as pl
     from rich.console import Console
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from elinformer.comparison.plan import Document, Job
     from elinformer.data.panel import Panel
     from elinformer.data.windows import Split
-    from elinformer.training import TrainingConfig
 
 TIMED_WINDOWS, TIMED_BATCH = 256, 32
 """Forecasts that are timed, once every window has been forecast before."""
@@ -64,6 +65,24 @@ class Trained(NamedTuple):
     details: dict[str, Any]
 
 
+class Work(NamedTuple):
+    """A job, and where it is done.
+
+    Attributes:
+        job: The job.
+        device: "auto", "cpu", "cuda", "mps".
+        checkpoints: The folder that training writes itself down in, and goes on from.
+        console: Where messages go.
+        callbacks: Watch the training.
+    """
+
+    job: Job
+    device: str
+    checkpoints: Path
+    console: Console
+    callbacks: Sequence[pl.Callback] = ()
+
+
 @dataclass(frozen=True)
 class Course:
     """What a job is trained and scored on.
@@ -73,27 +92,20 @@ class Course:
         panel: Its data.
         parts: Training, validation and test.
         scale: (N, C), what the loss divides errors by.
-        device: "auto", "cpu", "cuda", "mps".
     """
 
     job: Job
     panel: Panel
     parts: Split
     scale: np.ndarray
-    device: str
 
     @classmethod
-    def of(cls, job: Job, device: str) -> Course:
+    def of(cls, job: Job) -> Course:
         """Read the data."""
         panel = load_panel(job.task.source, job.task.settings)
         parts = split_panel(panel, job.task.settings.split, job.task.reach)
         scale = error_scale(panel, parts.train[1], job.task.training(job.seed).loss_scale)
-        return cls(job, panel, parts, scale, device)
-
-    @property
-    def training(self) -> TrainingConfig:
-        """How a model is trained."""
-        return self.job.task.training(self.job.seed, self.device)
+        return cls(job, panel, parts, scale)
 
     def score(self, trained: Trained, part: Part) -> Score:
         """The errors of all windows of a part."""
@@ -101,20 +113,20 @@ class Course:
         return Score(trained.add_up(window_origins(part, self.job.task.reach), blocks), blocks)
 
 
-def run_job(job: Job, *, device: str, console: Console, callbacks: Sequence[pl.Callback] = ()) -> Document:
+def run_job(work: Work) -> Document:
     """Train and score; what it gives stands in the file of the run.
 
     Raises:
         InputError: The data or the model cannot be used, or the forecasts are not finite.
     """
     baseline = peak_memory()
-    course = Course.of(job, device)
-    trained = train(course, console, callbacks) if job.contender.is_trained else choose_naive(course)
+    course = Course.of(work.job)
+    trained = train(course, work) if work.job.contender.is_trained else choose_naive(course)
     validation, test = (course.score(trained, part) for part in course.parts[1:])
     if not np.isfinite(test.sums.scores().mae):
         raise InputError("expected finite forecasts of the test part, got some that are not: training diverged")
     return {
-        **job.to_document(),
+        **work.job.to_document(),
         "test": test.sums.report(course.panel.channels),
         "scaled_error": test.blocks.scaled_error(),
         "validation_mae": validation.sums.scores().mae,
@@ -123,7 +135,7 @@ def run_job(job: Job, *, device: str, console: Console, callbacks: Sequence[pl.C
         "peak_memory_bytes": peak_memory(),
         "import_memory_bytes": baseline,
         "peak_device_memory_bytes": peak_device_memory(),
-        "device": describe_device(device),
+        "device": describe_device(work.device),
         "threads": torch.get_num_threads(),
         "machine": describe_machine(),
         "versions": versions(),
@@ -166,14 +178,14 @@ def _naive(course: Course, naive: Naive) -> Trained:
     return Trained(add_up, details)
 
 
-def train(course: Course, console: Console, callbacks: Sequence[pl.Callback]) -> Trained:
+def train(course: Course, work: Work) -> Trained:
     """Train a model of the registry, of the user, or of another library."""
     if is_peer(course.job.contender.name):
-        model = _peer(course).fit(course.panel, console)
+        model = _peer(course.job, work.device).fit(course.panel, work.console)
         calendar, forecast = None, model
     else:
-        model = _forecaster(course).fit(course.panel, console=console, callbacks=callbacks)
-        calendar, forecast = model.info.calendar, _on_device(model.module, course.device)
+        model = _fitted(course, work)
+        calendar, forecast = model.info.calendar, _on_device(model.module, work.device)
 
     def add_up(origins: np.ndarray, blocks: BlockSums) -> MetricSums:
         windows = WindowDataset(course.panel, calendar, origins, course.job.task.reach)
@@ -185,29 +197,36 @@ def train(course: Course, console: Console, callbacks: Sequence[pl.Callback]) ->
         "train_seconds": round(model.fit_result.seconds, 2),
         "epochs": model.fit_result.epochs,
         "best_epoch": model.fit_result.best_epoch,
+        "ended_early": model.fit_result.diverged,
         "parameters": model.n_parameters,
         "seconds_per_1000_forecasts": 1000 * _seconds_per_forecast(forecast, timed),
     }
     return Trained(add_up, details)
 
 
-def _forecaster(course: Course) -> Forecaster:
+def _fitted(course: Course, work: Work) -> Forecaster:
+    """A trained forecaster; where an earlier comparison was killed, training goes on from its newest checkpoint."""
     settings, contender = course.job.task.settings, course.job.contender
-    return Forecaster(
+    forecaster = Forecaster(
         settings.window,
         settings.horizon,
         lags=settings.lags,
         split=settings.split,
         scale_per=settings.scale_per,
         model={"name": registered(contender.name), **contender.options},
-        training=course.training,
+        training=course.job.task.training(course.job.seed, work.device),
     )
+    try:
+        run = UnfinishedRun.open(work.checkpoints)
+    except InputError:  # none yet
+        run = forecaster.new_run(work.checkpoints, course.panel)
+    return forecaster.fit(course.panel, console=work.console, callbacks=work.callbacks, run=run)
 
 
-def _peer(course: Course) -> Any:
+def _peer(job: Job, device: str) -> Any:
     from elinformer.adapters.neuralforecast import PeerForecaster
 
-    settings, contender = course.job.task.settings, course.job.contender
+    settings, contender = job.task.settings, job.contender
     if settings.lags:
         raise InputError(f"expected no lags for {contender.name}, which has no use for them, got {settings.lags}")
     return PeerForecaster(
@@ -215,7 +234,7 @@ def _peer(course: Course) -> Any:
         settings.window,
         settings.horizon,
         split=settings.split,
-        training=course.training,
+        training=job.task.training(job.seed, device),
         options=contender.options,
     )
 

@@ -3,11 +3,14 @@
 results.json, results.md             everything so far
 runs/<data>/<model>/seed-<n>.json    a run: its settings, scores and errors by day; or why it failed
 runs/<data>/<model>/seed-<n>.log     what a run that failed printed
+
+While a run is at work, hidden files beside its own say what it does and how far it is, so that it goes on from there.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +47,22 @@ class Store:
     def log(self, job: Job) -> Path:
         """Where a worker's errors go."""
         return self.path(job).with_suffix(".log")
+
+    def job_file(self, job: Job) -> Path:
+        """Where a worker reads what to do."""
+        return self.path(job).with_name(f".seed-{job.seed}.job")
+
+    def checkpoints(self, job: Job) -> Path:
+        """Where training writes itself down; elsewhere under other settings or in another state of the code."""
+        return self.path(job).with_name(f".seed-{job.seed}-{job.key}")
+
+    def tidy(self, job: Job, *, keep_checkpoints: bool = False) -> None:
+        """Remove what a run that ended has no more use for."""
+        self.job_file(job).unlink(missing_ok=True)
+        for folder in [] if keep_checkpoints else self.path(job).parent.glob(f".seed-{job.seed}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        if is_done(self.read(job)):
+            self.log(job).unlink(missing_ok=True)
 
     def read(self, job: Job) -> Document | None:
         """A job's run, None where there is none yet."""
@@ -85,7 +104,10 @@ class Store:
                     f"{'; '.join(differing)}: choose another --out, or pass --overwrite to lose what differs"
                 )
             path.unlink()
-        return [job for job in jobs if not is_done(self.read(job))]
+        done = [job for job in jobs if is_done(self.read(job))]
+        for job in done:
+            self.tidy(job)  # what a comparison left that was killed
+        return [job for job in jobs if job not in done]
 
     @contextmanager
     def locked(self) -> Generator[None]:

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 
 from elinformer.comparison.plan import Job
-from elinformer.comparison.scoring import run_job
+from elinformer.comparison.scoring import Work, run_job
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.training.run_folder import read_json, write_json
 
@@ -58,7 +58,8 @@ def _work(document: Mapping[str, Any]) -> None:
     console = Console(stderr=True, force_terminal=False)
     lines = EpochLines(sys.stdout)
     job = Job.from_document(document["job"])
-    write_json(document["result"], run_job(job, device=document["device"], console=console, callbacks=[lines]))
+    work = Work(job, document["device"], Path(document["checkpoints"]), console, [lines])
+    write_json(document["result"], run_job(work))
 
 
 def _end_with_stdin() -> None:
