@@ -36,8 +36,8 @@ class Setting:
     dtype: torch.dtype
     device: str
     threads: int
-    budget: float = 5.0  # seconds for each variant in a race
-    turns: int = 5  # at least, of a variant that is not slower than a whole budget
+    budget: float = 2.0  # seconds for each variant in a race, half of it forward
+    turns: int = 3  # at least, of a variant that does not take all of that at once
 
 
 @dataclass
@@ -107,16 +107,27 @@ def race(connection: Connection, names: list[str], setting: Setting) -> None:
             for name, backward in list(runs):
                 seconds = _timed(runs[name, backward], setting.device)
                 best = result.both if backward else result.forward
-                if turn or seconds > setting.budget:  # the first turn warms up
+                slow = seconds > setting.budget / 2
+                if turn or slow:  # the first turn warms up
                     best[name] = min(best.get(name, seconds), seconds)
                 spent[name, backward] += seconds
-                slow = seconds > setting.budget
                 if spent[name, backward] > setting.budget / 2 and (turn >= setting.turns or slow):
                     del runs[name, backward]
             if all(name in FLOORS for name, _ in runs):
                 break
     result.note = bystanders.note()
     connection.send({"race": result})
+
+
+def fits_race(peak: int, setting: Setting) -> bool:
+    """Whether an attention of such peak memory has room beside the buffers of the floor."""
+    if setting.device != "cpu" or not Path("/proc/meminfo").exists():
+        return True
+    return peak + least_bytes(setting.shape, setting.dtype, backward=True) <= _free_memory()
+
+
+def _free_memory() -> int:
+    return int(SPARE * int(_entry("/proc/meminfo", "MemAvailable")) * 1024)
 
 
 def _runs(name: str, setting: Setting, inputs: list[Tensor], pool: Any) -> dict[bool, Callable[[], object]]:
@@ -132,9 +143,11 @@ def _runs(name: str, setting: Setting, inputs: list[Tensor], pool: Any) -> dict[
 def _floors(setting: Setting, pool: Any) -> dict[tuple[str, bool], Callable[[], object]]:
     """A copy of as many bytes as have to move, and a product of 2 * 1024 ** 3 operations."""
     floors: dict[tuple[str, bool], Callable[[], object]] = {}
+    most = least_bytes(setting.shape, setting.dtype, backward=True) // 2
+    wide = [torch.zeros(most, dtype=torch.uint8, device=setting.device) for _ in range(2)]
     for backward in (False, True):
         half = least_bytes(setting.shape, setting.dtype, backward=backward) // 2
-        source, target = (torch.zeros(half, dtype=torch.uint8, device=setting.device) for _ in range(2))
+        source, target = (x[:half] for x in wide)
         floors["copy", backward] = lambda source=source, target=target: target.copy_(source)
     a = torch.randn(1024, 1024, device=setting.device)
     floors["product", False] = lambda: a @ a
@@ -190,8 +203,7 @@ def _run_small(name: str, setting: Setting) -> None:
 def _prepare(setting: Setting, *, limit_memory: bool) -> None:
     torch.set_num_threads(setting.threads)
     if limit_memory and setting.device == "cpu" and Path("/proc/meminfo").exists():
-        free = int(_entry("/proc/meminfo", "MemAvailable")) * 1024
-        most = int(_entry("/proc/self/status", "VmSize")) * 1024 + int(SPARE * free)
+        most = int(_entry("/proc/self/status", "VmSize")) * 1024 + _free_memory()
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

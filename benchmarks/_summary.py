@@ -1,9 +1,21 @@
-"""What the numbers say of EALA: against softmax, against elu + 1, and as the length grows."""
+"""What the numbers say of EALA: against softmax, against elu + 1, and as the length grows.
+
+    python -m benchmarks._summary
+
+writes the tables of docs/performance.md anew from benchmarks/results/ops-cpu.json.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
+
+from benchmarks._common import RESULTS, described
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+BEGIN, END = "<!-- written by python -m benchmarks._summary -->", "<!-- end of what it wrote -->"
 
 LONG = (65536, 1048576)  # the lengths between which the exponent of growth is taken
 
@@ -20,7 +32,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
         softmax, elu = (_same(rows, row, operator=name) for name in ("softmax", "elu"))
         single = _same(rows, row, dtype="float32")
         cells = [
-            "({}, {}, {:,}, {})".format(*row["shape"]),
+            _shape(row["shape"]),
             row["dtype"],
             softmax["failure"] if softmax and softmax["failure"] else _faster(softmax, row),
             _faster(elu, row),
@@ -48,3 +60,97 @@ def _same(rows: list[dict[str, Any]], like: dict[str, Any], **but: str) -> dict[
 
 def _faster(other: dict[str, Any] | None, row: dict[str, Any]) -> str:
     return f"{other['both_s'] / row['both_s']:.2f}" if other and other["both_s"] and row["both_s"] else ""
+
+
+def shown(data: dict[str, Any]) -> str:
+    """The part of docs/performance.md that a result file gives: EALA, and then every attention side by side."""
+    rows = data["rows"]
+    shapes = list(dict.fromkeys(tuple(row["shape"]) for row in rows))
+    parts = [
+        described(data["about"]),
+        *data["notes"],
+        *([] if data.get("ended", True) else ["Shapes are missing: the run has not ended."]),
+        _of_eala(rows),
+    ]
+    for dtype in dict.fromkeys(row["dtype"] for row in rows):
+        parts.append(f"Forward + backward of all, {dtype}:")
+        parts.append(_side_by_side([row for row in rows if row["dtype"] == dtype], shapes))
+    return "\n\n".join([*parts, *_growth(rows)])
+
+
+def rewritten(page: str, data: dict[str, Any]) -> str:
+    """The page with what lies between its two marks replaced."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{shown(data)}\n{END}{rest.split(END)[1]}"
+
+
+def _of_eala(rows: list[dict[str, Any]]) -> str:
+    head = (
+        "(B, H, N, E)",
+        "dtype",
+        "forward",
+        "+ backward",
+        "x floor",
+        "softmax takes",
+        "elu + 1",
+        "float32",
+        "memory",
+    )
+    lines = [f"| {' | '.join(head)} |", "| --- | --- |" + " ---: |" * (len(head) - 2)]
+    for row in (row for row in rows if row["operator"] == "eala" and row["both_s"]):
+        others = [_same(rows, row, operator=name) for name in ("softmax", "elu")]
+        cells = [
+            _shape(row["shape"]),
+            row["dtype"],
+            seconds_text(row["forward_s"]),
+            seconds_text(row["both_s"]),
+            f"{row['both_s'] / row['floor_both_s']:.1f}" if row["floor_both_s"] else "",
+            *(_times(other, row) for other in (*others, _same(rows, row, dtype="float32"))),
+            f"{row['peak_bytes'] / row['eight_tensors_bytes']:.2f} x" if row["peak_bytes"] else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _times(other: dict[str, Any] | None, row: dict[str, Any]) -> str:
+    """How many times as long another takes."""
+    if other is None or not other["both_s"]:
+        return other["failure"] if other and other["failure"] else ""
+    ratio = other["both_s"] / row["both_s"]
+    return f"{ratio:,.0f} x" if ratio > 20 else f"{ratio:.2f} x"
+
+
+def _side_by_side(rows: list[dict[str, Any]], shapes: list[tuple[int, ...]]) -> str:
+    lines = [f"| attention | {' | '.join(map(_shape, shapes))} |", "| --- |" + " ---: |" * len(shapes)]
+    for operator in dict.fromkeys(row["operator"] for row in rows):
+        found = {tuple(row["shape"]): row for row in rows if row["operator"] == operator}
+        cells = [_time(found.get(shape)) for shape in shapes]
+        lines.append(f"| {operator} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _time(row: dict[str, Any] | None) -> str:
+    return "" if row is None else row["failure"] or seconds_text(row["both_s"])
+
+
+def _shape(shape: Any) -> str:
+    return "({}, {}, {:,}, {})".format(*shape)
+
+
+def seconds_text(seconds: float | None) -> str:
+    """For a table."""
+    if seconds is None:
+        return ""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:,.0f} us"
+    return f"{seconds * 1e3:,.2f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def main() -> None:
+    """Rewrite the page."""
+    data = json.loads((RESULTS / "ops-cpu.json").read_text())
+    PAGE.write_text(rewritten(PAGE.read_text(), data))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,8 +18,8 @@ import torch
 
 from benchmarks import _variants
 from benchmarks._common import described, load_warning, surroundings, write_results
-from benchmarks._measure import FLOORS, LIMIT, Race, Setting, floor_seconds, in_child, probe, race
-from benchmarks._summary import summary
+from benchmarks._measure import FLOORS, LIMIT, Race, Setting, fits_race, floor_seconds, in_child, probe, race
+from benchmarks._summary import seconds_text, summary
 from benchmarks._variants import Shape
 
 if TYPE_CHECKING:
@@ -35,35 +35,44 @@ SHAPES = [
 ]
 ON_GPU = [Shape(4, 8, 8600, 32)]
 QUICK = [SHAPES[0], SHAPES[2]]
+DTYPES = ["float32", "bfloat16"]
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure and print; the results are written after every shape, so that a run that is ended loses none."""
     options = _options()
-    threads = options.threads
-    about = surroundings(options.device, threads)
     shapes = QUICK if options.quick else SHAPES + (ON_GPU if options.device == "cuda" else [])
-    budget, turns = (0.4, 2) if options.quick else (5.0, 5)
+    budget, turns = (0.3, 2) if options.quick else (2.0, 3)
     settings = [
-        Setting(shape, getattr(torch, dtype), options.device, threads, budget, turns)
+        Setting(shape, getattr(torch, dtype), options.device, options.threads, budget, turns)
         for dtype in options.dtype
         for shape in shapes
     ]
     notes = [note for note in [load_warning()] if note]
-    print(f"# Attention operators\n\n{described(about)}", *notes, sep="\n\n", flush=True)
-    rows: list[dict[str, Any]] = []
-    sections = []
-    for setting in settings:
-        section = list(_measured(setting, options.only, rows))
+    data: dict[str, Any] = {"about": surroundings(options.device, options.threads), "notes": notes, "rows": []}
+    print(f"# Attention operators\n\n{described(data['about'])}", *notes, sep="\n\n", flush=True)
+    sections: list[str] = []
+    for done, setting in enumerate(settings, 1):
+        section = list(_measured(setting, options.only, data["rows"]))
         sections.append(_table(setting, section, notes))
         print(f"\n{sections[-1]}", flush=True)
-        rows += section
-    sections.append(summary(rows))
-    print(f"\n{sections[-1]}")
-    name = f"ops-{options.device}{'-quick' if options.quick else ''}"
-    head = "\n\n".join(["# Attention operators", described(about), *notes, _legend()])
-    data = {"about": about, "notes": notes, "rows": rows}
-    write_results(name, data, "\n\n".join([head, *sections]))
+        data["rows"] += section
+        data["ended"] = done == len(settings)
+        write_results(_name(options), data, _page(data, sections))
+    print(f"\n{summary(data['rows'])}")
+
+
+def _name(options: argparse.Namespace) -> str:
+    """Of the result files; a run of fewer attentions or dtypes never takes the place of a whole one."""
+    is_whole = options.only == _variants.names() and options.dtype == DTYPES
+    kind = "-quick" if options.quick else "" if is_whole else "-partial"
+    return f"ops-{options.device}{kind}"
+
+
+def _page(data: dict[str, Any], sections: list[str]) -> str:
+    unfinished = [] if data["ended"] else ["The run has not ended: shapes are missing."]
+    head = ["# Attention operators", described(data["about"]), *unfinished, *data["notes"], _legend()]
+    return "\n\n".join([*head, *sections, summary(data["rows"])])
 
 
 def _options() -> argparse.Namespace:
@@ -71,10 +80,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two small shapes, under a minute")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=None)
+    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=None)
     parser.add_argument("--only", nargs="+", choices=_variants.names(), default=_variants.names())
     options = parser.parse_args()
-    options.dtype = options.dtype or (["float32"] if options.quick else ["float32", "bfloat16"])
+    options.dtype = options.dtype or (DTYPES[:1] if options.quick else DTYPES)
     return options
 
 
@@ -83,7 +92,7 @@ def _measured(setting: Setting, names: list[str], before: list[dict[str, Any]]) 
     if _backend("eala", setting) == "torch":
         names = [name for name in names if name != _variants.PLAIN]
     probes = {name: _estimated(name, setting, before) or _probed(name, setting) for name in names}
-    able = [name for name, found in probes.items() if "failure" not in found]
+    able = [n for n, found in probes.items() if "failure" not in found and fits_race(found["peak"], setting)]
     sent = in_child(race, able, setting, seconds=LIMIT * (len(able) + 1))
     result: Race = sent.get("race") or Race(note=f"The race did not end: {sent.get('failure')}.")
     floors = None
@@ -152,12 +161,12 @@ def _table(setting: Setting, rows: list[dict[str, Any]], notes: list[str]) -> st
 
 def _line(row: dict[str, Any], softmax: float | None) -> str:
     name = row["operator"] + (f" ({row['backend']})" if row["operator"] == "eala" else "")
-    both = _seconds(row["both_s"])
+    both = seconds_text(row["both_s"])
     if row["failure"]:
         both = row["failure"]
     cells = [
         name,
-        _seconds(row["forward_s"]),
+        seconds_text(row["forward_s"]),
         _ratio(row["forward_s"], row["floor_forward_s"]),
         both,
         _ratio(row["both_s"], row["floor_both_s"]),
@@ -166,14 +175,6 @@ def _line(row: dict[str, Any], softmax: float | None) -> str:
         _ratio(row["peak_bytes"], row["eight_tensors_bytes"]),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:,.0f} us"
-    return f"{seconds * 1e3:,.2f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
 def _ratio(a: float | None, b: float | None) -> str:
