@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from elinformer.data.row_blocks import VALUES_AT_A_TIME
+from elinformer.data.scaling import measure
 from elinformer.evaluation.metrics import MetricSums
 
 if TYPE_CHECKING:
@@ -54,38 +56,35 @@ def score_naive(
     """Score a naive forecast on the windows whose first target steps are `origins`; `blocks` takes the same errors.
 
     A series without any observation at that season so far is forecast by its mean over the training steps
-    [0, train_end), and by 0 where it has none.
+    [0, train_end), and by 0 where it has none. The steps are read one after the other: the panel may lie on disk.
     """
     sums = MetricSums(horizon, panel.n_series, panel.n_channels)
-    mean = _training_mean(panel, train_end)
-    known = _last_known(panel, naive.period, mean)
-    back = naive.period - np.arange(horizon) % naive.period  # steps from each target's season back to the origin
-    for start in range(0, len(origins), ORIGINS_AT_A_TIME):
-        chunk = origins[start : start + ORIGINS_AT_A_TIME, None]
-        targets = chunk + np.arange(horizon)  # (B, S)
+    mean = measure(panel.values[:train_end], panel.mask[:train_end]).mean.astype(np.float32)
+    season = _Season(panel, naive.period, mean)
+    together = max(1, min(ORIGINS_AT_A_TIME, VALUES_AT_A_TIME // (horizon * mean.size)))
+    ordered = np.sort(origins)
+    for start in range(0, len(ordered), together):
+        chunk = ordered[start : start + together]
+        forecast = torch.from_numpy(np.stack([season.forecast(origin, horizon) for origin in chunk]))
+        targets = chunk[:, None] + np.arange(horizon)  # (B, S)
         values, mask = (torch.from_numpy(x[targets]) for x in (panel.values, panel.mask))
-        source = chunk - back
-        forecast = np.where((source < 0)[..., None, None], mean, known[np.maximum(source, 0)])
-        errors = torch.from_numpy(forecast), values, mask
-        sums.update(*errors)
+        sums.update(forecast, values, mask)
         if blocks is not None:
-            blocks.update(*errors, torch.from_numpy(chunk[:, 0]))
+            blocks.update(forecast, values, mask, torch.from_numpy(chunk))
     return sums
 
 
-def _training_mean(panel: Panel, train_end: int) -> np.ndarray:
-    """(N, C) means over the steps [0, train_end), 0 where nothing was observed."""
-    train = panel.mask[:train_end]
-    total = np.where(train, panel.values[:train_end], 0).sum(0, dtype=np.float64)
-    return (total / np.maximum(train.sum(0), 1)).astype(np.float32)
+class _Season:
+    """What was last observed at every step of a season, as time goes on; `mean` (N, C) where nothing was."""
 
+    def __init__(self, panel: Panel, period: int, mean: np.ndarray) -> None:
+        self._panel, self._now = panel, 0
+        self._known = np.tile(mean, (period, 1, 1))  # (period, N, C); step t stands in row t % period
 
-def _last_known(panel: Panel, period: int, mean: np.ndarray) -> np.ndarray:
-    """(T, N, C): at step t what was last observed at t, t - period, t - 2 period, ..., else `mean` (N, C)."""
-    known = np.where(panel.mask, panel.values, np.nan)
-    before = np.broadcast_to(mean, (period, *mean.shape))
-    for start in range(0, len(known), period):
-        block = known[start : start + period]
-        np.copyto(block, before[: len(block)], where=np.isnan(block))
-        before = block
-    return known
+    def forecast(self, origin: int, horizon: int) -> np.ndarray:
+        """(S, N, C) from `origin` on; it must not be earlier than the last one that was asked for."""
+        period = len(self._known)
+        for step in range(self._now, origin):
+            np.copyto(self._known[step % period], self._panel.values[step], where=self._panel.mask[step])
+        self._now = origin
+        return self._known[(origin + np.arange(horizon)) % period]
