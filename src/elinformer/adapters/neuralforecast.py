@@ -138,6 +138,11 @@ class PeerForecaster:
         return max(1, self.training.tokens_at_once // self.module.mean.numel())
 
     @property
+    def module(self) -> PeerModule:
+        """What was trained: a function from a batch to its forecast, in the data's units."""
+        return self._trained()[0]
+
+    @property
     def n_parameters(self) -> int:
         """Trainable numbers of the model."""
         return sum(p.numel() for p in self.module.parameters() if p.requires_grad)
@@ -154,6 +159,7 @@ class PeerForecaster:
 
     def _new_model(self, n_series: int, n_windows: int) -> Any:
         from neuralforecast import models  # pyright: ignore[reportMissingImports]
+        from neuralforecast.losses.pytorch import MAE  # pyright: ignore[reportMissingImports]
 
         kind, training, window = getattr(models, self.name), self.training, self.reach.window
         defaults: dict[str, Any] = {"patch_len": _longest_patch(window)} if self.name == "TimeXer" else {}
@@ -161,6 +167,7 @@ class PeerForecaster:
             h=self.reach.horizon,
             input_size=window,
             n_series=n_series,
+            loss=MAE(),  # their default is one module that all of their models share
             max_steps=training.epochs * math.ceil(n_windows / training.batch_size),
             windows_batch_size=math.ceil(training.batch_size / training.micro_batches(n_series)),
             random_seed=training.seed,

@@ -82,7 +82,7 @@ def check_contender(contender: Contender) -> None:
         if contender.options:
             raise InputError(f"expected no options for {contender.name}, got {', '.join(contender.options)}")
     elif is_peer(contender.name):
-        _check_peer(contender.name)
+        _check_peer(contender)
     else:
         name = registered(contender.name)
         if name not in MODELS:
@@ -93,11 +93,14 @@ def check_contender(contender: Contender) -> None:
         check_model(name, contender.options)
 
 
-def _check_peer(name: str) -> None:
-    from elinformer.adapters.neuralforecast import PEERS
+def _check_peer(contender: Contender) -> None:
+    """Refuse a peer that is none, or whose library is not installed."""
+    from elinformer.adapters.neuralforecast import PEERS, PeerForecaster
 
-    if name.removeprefix(PEER) not in PEERS:
-        raise InputError(f"expected a peer out of {', '.join(PEER + peer for peer in PEERS)}, got {name!r}")
+    name = contender.name.removeprefix(PEER)
+    if name not in PEERS:
+        raise InputError(f"expected a peer out of {', '.join(PEER + peer for peer in PEERS)}, got {contender.name!r}")
+    PeerForecaster(name, options=contender.options)
 
 
 def registered(name: str) -> str:

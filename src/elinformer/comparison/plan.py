@@ -172,7 +172,7 @@ def make_tasks(data: Sequence[str | Path], changes: Iterable[Mapping[str, Any]] 
 
 def _task(text: str, changes: Iterable[Mapping[str, Any]]) -> Task:
     source, own = split_address(text)
-    label = own.pop("name", None) or (source.lower() if source.lower() in CATALOG else Path(source).stem)
+    label = own.pop("name", None) or _label(source)
     if not NAME.fullmatch(label):
         raise InputError(f"expected a data set's name of letters, digits, _ . : + and -, got {label!r}: add @name=...")
     settings = Settings().updated(catalogue_settings(source))
@@ -185,6 +185,13 @@ def _task(text: str, changes: Iterable[Mapping[str, Any]]) -> Task:
     task = Task(label, address, settings, fingerprint(panel))
     _check_parts(panel, task)
     return task
+
+
+def _label(source: str) -> str:
+    if source.lower() in CATALOG:
+        return source.lower()
+    path = Path(source).expanduser().resolve()
+    return path.name if path.is_dir() else path.stem
 
 
 def _check_parts(panel: Panel, task: Task) -> None:

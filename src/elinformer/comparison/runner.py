@@ -21,6 +21,7 @@ from elinformer.comparison.pool import Budget, Pool
 from elinformer.comparison.report import markdown
 from elinformer.comparison.store import REPORT, RESULTS, Store
 from elinformer.comparison.summary import summarise
+from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.training.config import CHOICES
 from elinformer.training.run_folder import read_json, write_json
@@ -40,7 +41,7 @@ QUICK: dict[str, Any] = {"training": {"epochs": 3}}
 
 
 def compare(
-    data: Sequence[str | Path] | str | Path,
+    data: Sequence[str | Path | Panel] | str | Path | Panel,
     models: Sequence[str | type[nn.Module]] | Mapping[str, Any] = DEFAULT_MODELS,
     *,
     out: str | Path,
@@ -60,7 +61,8 @@ def compare(
     what the numbers mean.
 
     Args:
-        data: Names of the catalogue or files, each with settings of its own after an @: `speeds.npz@window=24`.
+        data: Names of the catalogue or files, each with settings of its own after an @: `speeds.npz@window=24`; or
+            panels, which are written into `out`.
         models: Names, or classes of modules with the library's forward; or a mapping from labels to names, classes or
             options: `{"wide": {"name": "elinformer", "window_width": 96}}`.
         out: The folder of the comparison.
@@ -84,10 +86,11 @@ def compare(
     seeds = _checked_seeds(seeds)
     _check_budget(jobs, max_core_minutes, device)
     contenders = make_contenders(models)
-    given = [data] if isinstance(data, str | Path) else data
-    tasks = make_tasks(given, [QUICK if quick else {}, settings or {}])
-    planned = make_jobs(tasks, contenders, seeds)
     store = Store(out)
+    given = [data] if isinstance(data, str | Path | Panel) else list(data)
+    addresses = [store.keep(item) if isinstance(item, Panel) else item for item in given]
+    tasks = make_tasks(addresses, [QUICK if quick else {}, settings or {}])
+    planned = make_jobs(tasks, contenders, seeds)
     at_once = jobs or _default_jobs(device)
 
     def write() -> Document:

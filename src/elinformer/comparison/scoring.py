@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import pytorch_lightning as pl
     from rich.console import Console
+    from torch import nn
 
     from elinformer.comparison.plan import Document, Job
     from elinformer.data.panel import Panel
@@ -181,11 +182,11 @@ def _naive(course: Course, naive: Naive) -> Trained:
 def train(course: Course, work: Work) -> Trained:
     """Train a model of the registry, of the user, or of another library."""
     if is_peer(course.job.contender.name):
-        model = _peer(course.job, work.device).fit(course.panel, work.console)
-        calendar, forecast = None, model
+        model, calendar = _peer(course.job, work.device).fit(course.panel, work.console), None
     else:
         model = _fitted(course, work)
-        calendar, forecast = model.info.calendar, _on_device(model.module, work.device)
+        calendar = model.info.calendar
+    forecast = _on_device(model.module, work.device)
 
     def add_up(origins: np.ndarray, blocks: BlockSums) -> MetricSums:
         windows = WindowDataset(course.panel, calendar, origins, course.job.task.reach)
@@ -250,7 +251,7 @@ def _seconds_per_forecast(forecast: Forecast, windows: WindowDataset) -> float:
         return (time.perf_counter() - began) / len(windows)
 
 
-def _on_device(module: pl.LightningModule, device: str) -> Forecast:
+def _on_device(module: nn.Module, device: str) -> Forecast:
     """Forecasts of batches that lie in the processor's memory, made where training was."""
     place = torch.device(_accelerator(device))
     module.to(place)

@@ -3,6 +3,7 @@
 results.json, results.md             everything so far
 runs/<data>/<model>/seed-<n>.json    a run: its settings, scores and errors by day; or why it failed
 runs/<data>/<model>/seed-<n>.log     what a run that failed printed
+data/<data>/                         a panel that was passed from Python, for the workers
 
 While a run is at work, hidden files beside its own say what it does and how far it is, so that it goes on from there.
 """
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elinformer.data.fingerprint import fingerprint
+from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
 from elinformer.training.run_folder import read_json, write_json
 
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from elinformer.comparison.plan import Document, Job
+    from elinformer.data.panel import Panel
 
-RESULTS, REPORT, RUNS, LOCK = "results.json", "results.md", "runs", ".lock"
+RESULTS, REPORT, RUNS, DATA, LOCK = "results.json", "results.md", "runs", "data", ".lock"
 FORMAT = "elinformer-comparison"
 SCHEMA = 1
 
@@ -68,6 +72,13 @@ class Store:
         """A job's run, None where there is none yet."""
         path = self.path(job)
         return read_json(path) if path.is_file() else None
+
+    def keep(self, panel: Panel) -> Path:
+        """Write a panel where workers find it; the folder."""
+        folder = self.folder / DATA / _safe(panel.name)
+        if not folder.is_dir() or fingerprint(read_panel(folder)) != fingerprint(panel):
+            panel.save(folder, overwrite=True)
+        return folder
 
     def runs(self) -> Iterator[Document]:
         """All runs, whatever comparison they were for."""
@@ -172,5 +183,5 @@ def _check_ours(folder: Path) -> None:
         if document.get("format") == FORMAT and document.get("schema", SCHEMA + 1) <= SCHEMA:
             return
         raise InputError(f"expected a comparison of this or an older version in {folder}, got another {RESULTS}")
-    if any(path.name != LOCK for path in folder.iterdir()):
+    if any(path.name not in {LOCK, DATA} for path in folder.iterdir()):
         raise InputError(f"expected an empty folder or a comparison, but {folder} holds other files: choose another")

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -49,9 +50,16 @@ def main(arguments: list[str]) -> int:
     try:
         _work(read_json(Path(arguments[0])))
     except (InputError, MissingExtraError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _report(str(error))
+    except Exception as error:
+        traceback.print_exc()
+        return _report(f"{type(error).__name__}: {error}")
     return 0
+
+
+def _report(message: str) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return 1
 
 
 def _work(document: Mapping[str, Any]) -> None:
@@ -63,7 +71,8 @@ def _work(document: Mapping[str, Any]) -> None:
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1024):  # sys.stdin would hold a lock that the interpreter wants at its end
+        pass
     os._exit(1)
 
 
