@@ -138,11 +138,6 @@ class PeerForecaster:
         return max(1, self.training.tokens_at_once // self.module.mean.numel())
 
     @property
-    def module(self) -> PeerModule:
-        """What was trained: a function from a batch to its forecast, in the data's units."""
-        return self._trained()[0]
-
-    @property
     def n_parameters(self) -> int:
         """Trainable numbers of the model."""
         return sum(p.numel() for p in self.module.parameters() if p.requires_grad)

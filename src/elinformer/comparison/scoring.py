@@ -182,7 +182,8 @@ def _naive(course: Course, naive: Naive) -> Trained:
 def train(course: Course, work: Work) -> Trained:
     """Train a model of the registry, of the user, or of another library."""
     if is_peer(course.job.contender.name):
-        model, calendar = _peer(course.job, work.device).fit(course.panel, work.console), None
+        peer, calendar = _peer(course.job, work.device), None
+        model = peer.fit(course.panel, work.console, callbacks=work.callbacks)
     else:
         model = _fitted(course, work)
         calendar = model.info.calendar
