@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from elinformer import __version__, tables
+from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from elinformer.settings import Settings
@@ -62,8 +63,14 @@ def demo(
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Argument(help="A name of the catalogue, or a file or folder.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The folder for the run.", show_default=False)],
+    context: typer.Context,
+    data: Annotated[
+        str | None, typer.Argument(help="A name of the catalogue, or a file or folder.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder for the run.", show_default=False)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run, which was killed or ended by Ctrl-C.", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands there.")] = False,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options given here win.")] = None,
     model: Annotated[str | None, typer.Option(help="A model of docs/models.md. Default elinformer.")] = None,
@@ -82,9 +89,15 @@ def train(
     logger: Annotated[str | None, typer.Option(help="tensorboard or csv.")] = None,
 ) -> None:
     """Train on a panel and write a run: model, scores, and all that `evaluate` and `forecast` need."""
-    from elinformer.runs import train_run
+    from elinformer.runs import resume_run, train_run
     from elinformer.settings import parse_lags, parse_split
 
+    if resume is not None:
+        _refuse_beside_resume(context)
+        _show_training(resume, resume_run(resume, data=data, console=progress_console))
+        return
+    if data is None or out is None:
+        raise InputError("expected data and --out RUN, or --resume RUN: `elinformer train --help` says more")
     training = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -104,9 +117,8 @@ def train(
         "model": {"name": model},
         "training": training,
     }
-    metrics = train_run(data, out, _settings(data, config, said), overwrite=overwrite, console=progress_console)
-    _show_scores(f"test part of {Path(data).stem}", metrics)
-    out_console.print(f"run: {out}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
+    settings = _settings(data, config, said)
+    _show_training(out, train_run(data, out, settings, overwrite=overwrite, console=progress_console))
 
 
 @app.command()
@@ -221,6 +233,19 @@ def _settings(data: str, config: Path | None, said: dict[str, Any]) -> Settings:
 
     settings = Settings().updated(catalogue_settings(data))
     return settings.updated({} if config is None else read_settings(config)).updated(said)
+
+
+def _refuse_beside_resume(context: typer.Context) -> None:
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in {"resume", "data"}}
+    others = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if others:
+        options = " or ".join("--" + name.replace("_", "-") for name in others)
+        raise InputError(f"expected no {options} beside --resume, because the run says how it is trained: leave it out")
+
+
+def _show_training(run: Path, metrics: dict[str, Any]) -> None:
+    _show_scores(f"test part of {metrics['data']}", metrics)
+    out_console.print(f"run: {run}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
 
 
 def _show_scores(title: str, document: dict[str, Any]) -> None:

@@ -190,6 +190,7 @@ def _check_observed(panel: Panel) -> None:
 
 def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Document:
     return {
+        "data": panel.name,
         "test": _scores(forecaster, panel, "test"),
         "validation": _scores(forecaster, panel, "validation"),
         "naive": _naive_scores(forecaster, panel),

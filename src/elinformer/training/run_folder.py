@@ -140,7 +140,7 @@ def load_run(folder: str | Path) -> Run:
     config = checked_config(path)
     if config.get("state") == TRAINING:
         raise InputError(
-            f"expected a finished run, but {path} is one {how_far(path)}: go on with `elinformer train --resume {path}`"
+            f"expected a finished run, but {path} is {how_far(path)}: go on with `elinformer train --resume {path}`"
         )
     missing = [name for name in (PANEL, MODEL, SCALER) if not (path / name).is_file()]
     if missing:
