@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from elinformer.errors import InputError
+from elinformer.training.parallel.strategy import draw_apart, own_state, whole_state
 from elinformer.training.resume import Position, restore_random, restore_training, training_state
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Checkpointing(pl.Callback):
             if found.complaints:
                 self._console.print("no checkpoint is left: training starts over", style="yellow", highlight=False)
             return
-        restore_training(trainer, pl_module, self._batches, found.state)
+        restore_training(trainer, pl_module, self._batches, own_state(trainer, found.state))
         self._random = found.state["random"]
         position = Position(**found.state["position"])
         self._step = position.step
@@ -64,6 +65,7 @@ class Checkpointing(pl.Callback):
         """Write where it is time to; the first batch after a restart finds the random numbers it would have found."""
         if self._random is not None:
             restore_random(self._random, pl_module.device)
+            draw_apart(trainer.global_rank)
             self._random = None
         if batch_idx % trainer.accumulate_grad_batches == 0 and self._is_due(trainer.global_step):
             self._write(trainer, pl_module, batch_idx)
@@ -92,7 +94,7 @@ class Checkpointing(pl.Callback):
             step=trainer.global_step,
             steps=int(trainer.estimated_stepping_batches),
         )
-        state = training_state(trainer, pl_module, position)
+        state = whole_state(trainer, training_state(trainer, pl_module, position))
         if trainer.is_global_zero:
             self._save(position.step, state)
         self._step, self._written = position.step, time.monotonic()

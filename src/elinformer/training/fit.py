@@ -22,6 +22,8 @@ from elinformer.training.best_weights import BestWeights
 from elinformer.training.checkpointing import Checkpointing
 from elinformer.training.clock import Clock
 from elinformer.training.finite import IN_A_ROW, FiniteSteps, WholeLastStep
+from elinformer.training.parallel.machines import Machines, is_first_process, lost_ranks_named
+from elinformer.training.parallel.strategy import ask_to_stop, spread_of, was_stopped
 from elinformer.training.progress import TrainingProgress
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ NOT_FOR_USERS = (
     ".*GPU available but not used.*",  # the user said so
     ".*your dataloader is not resumable.*",  # its batches are: they begin where they ended
     ".*LeafSpec.*",  # Lightning's own use of PyTorch
+    ".*sync_dist=True.*",  # what is logged is the same on all ranks
 )
 """Lightning's warnings that say nothing about the data or the settings."""
 
@@ -73,6 +76,7 @@ def fit(
     console: Console | None = None,
     callbacks: Sequence[pl.Callback] = (),
     run: UnfinishedRun | None = None,
+    machines: Machines | None = None,
 ) -> FitResult:
     """Train `module` in place and leave it with the weights of the lowest validation loss.
 
@@ -86,12 +90,14 @@ def fit(
         console: Where the progress bar goes; standard error by default.
         callbacks: Others of Lightning's that watch the training.
         run: Where checkpoints go, and where training goes on from the newest one.
+        machines: On how many ranks; on one by default. All call this, and all end with the whole module.
 
     Raises:
-        InputError: The error became NaN at every validation, or in every step.
+        InputError: The error became NaN at every validation, or in every step; another rank ended.
     """
-    config, console = module.config, console or Console(stderr=True)
-    parts = config.micro_batches(tokens_per_window)
+    config, machines = module.config, machines or Machines()
+    console = (console or Console(stderr=True)) if is_first_process() else Console(quiet=True)
+    parts = config.micro_batches(-(-tokens_per_window // machines.world))
     batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)
     clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
     watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks]
@@ -99,11 +105,12 @@ def fit(
         watching.append(Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console))
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
     with _quiet():
-        trainer = _trainer(config, parts, watching)
+        trainer = _trainer(config, parts, watching, machines)
         if run is not None:
             run.begin()
-        with _ctrl_c_stops(trainer) as interrupted:
+        with _ctrl_c_stops(trainer) as came, lost_ranks_named(run and run.folder):
             trainer.fit(module, *loaders)
+    interrupted = bool(came) or was_stopped(trainer)
     if not interrupted:
         _refuse_divergence(trainer, best, finite, config.learning_rate)
     if finite.persists:
@@ -114,9 +121,9 @@ def fit(
             highlight=False,
         )
     best.restore(module)
-    return FitResult(
-        clock.seconds, trainer.current_epoch, best.epoch, bool(interrupted), finite.skipped, finite.persists
-    )
+    if (spread := spread_of(trainer)) is not None:
+        spread.make_whole()
+    return FitResult(clock.seconds, trainer.current_epoch, best.epoch, interrupted, finite.skipped, finite.persists)
 
 
 def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, finite: FiniteSteps, rate: float) -> None:
@@ -130,11 +137,11 @@ def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, finite: FiniteSte
         )
 
 
-def _trainer(config: TrainingConfig, accumulate: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(config: TrainingConfig, accumulate: int, callbacks: list[pl.Callback], machines: Machines) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=config.device,
-            devices=1,
+            **machines.trainer_options(),
             max_epochs=config.epochs,
             min_epochs=0,
             accumulate_grad_batches=accumulate,
@@ -191,7 +198,7 @@ def _ctrl_c_stops(trainer: pl.Trainer) -> Generator[list[bool]]:
 
     def stop(*_: Any) -> None:
         came.append(True)
-        trainer.should_stop = True
+        ask_to_stop(trainer)
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, stop)

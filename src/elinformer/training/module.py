@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from elinformer.evaluation import MetricSums
+from elinformer.training.parallel.gradients import mean_over_ranks
+from elinformer.training.parallel.mesh import Mesh
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,9 @@ class ForecastModule(pl.LightningModule):
         scaler: Mean and standard deviation (N, C) of the training steps.
         error_scale: (N, C); the loss is the mean over observed targets of |error| / error_scale.
         config: How to train.
+
+    Attributes:
+        mesh: The ranks that train it together; alone unless a strategy says otherwise.
     """
 
     mean: Tensor
@@ -40,6 +45,7 @@ class ForecastModule(pl.LightningModule):
         self.model, self.config = model, config
         for name, array in (("mean", scaler.mean), ("std", scaler.std), ("error_scale", error_scale)):
             self.register_buffer(name, torch.tensor(array, dtype=torch.float32), persistent=False)
+        self.mesh = Mesh()
         self.validation_sums: MetricSums | None = None
 
     @property
@@ -56,7 +62,7 @@ class ForecastModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Masked mean absolute error in the scale of training."""
         error = torch.where(batch.target_mask, (self(batch) - batch.target).abs() / self.error_scale, 0)
-        loss = error.sum() / batch.target_mask.sum().clamp_min(1)
+        loss = mean_over_ranks(error.sum(), batch.target_mask.sum(), self.mesh)
         self.log("loss", loss, batch_size=len(batch.values))
         return loss
 
@@ -75,9 +81,11 @@ class ForecastModule(pl.LightningModule):
         sums = self.validation_sums
         if sums is None:
             return
-        self.log("validation_mae", sums.scores().mae)
-        scaled = sums.absolute.sum(0) / self.error_scale.cpu().double()
-        self.log("validation_loss", float(scaled.sum() / sums.count.sum()))
+        absolute = sums.absolute.sum(0)  # (N, C)
+        scaled = absolute / self.error_scale.cpu().double()
+        totals = self.mesh.across_all.sum(torch.stack((absolute.sum(), scaled.sum(), sums.count.sum().double())))
+        self.log("validation_mae", float(totals[0] / totals[2]))
+        self.log("validation_loss", float(totals[1] / totals[2]))
 
     def configure_optimizers(self) -> Any:
         """AdamW; one cycle over the planned steps, or a constant rate after a warm-up with `patience`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from elinformer.data.fingerprint import fingerprint
 from elinformer.errors import InputError
 from elinformer.training.checkpoints import CheckpointFolder
+from elinformer.training.parallel.machines import is_first_process
 from elinformer.training.run_folder import (
     CHECKPOINTS,
     INTERRUPTED,
@@ -44,7 +45,8 @@ class UnfinishedRun:
         Raises:
             InputError: The folder may not be written to.
         """
-        check_run_folder(folder, overwrite=overwrite)
+        if is_first_process():
+            check_run_folder(folder, overwrite=overwrite)
         return cls(Path(folder), config)
 
     @classmethod
@@ -68,6 +70,8 @@ class UnfinishedRun:
 
     def begin(self) -> None:
         """Write the folder, so that the run is known from here on; one that is there is said to be in training."""
+        if not is_first_process():
+            return
         if self.is_there:
             self.checkpoints(1).tidy()
             mark_run(self.folder, TRAINING)

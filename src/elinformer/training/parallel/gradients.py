@@ -8,6 +8,8 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from elinformer.training.parallel.mesh import Mesh
@@ -24,16 +26,17 @@ def mean_over_ranks(total: Tensor, count: Tensor, mesh: Mesh) -> Tensor:
     return part + (whole / n - part.detach()).to(part.dtype)
 
 
-def sum_gradients(spread: Spread) -> None:
+def sum_gradients(spread: Spread, *, beside: Sequence[Tensor] = ()) -> None:
     """Add up gradients: of shared parameters over all ranks, of the rows of series over the ranks that hold them.
 
-    Every parameter gets a gradient, so that ranks which have none for some of them hand in as many numbers.
+    Every parameter gets a gradient, so that ranks which have none for some of them hand in as many numbers. Tensors
+    `beside` them, of their dtype, are added up over all ranks in the same message.
     """
     for parameter in spread.module.parameters():
         if parameter.requires_grad and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     shared, own = spread.gradients
-    spread.mesh.across_all.sum_in_place(shared)
+    spread.mesh.across_all.sum_in_place([*shared, *beside])
     spread.mesh.across_windows.sum_in_place(own)
 
 
