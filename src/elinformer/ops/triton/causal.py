@@ -18,7 +18,7 @@ from elinformer.ops.triton.tiles import (
     feature,
     feature_gradient,
     jit,
-    load_mask,
+    load_keys,
     load_means,
     load_rows,
     load_state,
@@ -104,9 +104,8 @@ def causal_apply_kernel(
     for step in range(steps):
         start = begin + step * BLOCK
         exists = start + tl.arange(0, BLOCK) < length
-        seen = load_mask(mask_ptr, start, m_n, length, BLOCK, MASKED)
         f = feature(load_rows(q_ptr, start, q_n, exists, E), exists, E, MAP)
-        k, v = feature(load_rows(k_ptr, start, k_n, seen, E), seen, E, MAP), load_rows(v_ptr, start, v_n, seen, EV)
+        _, k, v, seen = load_keys(k_ptr, k_n, v_ptr, v_n, mask_ptr, m_n, start, length, E, EV, BLOCK, MAP, MASKED)
 
         x, k_origin = shifted(k, k_mean, n, seen)
         y, v_origin = shifted(v, v_mean, n, seen)
@@ -155,10 +154,9 @@ def causal_query_gradient_kernel(
         start = begin + step * BLOCK
         rows = start + tl.arange(0, BLOCK)
         exists = rows < length
-        seen = load_mask(mask_ptr, start, m_n, length, BLOCK, MASKED)
         query, g = load_rows(q_ptr, start, q_n, exists, E), load_rows(g_ptr, start, g_n, exists, EV)
         f = feature(query, exists, E, MAP)
-        k, v = feature(load_rows(k_ptr, start, k_n, seen, E), seen, E, MAP), load_rows(v_ptr, start, v_n, seen, EV)
+        _, k, v, seen = load_keys(k_ptr, k_n, v_ptr, v_n, mask_ptr, m_n, start, length, E, EV, BLOCK, MAP, MASKED)
 
         x, k_origin = shifted(k, k_mean, n, seen)
         y, v_origin = shifted(v, v_mean, n, seen)
@@ -223,12 +221,11 @@ def causal_key_gradient_kernel(
         start = begin + (steps - 1 - step) * BLOCK
         rows = start + tl.arange(0, BLOCK)
         exists = rows < length
-        seen = load_mask(mask_ptr, start, m_n, length, BLOCK, MASKED)
         g = load_rows(g_ptr, start, g_n, exists, EV)
         q = feature(load_rows(q_ptr, start, q_n, exists, E), exists, E, MAP) * scale
-        key = load_rows(k_ptr, start, k_n, seen, E)
-        x = tl.where(seen[:, None], feature(key, seen, E, MAP) - k_all[None, :], 0.0)
-        y = tl.where(seen[:, None], load_rows(v_ptr, start, v_n, seen, EV) - v_all[None, :], 0.0)
+        key, k, v, seen = load_keys(k_ptr, k_n, v_ptr, v_n, mask_ptr, m_n, start, length, E, EV, BLOCK, MAP, MASKED)
+        x = tl.where(seen[:, None], k - k_all[None, :], 0.0)
+        y = tl.where(seen[:, None], v - v_all[None, :], 0.0)
         alpha = tl.load(factor_ptr + rows, mask=exists, other=0.0)
         beta = tl.load(factor_ptr + length + rows, mask=exists, other=0.0)
         delta = tl.load(factor_ptr + 2 * length + rows, mask=exists, other=0.0)

@@ -12,7 +12,7 @@ from elinformer.ops.triton.tiles import (
     feature,
     feature_gradient,
     jit,
-    load_mask,
+    load_keys,
     load_rows,
     load_state,
     load_sums,
@@ -117,10 +117,9 @@ def key_gradient_kernel(
     for step in range(steps):
         start = begin + step * BLOCK
         exists = start + tl.arange(0, BLOCK) < length
-        seen = load_mask(mask_ptr, start, m_n, length, BLOCK, MASKED)
-        key, v = load_rows(k_ptr, start, k_n, seen, E), load_rows(v_ptr, start, v_n, seen, EV)
+        key, k, v, seen = load_keys(k_ptr, k_n, v_ptr, v_n, mask_ptr, m_n, start, length, E, EV, BLOCK, MAP, MASKED)
         dk = tl.dot(v - v_mean[None, :], dS_t, input_precision=PRECISION) + dk_mean[None, :]
-        dv = tl.dot(feature(key, seen, E, MAP) - k_mean[None, :], dS, input_precision=PRECISION) + dv_mean[None, :]
+        dv = tl.dot(k - k_mean[None, :], dS, input_precision=PRECISION) + dv_mean[None, :]
         dk = tl.where(seen[:, None], dk * feature_gradient(key, MAP), 0.0)
         store_rows(dk_ptr, start, dk_n, exists, dk, E)
         store_rows(dv_ptr, start, dv_n, exists, tl.where(seen[:, None], dv, 0.0), EV)

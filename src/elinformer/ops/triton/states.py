@@ -10,10 +10,8 @@ from elinformer.ops.triton.tiles import (
     absorb,
     at_head,
     empty_state,
-    feature,
     jit,
-    load_mask,
-    load_rows,
+    load_keys,
     padded,
     state_size,
     store_state,
@@ -38,8 +36,7 @@ def state_kernel(
     products, k_mean, lo, hi, v_mean, n = empty_state(E, EV)
     for step in range(steps):
         start = begin + step * BLOCK
-        seen = load_mask(mask_ptr, start, m_n, length, BLOCK, MASKED)
-        k, v = feature(load_rows(k_ptr, start, k_n, seen, E), seen, E, MAP), load_rows(v_ptr, start, v_n, seen, EV)
+        _, k, v, seen = load_keys(k_ptr, k_n, v_ptr, v_n, mask_ptr, m_n, start, length, E, EV, BLOCK, MAP, MASKED)
         products, k_mean, lo, hi, v_mean, n = absorb(products, k_mean, lo, hi, v_mean, n, k, v, seen, PRECISION)
     store_state(state_ptr + pid * state_size(E, EV), products, k_mean, lo, hi, v_mean, n, E, EV)
 

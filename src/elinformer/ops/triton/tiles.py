@@ -87,6 +87,17 @@ def load_mask(ptr: Tile, start: Tile, stride: Tile, length: Tile, BLOCK: tl.cons
 
 
 @jit
+def load_keys(
+    k_ptr: Tile, k_n: Tile, v_ptr: Tile, v_n: Tile, mask_ptr: Tile, m_n: Tile, start: Tile, length: Tile,
+    E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr, MAP: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    """A block of keys as they are, phi of them, their values, and which exist and take part; zero where not."""
+    seen = load_mask(mask_ptr, start, m_n, length, BLOCK, MASKED)
+    key = load_rows(k_ptr, start, k_n, seen, E)
+    return key, feature(key, seen, E, MAP), load_rows(v_ptr, start, v_n, seen, EV), seen
+
+
+@jit
 def margin(f: Tile, above: Tile, below: Tile, MAP: tl.constexpr):
     """The certificate m / scale of theory, section 4: f is phi(query); above = mean - lo, below = hi - mean."""
     terms = f * above
