@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elinformer.comparison.contenders import DEFAULT_MODELS
@@ -10,7 +12,6 @@ from elinformer.settings import parse_split, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 def models_and_settings(
@@ -29,6 +30,8 @@ def models_and_settings(
     names = list(DEFAULT_MODELS) if models is None else [name.strip() for name in models.split(",")]
     if not all(names) or len(set(names)) != len(names):
         raise InputError(f"expected different models with commas between them, got {models!r}")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # where a user's module:Class is; the console script leaves it out
     settings = {} if config is None else read_settings(config)
     tables = settings.pop("models", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from dataclasses import field, make_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -121,8 +119,6 @@ def registered(name: str) -> str:
 def _imported(name: str) -> Any:
     """The class, or function that makes a module, at `module:Class`."""
     module_name, _, attribute = name.partition(":")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # the console script leaves the folder of now out
     try:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):

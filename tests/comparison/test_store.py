@@ -1,0 +1,145 @@
+"""The folder of a comparison: what is done stays, and nothing is mixed or lost in silence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elinformer.comparison.plan import Job
+from elinformer.comparison.store import FORMAT, SCHEMA, Store, is_done
+from elinformer.data.formats import read_panel
+from elinformer.data.panel import Panel
+from elinformer.errors import InputError
+from elinformer.training.run_folder import write_json
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def store(folder: Path) -> Store:
+    return Store(folder / "out")
+
+
+def finish(store: Store, job: Job) -> None:
+    write_json(store.path(job), {**job.to_document(), "test": {}})
+
+
+def test_what_is_done_is_not_to_do(store: Store, make_job: MakeJob) -> None:
+    jobs = [make_job("stid", seed=seed) for seed in range(3)]
+    finish(store, jobs[1])
+    assert store.todo(jobs, overwrite=False) == [jobs[0], jobs[2]]
+    assert store.path(jobs[1]) == store.folder / "runs" / "d" / "stid" / "seed-1.json"
+
+
+def test_what_failed_is_to_do_again(store: Store, make_job: MakeJob) -> None:
+    job = make_job("stid")
+    store.write_failure(job, "out of luck", 3.0)
+    assert not is_done(store.read(job))
+    assert store.todo([job], overwrite=False) == [job]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"training": {"epochs": 5}}, "training.epochs 5 in place of 2"),
+        ({"window": 5}, "window 5 in place of 6"),
+        ({"options": {"n_layers": 1}}, "model .* in place of"),
+    ],
+)
+def test_other_settings_in_the_same_folder_are_refused(
+    store: Store, make_job: MakeJob, changes: dict[str, Any], words: str
+) -> None:
+    finish(store, make_job("stid"))
+    with pytest.raises(InputError, match=f"stid on d was run with .*{words}.*pass --overwrite"):
+        store.todo([make_job("stid", **changes)], overwrite=False)
+
+
+def test_another_model_under_other_settings_is_refused_too(store: Store, make_job: MakeJob) -> None:
+    finish(store, make_job("stid"))
+    with pytest.raises(InputError, match="horizon 2 in place of 3"):
+        store.todo([make_job("dlinear", horizon=2)], overwrite=False)
+
+
+def test_overwriting_removes_what_differs_and_no_more(store: Store, make_job: MakeJob) -> None:
+    same, other = make_job("stid", data="d.npz@name=e"), make_job("stid")
+    finish(store, same)
+    finish(store, other)
+    assert store.todo([make_job("stid", window=5)], overwrite=True) == [make_job("stid", window=5)]
+    assert store.read(other) is None
+    assert store.read(same) is not None
+
+
+def test_more_models_seeds_and_data_may_be_added(store: Store, make_job: MakeJob) -> None:
+    finish(store, make_job("stid"))
+    more = [make_job("dlinear"), make_job("stid", seed=1), make_job("stid", data="d.npz@name=e,window=5")]
+    assert store.todo(more, overwrite=False) == more
+
+
+def test_settings_that_a_later_version_has_do_not_keep_old_runs_out(store: Store, make_job: MakeJob) -> None:
+    job = make_job("stid")
+    document = {**job.to_document(), "test": {}}
+    del document["terms"]["training"]["patience"]
+    write_json(store.path(job), document)
+    assert store.todo([job], overwrite=False) == []
+
+
+def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(store: Store, make_job: MakeJob) -> None:
+    job = make_job("stid")
+    finish(store, job)
+    store.job_file(job).write_text("{}")
+    store.log(job).write_text("")
+    store.checkpoints(job).mkdir()
+    store.todo([job], overwrite=False)
+    assert [path.name for path in store.path(job).parent.iterdir()] == ["seed-0.json"]
+
+
+def test_names_that_are_no_file_names_have_a_folder(store: Store, make_job: MakeJob) -> None:
+    assert store.path(make_job("contestants:Flat")).parent.name == "contestants-Flat"
+
+
+def test_a_folder_of_something_else_is_refused(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"expected an empty folder or a comparison, but .* holds other files"):
+        Store(folder / "other")
+    with pytest.raises(InputError, match="expected a folder to write to, got the file"):
+        Store(folder / "d.npz")
+
+
+@pytest.mark.parametrize("document", [{"a": 1}, {"format": FORMAT, "schema": SCHEMA + 1}])
+def test_results_of_something_else_or_of_a_newer_version_are_refused(folder: Path, document: dict[str, Any]) -> None:
+    write_json(folder / "out" / "results.json", document)
+    with pytest.raises(InputError, match="expected a comparison of this or an older version"):
+        Store(folder / "out")
+
+
+def test_a_second_comparison_in_the_same_folder_is_refused_until_the_first_is_gone(store: Store) -> None:
+    code = f"""
+from elinformer.comparison.store import Store
+with Store({str(store.folder)!r}).locked():
+    print("in", flush=True)
+    input()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(InputError, match="expected no other comparison at work"), store.locked():
+            pass
+        other.kill()
+    with store.locked():
+        pass
+
+
+def test_a_panel_is_kept_for_the_workers_and_written_once(store: Store, hourly_panel: Panel) -> None:
+    path = store.keep(hourly_panel)
+    written = {file: file.stat().st_mtime_ns for file in path.iterdir()}
+    assert store.keep(hourly_panel) == path
+    assert {file: file.stat().st_mtime_ns for file in path.iterdir()} == written
+    assert read_panel(path).series == hourly_panel.series
+    Store(store.folder)  # is no folder of something else
