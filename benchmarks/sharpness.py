@@ -1,0 +1,122 @@
+"""Errors and entropies of a trained model as its attention is forced flatter or sharper.
+
+    python -m benchmarks.sharpness RUN --out sharpness-hangzhou
+
+RUN is a folder that `elinformer train` wrote, of `elinformer` or of its `softmax` twin. Nothing is trained: the weights
+of the model stay, and only what its scores become is changed. Scores are those that the model was trained with: of relu
+features for EALA, of the plain projections for softmax.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks._common import described, surroundings, write_results
+from benchmarks._forced import FORCED, forced
+from elinformer.data.windows import WindowDataset, window_origins
+from elinformer.evaluation import backtest
+from elinformer.runs import open_run
+
+if TYPE_CHECKING:
+    from elinformer.forecaster import Forecaster
+    from elinformer.ops.features import FeatureMap
+
+NUMBERS_AT_ONCE = 20_000_000  # of dense weights
+SHOWN = 5e-5  # of negative weight; less is rounding
+FEATURES: dict[str, FeatureMap] = {"elinformer": "relu", "softmax": "identity"}
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    forecaster, panel = open_run(options.run, options.data)
+    origins = window_origins(getattr(forecaster.parts(panel), options.part), forecaster.reach)
+    if options.windows:
+        origins = origins[:: max(1, len(origins) // options.windows)]
+    windows = WindowDataset(forecaster.info.align(panel), forecaster.info.calendar, origins, forecaster.reach)
+    rows = measured(forecaster, windows)
+    about = surroundings("cpu", options.threads)
+    title = f"# {forecaster.model_name} on {panel.name}, {len(windows)} windows of the {options.part} part"
+    text = "\n\n".join([title, described(about), error_table(rows), head_table(rows)])
+    print(text)
+    if options.out:
+        data = {"about": about, "run": str(options.run), "data": panel.name, "part": options.part, "rows": rows}
+        write_results(options.out, data | {"model": forecaster.model_name, "windows": len(windows)}, text)
+
+
+def measured(forecaster: Forecaster, windows: WindowDataset) -> list[dict[str, Any]]:
+    """MAE, and the attention of every layer by head: as trained, and forced to each of `FORCED`."""
+    features = FEATURES.get(forecaster.model_name)
+    if features is None:
+        raise SystemExit(f"expected a run of {' or '.join(FEATURES)}, got one of {forecaster.model_name}")
+    rows = [_row("as trained", forecaster, windows, forecaster.batch_size)]
+    for name, weights in FORCED.items():
+        with forced(forecaster.module, weights, features) as layers:
+            rows.append(_row(name, forecaster, windows, _batch_size(forecaster)))
+            rows[-1]["layers"] = [layer.by_head() for layer in layers]
+    return rows
+
+
+def _row(name: str, forecaster: Forecaster, windows: WindowDataset, batch_size: int) -> dict[str, Any]:
+    sums = backtest(forecaster.module, windows, batch_size)
+    steps = [sums.scores(step=step).mae for step in range(windows.horizon)]
+    return {"attention": name, "mae": sums.scores().mae, "mae_by_step": steps, "layers": []}
+
+
+def _batch_size(forecaster: Forecaster) -> int:
+    config: Any = forecaster.module.model.config
+    return max(1, NUMBERS_AT_ONCE // (config.n_heads * config.n_tokens**2))
+
+
+def error_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: error beside entropy, flat to sharp."""
+    first = rows[0]["mae"]
+    lines = [
+        "| attention | MAE | against as trained | entropy / log n by layer | negative weight |",
+        "|---|---:|---:|---|---:|",
+    ]
+    for row in rows:
+        shares = ", ".join(f"{_mean(layer['share_of_log_n']):.3f}" for layer in row["layers"])
+        negative = max((_mean(layer["negative_weight"]) for layer in row["layers"]), default=0.0)
+        lines.append(
+            f"| {row['attention']} | {row['mae']:.4f} | {100 * (row['mae'] / first - 1):+.2f} % | {shares} "
+            f"| {f'{negative:.4f}' if negative >= SHOWN else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def head_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: entropy / log n of every head, for EALA and for the softmax of the same scores."""
+    shown = {row["attention"]: row["layers"] for row in rows}
+    lines = ["| layer | head | EALA | softmax of the same scores | queries with m > 1 |", "|---:|---:|---:|---:|---:|"]
+    both = zip(shown["c = max(1, m)"], shown["softmax, temperature 1"], strict=True)
+    for i, (eala, softmax) in enumerate(both):
+        columns = eala["share_of_log_n"], softmax["share_of_log_n"], eala["share_with_m_above_1"]
+        lines += [
+            f"| {i + 1} | {head + 1} | {ours:.4f} | {theirs:.4f} | {100 * above:.1f} % |"
+            for head, (ours, theirs, above) in enumerate(zip(*columns, strict=True))
+        ]
+    return "\n".join(lines)
+
+
+def _mean(numbers: list[float]) -> float:
+    return sum(numbers) / len(numbers)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--data", help="other data than those of training")
+    parser.add_argument("--part", choices=("validation", "test"), default="test")
+    parser.add_argument("--windows", type=int, default=0, help="about how many, evenly spread; all by default")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", help="write benchmarks/results/OUT.json and .md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
