@@ -17,23 +17,27 @@ from elinformer.data.scaling import Scaler, error_scale, measure
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError
-from elinformer.evaluation import MetricSums, backtest
+from elinformer.evaluation.in_parts import forecasting
 from elinformer.models import Sizes, build_model
 from elinformer.models.registry import check_model
 from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
+from elinformer.training.parallel.scoring import backtest_on_ranks
 from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run, save_run
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     import pytorch_lightning as pl
     from rich.console import Console
-    from torch import nn
+    from torch import Tensor, nn
 
     from elinformer.data.scaling import ScalePer
+    from elinformer.data.windows import Batch
+    from elinformer.evaluation import MetricSums
+    from elinformer.training.parallel.machines import Machines
 
 Part = Literal["train", "validation", "test"]
 
@@ -98,6 +102,7 @@ class Forecaster:
         console: Console | None = None,
         callbacks: Sequence[pl.Callback] = (),
         run: str | Path | UnfinishedRun | None = None,
+        machines: Machines | None = None,
     ) -> Forecaster:
         """Train on the first part of the steps, and keep the weights that do best on the second.
 
@@ -108,6 +113,7 @@ class Forecaster:
             callbacks: Others of Lightning's that watch the training.
             run: A folder that is written from the first step on, with checkpoints: where training is killed,
                 `Forecaster.resume(run, data)` goes on with it, and ends with the same weights.
+            machines: On how many devices, each a process that calls this: see docs/scale.md.
 
         Raises:
             InputError: The data are too short for window and horizon, or are no panel; the folder holds a run.
@@ -135,15 +141,24 @@ class Forecaster:
                 console=console,
                 callbacks=callbacks,
                 run=run,
+                machines=machines,
             )
         self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler, known_data, result)
         return self
 
     @classmethod
     def resume(
-        cls, folder: str | Path, data: Panel | Any, *, freq: str | None = None, console: Console | None = None
+        cls,
+        folder: str | Path,
+        data: Panel | Any,
+        *,
+        freq: str | None = None,
+        console: Console | None = None,
+        machines: Machines | None = None,
     ) -> Forecaster:
         """Go on with a `fit(data, run=folder)` that was killed, from its newest checkpoint; `save` finishes the run.
+
+        It need not run on as many `machines` as before.
 
         Raises:
             InputError: The folder holds no unfinished run, or the data are not those it was begun with.
@@ -152,7 +167,7 @@ class Forecaster:
         run.check_data(panel)
         with agreeing_parts(folder):
             forecaster = cls(**forecaster_options(run.config))
-        return forecaster.fit(panel, console=console, run=run)
+        return forecaster.fit(panel, console=console, run=run, machines=machines)
 
     def new_run(
         self, folder: str | Path, panel: Panel, *, source: Mapping[str, Any] | None = None, overwrite: bool = False
@@ -170,32 +185,41 @@ class Forecaster:
         """
         return UnfinishedRun.new(folder, self._config(_described(panel), source), overwrite=overwrite)
 
-    def predict(self, data: Panel | Any | None = None, *, freq: str | None = None) -> pd.DataFrame:
+    def predict(
+        self, data: Panel | Any | None = None, *, freq: str | None = None, series_at_once: int | None = None
+    ) -> pd.DataFrame:
         """Forecast the `horizon` steps after the last one.
 
         Args:
             data: Recent history with series of training, in any order; the data of `fit` by default. A series
                 of training that is absent counts as not observed and is not forecast.
             freq: The step of a data frame; that of training by default.
+            series_at_once: Series that are computed together, for what memory holds; the forecast is the same. All of
+                them by default, as long as a window is no more than `tokens_at_once` of the training options.
 
         Returns:
             A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
         """
-        info, _, module, *_ = self._trained()
+        info = self.info
         given = self._given(data, freq)
         if given.n_steps < self.reach.history:
             raise InputError(f"expected at least {self.reach.history} steps of history, got {given.n_steps}")
         panel = info.align(given.last_steps(self.reach.history))
         last = WindowDataset(panel, info.calendar, np.array([panel.n_steps]), self.reach, with_targets=False)
         with torch.inference_mode():
-            forecast = module(last[[0]])[0].cpu().numpy()  # (S, N, C)
+            forecast = self._forecasting(series_at_once)(last[[0]])[0].cpu().numpy()  # (S, N, C)
         place = {name: i for i, name in enumerate(info.series)}
         wanted = [place[name] for name in given.series]
         times = panel.future_timestamps(self.reach.horizon)
         return long_frame(forecast[:, wanted], times, given.series, info.channels, self.model_name)
 
     def backtest(
-        self, data: Panel | Any | None = None, *, part: Part | None = "test", freq: str | None = None
+        self,
+        data: Panel | Any | None = None,
+        *,
+        part: Part | None = "test",
+        freq: str | None = None,
+        series_at_once: int | None = None,
     ) -> MetricSums:
         """Score the forecasts of all windows of a part.
 
@@ -203,6 +227,7 @@ class Forecaster:
             data: A panel or frame with the series of training; the data of `fit` by default.
             part: Which part of the split, or None for all windows of `data`.
             freq: The step of a data frame; that of training by default.
+            series_at_once: As in `predict`.
 
         Raises:
             InputError: No window fits into the part.
@@ -216,14 +241,14 @@ class Forecaster:
                 f"expected a part of at least {self.reach.horizon} steps to score, but the {part or 'panel'} has "
                 f"{steps[1] - steps[0]}: choose another split"
             )
-        return backtest(module, windows, self.batch_size)
+        return backtest_on_ranks(self._forecasting(series_at_once), windows, self.batch_size, module.mesh)
 
     def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         """Forecasts (n, S, N, C) whose first target steps are `origins` (n,) of a panel like that of training."""
-        info, _, module, *_ = self._trained()
+        info, forecast = self.info, self._forecasting()
         windows = WindowDataset(info.align(panel), info.calendar, origins, self.reach, with_targets=False)
         with torch.inference_mode():
-            return torch.stack([module(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
+            return torch.stack([forecast(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
 
     def save(
         self,
@@ -234,12 +259,16 @@ class Forecaster:
     ) -> None:
         """Write the model, its options and names as safetensors and JSON, whole or not at all.
 
+        Of several ranks, the first writes.
+
         Args:
             folder: A run that stands there is replaced; that of `fit` is finished.
             metrics: What it scored, for `metrics.json`.
             source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
         """
-        info, model, _, scaler, data, result = self._trained()
+        info, model, module, scaler, data, result = self._trained()
+        if not module.mesh.is_first:
+            return
         save_run(
             folder,
             config=self._config(data, source),
@@ -312,6 +341,13 @@ class Forecaster:
 
     def _windows(self, panel: Panel, info: SeriesInfo, part: tuple[int, int]) -> WindowDataset:
         return WindowDataset(panel, info.calendar, window_origins(part, self.reach), self.reach)
+
+    def _forecasting(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
+        n_series, tokens_at_once = len(self.info.series), self.training.tokens_at_once
+        tokens = _tokens(self._trained().model, n_series)
+        return forecasting(
+            self.module, n_series, tokens=tokens, tokens_at_once=tokens_at_once, series_at_once=series_at_once
+        )
 
     def _new_model(self, info: SeriesInfo) -> nn.Module:
         sizes = Sizes(

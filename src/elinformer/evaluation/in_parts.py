@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from elinformer.nn.per_series import chained_blocks, check_parts, replace_operators, take_rows, view_of
+from elinformer.errors import InputError
+from elinformer.nn.per_series import chained_blocks, check_parts, replace_operators, take_rows, view_of, why_whole
 from elinformer.ops.state import KeyState
 
 if TYPE_CHECKING:
@@ -22,6 +23,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from elinformer.data.windows import Batch
+
+
+def forecasting(
+    module: nn.Module, n_series: int, *, tokens: int, tokens_at_once: int, series_at_once: int | None = None
+) -> Callable[[Batch], Tensor]:
+    """`module` itself, or in parts where a window of all series is too large for it.
+
+    Args:
+        module: A function from a `Batch` to (B, S, N, C).
+        n_series: N.
+        tokens: What a window of all series takes.
+        tokens_at_once: More of them are computed in parts, where the model can be.
+        series_at_once: Size of the parts; by default as many as `tokens_at_once` lets in.
+
+    Raises:
+        InputError: A number of series that is not positive, or less than all of them for a model that needs all.
+    """
+    if series_at_once is None:
+        fits = tokens <= tokens_at_once or why_whole(module) is not None
+        series_at_once = n_series if fits else max(1, n_series * tokens_at_once // tokens)
+    if series_at_once < 1:
+        raise InputError(f"expected series_at_once of at least 1, got {series_at_once}")
+    return module if series_at_once >= n_series else InParts(module, series_at_once)
 
 
 class InParts:
