@@ -110,7 +110,7 @@ class STAEformer(nn.Module):
         moment = []
         if self.config.n_slots:
             calendar = needed(calendar, self.config.n_slots)
-            x = with_time(x, calendar, self.config.n_slots, day_unit=1)
+            x = with_time(x, calendar, self.config.n_slots, day_unit=1.0)
             slot, day = calendar[:, :, None].unbind(-1)  # (B, T, 1) each
             moment = [embedded(self.slot, slot), embedded(self.day, day)]
         parts = (self.value(x), *moment, self.adaptive)
