@@ -22,7 +22,8 @@ def main() -> None:
 
 
 def _report(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    rank = int(os.environ.get("RANK", "0"))  # of processes that torchrun started
+    print(f"rank {rank}: {message}" if rank else message, file=sys.stderr)
     return code
 
 

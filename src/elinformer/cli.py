@@ -87,14 +87,19 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout. Default 0.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps. Default auto.")] = None,
     logger: Annotated[str | None, typer.Option(help="tensorboard or csv.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Devices a machine, one process each. Default 1.")] = None,
+    num_nodes: Annotated[int | None, typer.Option(help="Machines. Default 1.")] = None,
+    series_parallel: Annotated[int, typer.Option(help="Processes that share the series of a window.")] = 1,
 ) -> None:
     """Train on a panel and write a run: model, scores, and all that `evaluate` and `forecast` need."""
     from elinformer.runs import resume_run, train_run
     from elinformer.settings import parse_lags, parse_split
+    from elinformer.training.parallel.machines import Machines
 
+    machines = Machines(devices, num_nodes, series_parallel)
     if resume is not None:
         _refuse_beside_resume(context)
-        _show_training(resume, resume_run(resume, data=data, console=progress_console))
+        _show_training(resume, resume_run(resume, data=data, console=progress_console, machines=machines))
         return
     if data is None or out is None:
         raise InputError("expected data and --out RUN, or --resume RUN: `elinformer train --help` says more")
@@ -118,7 +123,8 @@ def train(
         "training": training,
     }
     settings = _settings(data, config, said)
-    _show_training(out, train_run(data, out, settings, overwrite=overwrite, console=progress_console))
+    metrics = train_run(data, out, settings, overwrite=overwrite, console=progress_console, machines=machines)
+    _show_training(out, metrics)
 
 
 @app.command()
@@ -236,7 +242,8 @@ def _settings(data: str, config: Path | None, said: dict[str, Any]) -> Settings:
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:
-    sources = {name: context.get_parameter_source(name) for name in context.params if name not in {"resume", "data"}}
+    may_be = {"resume", "data", "devices", "num_nodes", "series_parallel"}
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in may_be}
     others = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if others:
         options = " or ".join("--" + name.replace("_", "-") for name in others)
@@ -244,6 +251,10 @@ def _refuse_beside_resume(context: typer.Context) -> None:
 
 
 def _show_training(run: Path, metrics: dict[str, Any]) -> None:
+    from elinformer.training.parallel.machines import is_first_process
+
+    if not is_first_process():
+        return
     _show_scores(f"test part of {metrics['data']}", metrics)
     out_console.print(f"run: {run}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
 

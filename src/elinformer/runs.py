@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
     from elinformer.forecaster import Part
     from elinformer.training import FitResult
+    from elinformer.training.parallel.machines import Machines
 
 Document = dict[str, Any]
 
@@ -59,7 +60,13 @@ def load_panel(data: str, settings: Settings) -> Panel:
 
 
 def train_run(
-    data: str, out: str | Path, settings: Settings, *, overwrite: bool = False, console: Console | None = None
+    data: str,
+    out: str | Path,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    console: Console | None = None,
+    machines: Machines | None = None,
 ) -> Document:
     """Train on `data`, score validation and test part, and write the run folder `out`.
 
@@ -78,16 +85,19 @@ def train_run(
     _check_observed(panel)
     source = {"data": _address(data), **_reading(settings)}
     run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
-    return _finished(forecaster.fit(panel, console=console, run=run), panel, out, source)
+    return _finished(forecaster.fit(panel, console=console, run=run, machines=machines), panel, out, source)
 
 
-def resume_run(run: str | Path, *, data: str | None = None, console: Console | None = None) -> Document:
+def resume_run(
+    run: str | Path, *, data: str | None = None, console: Console | None = None, machines: Machines | None = None
+) -> Document:
     """Go on with a `train_run` that was killed, or ended early by Ctrl-C, and finish its folder.
 
     Args:
         run: The folder.
         data: Where the data are now, if they were moved.
         console: Where the progress bar goes; standard error by default.
+        machines: On how many devices, which need not be as many as before.
 
     Returns:
         What `metrics.json` holds then.
@@ -98,7 +108,7 @@ def resume_run(run: str | Path, *, data: str | None = None, console: Console | N
     config = UnfinishedRun.open(run).config
     panel = _panel_of(run, config, data, option="DATA")
     source = (config.get("source") or {}) | ({} if data is None else {"data": _address(data)})
-    return _finished(Forecaster.resume(run, panel, console=console), panel, run, source)
+    return _finished(Forecaster.resume(run, panel, console=console, machines=machines), panel, run, source)
 
 
 def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | Path | None = None) -> Document:

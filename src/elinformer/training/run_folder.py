@@ -26,6 +26,7 @@ from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
 from elinformer.training.checkpoints import CheckpointFolder
 from elinformer.training.config import TrainingConfig
+from elinformer.training.parallel.machines import is_first_process
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -59,9 +60,13 @@ class Run(NamedTuple):
 def check_run_folder(folder: str | Path, *, overwrite: bool) -> None:
     """Refuse a folder that a run may not be written to: see `elinformer._files.check_folder`.
 
+    Of several ranks, the first looks: the others may come when it has begun to write.
+
     Raises:
         InputError: Where a run stands there that is unfinished, the message says how to go on with it.
     """
+    if not is_first_process():
+        return
     path = Path(folder)
     if not overwrite and _is_unfinished(path):
         raise InputError(

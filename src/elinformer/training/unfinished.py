@@ -45,8 +45,7 @@ class UnfinishedRun:
         Raises:
             InputError: The folder may not be written to.
         """
-        if is_first_process():
-            check_run_folder(folder, overwrite=overwrite)
+        check_run_folder(folder, overwrite=overwrite)
         return cls(Path(folder), config)
 
     @classmethod
