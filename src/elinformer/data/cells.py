@@ -16,22 +16,26 @@ if TYPE_CHECKING:
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 
 
-def read_numbers(column: nw.Series[Any]) -> np.ndarray:
+def read_numbers(column: nw.Series[Any], first_row: int = 1) -> np.ndarray:
     """The numbers (rows,) of a column as float32, NaN where a cell is empty.
 
     Text that spells numbers is read as numbers.
+
+    Args:
+        column: The column, or a part of it.
+        first_row: The row of its first cell, counted from 1 below the header.
 
     Raises:
         InputError: A cell that is no number.
     """
     if column.dtype == nw.Boolean:
         column = column.cast(nw.Float64)
-    values = column.to_numpy() if column.dtype.is_numeric() else _numbers_of_text(column)
+    values = column.to_numpy() if column.dtype.is_numeric() else _numbers_of_text(column, first_row)
     with np.errstate(over="ignore"):
         return np.asarray(values).astype(np.float32)
 
 
-def _numbers_of_text(column: nw.Series[Any]) -> np.ndarray:
+def _numbers_of_text(column: nw.Series[Any], first_row: int) -> np.ndarray:
     cells = column.to_pandas()
     text = cells.astype(str).str.strip()
     empty = cells.isna() | text.str.lower().isin(MISSING)
@@ -39,27 +43,31 @@ def _numbers_of_text(column: nw.Series[Any]) -> np.ndarray:
     wrong = np.flatnonzero((numbers.isna() & ~empty).to_numpy(bool))
     if len(wrong):
         raise InputError(
-            f"expected a number in column {column.name!r}, got {text.iloc[wrong[0]]!r} in row {wrong[0] + 1} "
+            f"expected a number in column {column.name!r}, got {text.iloc[wrong[0]]!r} in row {wrong[0] + first_row} "
             "(rows are counted from 1 below the header): mend the cell, empty it or drop the column"
         )
     return numbers.to_numpy(np.float64, na_value=np.nan)
 
 
-def read_times(column: nw.Series[Any]) -> np.ndarray:
+def read_times(column: nw.Series[Any], rows: np.ndarray | None = None) -> np.ndarray:
     """The times (rows,) of a column, as datetime64[ns] by the wall clock, or as int64 step numbers.
 
     Whole numbers are step numbers; text is read as ISO 8601, with the year first. Times with a zone
     become the wall clock of that zone, because the time of day is what forecasts turn on.
 
+    Args:
+        column: The column, or the distinct cells of it.
+        rows: The row of each cell, counted from 0; 0, 1, ... by default.
+
     Raises:
         InputError: A cell that is no time, a clock that is set back, dates written as 20130131.
     """
     if column.dtype.is_integer():
-        _check_no_gap(column, column.is_null().to_numpy())
+        _check_no_gap(column, column.is_null().to_numpy(), rows)
         return _refuse_dates(column.to_numpy().astype(np.int64), column.name)
     if isinstance(column.dtype, nw.Datetime | nw.Date):
         times = pd.Series(pd.DatetimeIndex(column.to_pandas()))
-        _check_no_gap(column, times.isna().to_numpy())
+        _check_no_gap(column, times.isna().to_numpy(), rows)
         return _wall_clock(times, column.name)
     if column.dtype.is_numeric():
         raise InputError(
@@ -67,7 +75,7 @@ def read_times(column: nw.Series[Any]) -> np.ndarray:
             "the first column of a table is its time"
         )
     codes, texts = pd.factorize(column.to_pandas(), use_na_sentinel=False)
-    return _times_of_text(column, codes, pd.Index(texts).astype(str).str.strip())[codes]
+    return _times_of_text(column, codes, pd.Index(texts).astype(str).str.strip(), rows)[codes]
 
 
 def _refuse_dates(steps: np.ndarray, name: Hashable) -> np.ndarray:
@@ -83,7 +91,7 @@ def _refuse_dates(steps: np.ndarray, name: Hashable) -> np.ndarray:
     return steps
 
 
-def _times_of_text(column: nw.Series[Any], codes: np.ndarray, texts: pd.Index) -> np.ndarray:
+def _times_of_text(column: nw.Series[Any], codes: np.ndarray, texts: pd.Index, rows: np.ndarray | None) -> np.ndarray:
     if texts.str.fullmatch(r"[+-]?\d+").all():
         return _refuse_dates(texts.to_numpy(object).astype(np.int64), column.name)
     try:
@@ -92,14 +100,15 @@ def _times_of_text(column: nw.Series[Any], codes: np.ndarray, texts: pd.Index) -
         raise InputError(
             f"expected times of one zone in column {column.name!r}, got several: write them all in UTC"
         ) from error
-    _check_no_gap(column, np.asarray(times.isna())[codes])
+    _check_no_gap(column, np.asarray(times.isna())[codes], rows)
     return _wall_clock(pd.Series(times), column.name)
 
 
-def _check_no_gap(column: nw.Series[Any], wrong: np.ndarray) -> None:
+def _check_no_gap(column: nw.Series[Any], wrong: np.ndarray, rows: np.ndarray | None) -> None:
     if wrong.any():
-        row = int(wrong.argmax())
-        cell = str(column.item(row))
+        place = int(wrong.argmax())
+        row = place if rows is None else int(rows[place])
+        cell = str(column.item(place))
         got = "nothing" if cell.strip().lower() in MISSING | {"nat"} else repr(cell)
         raise InputError(
             f"expected a time such as '2012-03-01 00:00' in column {column.name!r}, got {got} in row {row + 1} "

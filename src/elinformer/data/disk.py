@@ -131,13 +131,14 @@ def write_panel(
     recording = Recording(
         values=Pieces(whole, lambda: _rows(blocks, whole)),
         times=timestamps,
-        start=start,
-        freq=freq,
-        steps_per_day=steps_per_day,
         series=series,
         channels=channels,
         locations=locations,
+    ).with_options(
         null_value=null_value,
+        start=start,
+        freq=freq,
+        steps_per_day=steps_per_day,
         name=name or Path(folder).resolve().name,
     )
     return write_recording(recording, folder, overwrite=overwrite, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,16 @@ from elinformer.data.tables import read_csv, read_parquet
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     import numpy as np
 
     from elinformer.data.panel import Panel
     from elinformer.data.recording import Recording
 
-READERS: dict[str, Callable[[Path], Recording]] = {
+    Reader = Callable[[Path], Recording]
+
+READERS: dict[str, Reader] = {
     ".npz": read_npz,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
@@ -70,22 +73,34 @@ def read_panel(
         InputError: Whatever keeps the path from being such a panel, as one sentence that begins with the path.
     """
     source = Path(path).expanduser()
-    try:
+    with naming(source):
         if source.is_dir() and is_panel_folder(source):
             _check_unasked(null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
             return _renamed(open_panel(source), series=series, channels=channels, name=name)
-        recording = _reader(source)(source).with_options(
+        recording = find_reader(source, READERS)(source).with_options(
             null_value=null_value,
             start=start,
             freq=freq,
             steps_per_day=steps_per_day,
             series=series,
             channels=channels,
-            name=name or (source.absolute().name if source.is_dir() else source.stem),
+            name=name or name_of(source),
         )
         return recording.to_panel()
+
+
+@contextmanager
+def naming(source: Path) -> Generator[None]:
+    """Let the messages of all that is refused begin with the path."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def name_of(source: Path) -> str:
+    """What a panel read from `source` is called by default."""
+    return source.absolute().name if source.is_dir() else source.stem
 
 
 def _check_unasked(**reading: object) -> None:
@@ -106,12 +121,18 @@ def _renamed(panel: Panel, *, series: Sequence[str] | None, channels: Sequence[s
     return replace(panel, **{key: value for key, value in given.items() if value is not None}, checked=True)
 
 
-def _reader(source: Path) -> Callable[[Path], Recording]:
+def find_reader(source: Path, readers: Mapping[str, Reader]) -> Reader:
+    """The one of `readers` that the ending of `source` asks for, or that of BasicTS folders.
+
+    Raises:
+        InputError: There is none, or the file is empty or cannot be read.
+    """
     if source.is_dir():
         return read_basicts
-    if source.suffix.lower() not in READERS:
+    suffix = source.suffix.lower()
+    if suffix not in readers:
         raise InputError(
-            f"expected {', '.join(READERS)} or a folder, got {source.suffix or 'a name without an ending'}: "
+            f"expected {', '.join(readers)} or a folder, got {source.suffix or 'a name without an ending'}: "
             "convert it to one of these"
         )
     try:
@@ -121,4 +142,4 @@ def _reader(source: Path) -> Callable[[Path], Recording]:
         raise InputError(f"expected a file that can be read, got {error.strerror}: check the path") from error
     if empty:
         raise InputError("expected data, got an empty file: fetch or write it again")
-    return READERS[source.suffix.lower()]
+    return readers[suffix]

@@ -65,14 +65,42 @@ def read_frame(
     """What a frame holds, long or wide as in `panel_from_frame`, not yet on a regular grid."""
     columns = _columns(frame, id_column, time_column)
     if id_column not in columns:
-        return _read_wide(columns, time_column)
+        return _read_wide(columns, wide_names(list(columns), time_column))
+    return _read_long(columns, long_names(list(columns), id_column, time_column, target_column))
+
+
+def wide_names(columns: Sequence[str], time_column: str = "ds") -> tuple[str, list[str]]:
+    """The names of the time and of the series in a wide table.
+
+    Raises:
+        InputError: There is no series.
+    """
+    time = time_column if time_column in columns else next(iter(columns), "")
+    series = [column for column in columns if column != time]
+    if not series:
+        raise InputError(
+            f"expected a column of times and at least one series beside it, got only {time!r}: separate the columns "
+            "by commas"
+        )
+    return time, series
+
+
+def long_names(
+    columns: Sequence[str], id_column: str = "unique_id", time_column: str = "ds", target_column: str = "y"
+) -> tuple[str, str, list[str]]:
+    """The names of the series, of the time and of the channels in a long table.
+
+    Raises:
+        InputError: One of the three is missing.
+    """
     missing = [column for column in (time_column, target_column) if column not in columns]
     if missing:
         raise InputError(
             f"expected the columns {id_column}, {time_column} and {target_column} in a long table, "
             f"got none called {' or '.join(missing)}: rename the columns"
         )
-    return _read_long(columns, id_column, time_column, target_column)
+    others = [column for column in columns if column not in {id_column, time_column, target_column}]
+    return id_column, time_column, [target_column, *others]
 
 
 def long_frame(
@@ -104,7 +132,7 @@ def long_frame(
 
 def _columns(frame: object, id_column: str, time_column: str) -> dict[str, nw.Series[Any]]:
     if isinstance(frame, pd.DataFrame):
-        frame = _index_as_columns(frame, {id_column, time_column})
+        frame = index_as_columns(frame, {id_column, time_column})
     try:
         columns = list(nw.from_native(frame, eager_only=True).iter_columns())  # pyright: ignore[reportCallIssue, reportArgumentType]
     except TypeError as error:
@@ -120,22 +148,16 @@ def _columns(frame: object, id_column: str, time_column: str) -> dict[str, nw.Se
     return named
 
 
-def _index_as_columns(frame: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
-    """Pandas keeps times, and ids, in the index as often as in a column."""
+def index_as_columns(frame: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
+    """The frame with its index as columns, where it holds times or ids, as often in pandas."""
     columns = {str(column) for column in frame.columns}
     is_time = isinstance(frame.index, pd.DatetimeIndex) and not keys & columns
     is_key = bool(keys & {str(name) for name in frame.index.names} - columns)
     return frame.reset_index() if is_time or is_key else frame
 
 
-def _read_wide(columns: dict[str, nw.Series[Any]], time_column: str) -> Recording:
-    time = time_column if time_column in columns else next(iter(columns), "")
-    series = [column for column in columns if column != time]
-    if not series:
-        raise InputError(
-            f"expected a column of times and at least one series beside it, got only {time!r}: separate the columns "
-            "by commas"
-        )
+def _read_wide(columns: dict[str, nw.Series[Any]], names: tuple[str, list[str]]) -> Recording:
+    time, series = names
     times = read_times(columns[time])
     values = np.empty((len(series), len(times)), np.float32)
     for row, column in zip(values, series, strict=True):
@@ -143,8 +165,8 @@ def _read_wide(columns: dict[str, nw.Series[Any]], time_column: str) -> Recordin
     return Recording(values=values.T, times=times, series=series)
 
 
-def _read_long(columns: dict[str, nw.Series[Any]], id_column: str, time_column: str, target_column: str) -> Recording:
-    channels = [target_column, *(c for c in columns if c not in {id_column, time_column, target_column})]
+def _read_long(columns: dict[str, nw.Series[Any]], names: tuple[str, str, list[str]]) -> Recording:
+    id_column, time_column, channels = names
     ids, series = _read_ids(columns[id_column])
     times = read_times(columns[time_column])
     steps, moments = pd.factorize(times, sort=True)
@@ -160,11 +182,16 @@ def _read_ids(column: nw.Series[Any]) -> tuple[np.ndarray, list[str]]:
     series = [str(name) for name in names]
     wrong = np.flatnonzero((ids < 0) | (ids == (series.index("") if "" in series else -1)))
     if len(wrong):
-        raise InputError(
-            f"expected the name of a series in column {column.name!r}, got nothing in row {wrong[0] + 1} "
-            "(rows are counted from 1 below the header): name it or drop the row"
-        )
+        raise unnamed_series(column.name, wrong[0] + 1)
     return ids, series
+
+
+def unnamed_series(column: str, row: int) -> InputError:
+    """What to raise where a row does not say which series it is of."""
+    return InputError(
+        f"expected the name of a series in column {column!r}, got nothing in row {row} (rows are counted from 1 below "
+        "the header): name it or drop the row"
+    )
 
 
 def _check_order(ids: np.ndarray, steps: np.ndarray, times: np.ndarray, series: list[str]) -> None:

@@ -27,7 +27,7 @@ def read_csv(path: Path) -> Recording:
     Raises:
         InputError: No header, rows of different lengths, a cell that is no number or no time.
     """
-    header = _header(path)
+    header = read_header(path)
     # As text, because numbers as names keep their leading zeros and times keep their zone.
     names = {name: pa.string() for name in (header[0], *KEYS) if name in header}
     try:
@@ -37,7 +37,12 @@ def read_csv(path: Path) -> Recording:
     return read_frame(table)
 
 
-def _header(path: Path) -> list[str]:
+def read_header(path: Path) -> list[str]:
+    """The names in the first line of a CSV file.
+
+    Raises:
+        InputError: No text, an empty line, or a line of data.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader(file), [])
