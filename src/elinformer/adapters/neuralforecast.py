@@ -103,9 +103,9 @@ class PeerForecaster:
         scale = error_scale(panel, end, self.training.loss_scale)
         scaler = Scaler(mean, scale)  # their MAE is the mean error in these units: our loss
         train, validation = (window_origins(part, self.reach) for part in parts[:2])
-        drawn: Any = _TrainingPart(panel, end, scaler, len(train))
         with isolate_rng(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*`self.trainer` reference is not registered.*")  # their logs
+            drawn: Any = _TrainingPart(panel, end, scaler, len(train))
             network = PeerNetwork(self._new_model(n_series, len(train)))
             module = _PeerModule(network, scaler, scale, self.training)
             result = fit(
