@@ -423,3 +423,47 @@ def test_the_command_as_its_own_process_is_quiet_and_fails_in_order(folder: Path
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr == "error: expected a horizon of at least 1 step, got 0\n"
     assert sorted(path.name for path in folder.iterdir()) == ["d.npz", "narrow.toml", "run"]
+
+
+def test_a_converted_panel_is_trained_on_and_forecast_from(cli: Cli, folder: Path) -> None:
+    done = cli("convert", "d.npz", "panel")
+    assert (done.code, done.err) == (0, "")
+    assert "panel: Panel(d: 240 steps x 4 series x 1 channels, 1h, 2024-01-01T00:00 to" in done.out
+    assert done.out.count("\n") == 1
+    assert cli("train", "panel", "--out", "run", "--config", "narrow.toml").code == 0
+    assert cli("train", "d.npz", "--out", "other", "--config", "narrow.toml").code == 0
+    runs = [json.loads(Path(run, "metrics.json").read_text()) for run in ("run", "other")]
+    assert runs[0]["test"] == runs[1]["test"]
+    assert cli("evaluate", "run").code == 0
+    assert cli("forecast", "run", "--out", "f.csv", "--data", "d.npz").code == 0
+    assert cli("forecast", "other", "--out", "g.csv", "--data", "panel").code == 0
+    pd.testing.assert_frame_equal(pd.read_csv("f.csv"), pd.read_csv("g.csv"))
+
+
+def test_convert_says_how_a_file_is_to_be_read(cli: Cli, folder: Path) -> None:
+    np.savez("plain.npz", data=[[1.0, 0], [2, 3], [4, 5], [6, 7]])
+    options = ("--null-value", 0, "--start", "2024-01-01 06:00", "--freq", "1h", "--steps-per-day", 2)
+    assert "87.5% observed" in cli("convert", "plain.npz", "panel", *options).out
+    assert cli("convert", "d.npz", "panel").code == 2
+    assert cli("convert", "d.npz", "panel", "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("convert", "gone.csv", "out"), "gone.csv: expected a file that can be read"),
+        (("convert", "narrow.toml", "out"), "narrow.toml: expected .npz"),
+        (("convert", "d.npz", "narrow.toml"), "expected a folder to write to, got the file narrow.toml"),
+        (("convert", "d.npz", "."), "holds other files"),
+        (("convert", "d.npz", "out", "--start", "soon"), "d.npz: expected a time such as"),
+        (("train", "panel", "--out", "run", "--null-value", 0), "panel: expected no null_value for a panel on disk"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_in_one_sentence(
+    cli: Cli, folder: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    cli("convert", "d.npz", "panel")
+    done = cli(*arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from elinformer import __version__, tables
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from elinformer.settings import Settings
 
 app = typer.Typer(
@@ -210,6 +214,33 @@ def forecast(
 
 
 @app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A file or folder.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder for the panel.", show_default=False)],
+    null_value: Annotated[float | None, typer.Option(help="A number that stands for missing, often 0.")] = None,
+    start: Annotated[str | None, typer.Option(help="Time of the first step, for a file that does not say.")] = None,
+    freq: Annotated[str | None, typer.Option(help="Step such as 5min, for a file that does not say.")] = None,
+    steps_per_day: Annotated[int | None, typer.Option(help="For data of service hours alone.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a panel that stands there.")] = False,
+) -> None:
+    """Write a panel to a folder of mapped arrays, which may be larger than memory."""
+    from elinformer.data.conversion import convert_panel
+
+    with _progress("converting") as progress:
+        panel = convert_panel(
+            source,
+            out,
+            null_value=null_value,
+            start=start,
+            freq=freq,
+            steps_per_day=steps_per_day,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    out_console.print(f"{out}: {panel}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def info(run: Run) -> None:
     """Show what a run is, as JSON."""
     from elinformer.runs import run_information
@@ -232,6 +263,17 @@ def fetch(name: Annotated[str, typer.Argument(help="A name of the catalogue.", s
     from elinformer.data.fetch import fetch_dataset
 
     out_console.print(str(fetch_dataset(name)))
+
+
+@contextmanager
+def _progress(what: str) -> Generator[Callable[[int, int], None]]:
+    """A bar on a terminal; gives the function to tell it how much is done, of how much."""
+    columns = TextColumn(f"[bold]{what}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(
+        *columns, console=progress_console, transient=True, disable=not progress_console.is_terminal
+    ) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _settings(data: str, config: Path | None, said: dict[str, Any]) -> Settings:
