@@ -60,7 +60,7 @@ class ELinFormerConfig:
     attention: str = "eala"
     feedforward_ratio: int = 2
     dropout: float = 0.1
-    calendar_dropout: float = 0.1
+    calendar_dropout: float = 0.02
 
     def __post_init__(self) -> None:
         check_sizes(self, shares=("dropout", "calendar_dropout"), may_be_zero=("n_lags", "n_slots", "patch_length"))

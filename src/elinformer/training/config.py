@@ -44,7 +44,7 @@ class TrainingConfig:
     """
 
     epochs: int = 30
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
