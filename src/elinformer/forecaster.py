@@ -154,6 +154,7 @@ class Forecaster:
         *,
         freq: str | None = None,
         console: Console | None = None,
+        callbacks: Sequence[pl.Callback] = (),
         machines: Machines | None = None,
     ) -> Forecaster:
         """Go on with a `fit(data, run=folder)` that was killed, from its newest checkpoint; `save` finishes the run.
@@ -167,7 +168,7 @@ class Forecaster:
         run.check_data(panel)
         with agreeing_parts(folder):
             forecaster = cls(**forecaster_options(run.config))
-        return forecaster.fit(panel, console=console, run=run, machines=machines)
+        return forecaster.fit(panel, console=console, callbacks=callbacks, run=run, machines=machines)
 
     def new_run(
         self, folder: str | Path, panel: Panel, *, source: Mapping[str, Any] | None = None, overwrite: bool = False

@@ -67,7 +67,7 @@ class Checkpointing(pl.Callback):
             restore_random(self._random, pl_module.device)
             draw_apart(trainer.global_rank)
             self._random = None
-        if batch_idx % trainer.accumulate_grad_batches == 0 and self._is_due(trainer.global_step):
+        if batch_idx % trainer.accumulate_grad_batches == 0 and self._is_due(trainer):
             self._write(trainer, pl_module, batch_idx)
 
     def on_train_batch_end(
@@ -79,12 +79,16 @@ class Checkpointing(pl.Callback):
         if trainer.should_stop and between_steps:
             self._write(trainer, pl_module, done)
 
-    def _is_due(self, step: int) -> bool:
-        if step == self._step:
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        """The same answer on all ranks, whose clocks differ."""
+        since, every = trainer.global_step - self._step, self._config.checkpoint_steps
+        if not since:
             return False
-        every, pause = self._config.checkpoint_steps, max(60 * self._config.checkpoint_minutes, self._cost / SHARE)
-        by_clock = self._config.checkpoint_minutes > 0 and time.monotonic() - self._written >= pause
-        return by_clock or (every > 0 and step - self._step >= every)
+        if every and since >= every:
+            return True
+        pause = max(60 * self._config.checkpoint_minutes, self._cost / SHARE)
+        late = self._config.checkpoint_minutes > 0 and time.monotonic() - self._written >= pause
+        return trainer.strategy.reduce_boolean_decision(late, all=False)
 
     def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches_done: int) -> None:
         began = time.monotonic()
