@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from elinformer.data.fingerprint import fingerprint
 from elinformer.data.panel import Panel
 from elinformer.data.simulate import simulate_freeway
 from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HALF_HOUR = 31  # minutes, odd
 
@@ -227,3 +232,12 @@ def test_100000_sensors_are_simulated():
     panel = simulate_freeway(100_000, 12)
     assert panel.n_series == 100_000
     assert panel.series[-1].startswith("c2499-")
+
+
+def test_a_panel_that_is_simulated_to_disk_is_the_one_in_memory(tmp_path: Path) -> None:
+    panel, mapped = simulate_freeway(12, 5, seed=3), simulate_freeway(12, 5, seed=3, folder=tmp_path / "freeway")
+    assert isinstance(mapped.values.base, np.memmap)
+    assert fingerprint(mapped) == fingerprint(panel)
+    assert mapped.name == panel.name
+    with pytest.raises(InputError, match="holds a panel"):
+        simulate_freeway(12, 5, folder=tmp_path / "freeway")

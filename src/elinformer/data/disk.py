@@ -21,13 +21,13 @@ from elinformer.data.arrays import map_array
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.meta import read_meta
 from elinformer.data.panel import Panel
-from elinformer.data.pieces import Piece, Pieces, panel_shape
+from elinformer.data.pieces import Pieces, panel_shape
 from elinformer.data.recording import Recording
 from elinformer.data.row_blocks import VALUES_AT_A_TIME
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from elinformer.data.pieces import Progress
 
@@ -129,7 +129,7 @@ def write_panel(
     """
     whole = panel_shape(np.dtype(np.float32), tuple(shape))
     recording = Recording(
-        values=Pieces(whole, lambda: _rows(blocks, whole)),
+        values=Pieces.of_rows(blocks, whole),
         times=timestamps,
         series=series,
         channels=channels,
@@ -188,18 +188,6 @@ def check_panel_folder(folder: str | Path, *, overwrite: bool) -> None:
     check_folder(target, overwrite=overwrite, mark=META, kind="a panel")
     if (target / META).is_file() and not is_panel_folder(target):
         raise InputError(f"expected an empty folder, but {target} holds other files: choose another name")
-
-
-def _rows(blocks: Iterable[np.ndarray], shape: tuple[int, int, int]) -> Iterator[Piece]:
-    start = 0
-    for block in blocks:
-        found = panel_shape(block.dtype, block.shape)
-        if found[1:] != shape[1:] or start + found[0] > shape[0]:
-            raise InputError(f"expected blocks of {shape} in all, got one of {found} after {start} steps")
-        yield Piece(slice(start, start + found[0]), slice(None), block.reshape(found))
-        start += found[0]
-    if start < shape[0]:
-        raise InputError(f"expected blocks of {shape} in all, got {start} steps")
 
 
 def _allocate(folder: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:

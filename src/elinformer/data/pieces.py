@@ -11,7 +11,7 @@ from elinformer.data.row_blocks import row_blocks
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Index = slice | np.ndarray
     Progress = Callable[[int, int], None]
@@ -57,6 +57,26 @@ class Pieces:
             else:
                 for rows in row_blocks(shape):
                     yield Piece(rows, slice(None), array[rows])
+
+        return cls(shape, read)
+
+    @classmethod
+    def of_rows(cls, blocks: Iterable[np.ndarray], shape: tuple[int, int, int]) -> Pieces:
+        """Pieces of blocks (t, N) or (t, N, C) that follow each other in time, `shape` in all.
+
+        Reading them raises InputError where they are of another shape.
+        """
+
+        def read() -> Iterator[Piece]:
+            start = 0
+            for block in blocks:
+                found = panel_shape(block.dtype, block.shape)
+                if found[1:] != shape[1:] or start + found[0] > shape[0]:
+                    raise InputError(f"expected blocks of {shape} in all, got one of {found} after {start} steps")
+                yield Piece(slice(start, start + found[0]), slice(None), block.reshape(found))
+                start += found[0]
+            if start < shape[0]:
+                raise InputError(f"expected blocks of {shape} in all, got {start} steps")
 
         return cls(shape, read)
 

@@ -101,13 +101,14 @@ class Recording:
             progress: Called with the number of values that are read, and of all.
 
         Raises:
-            InputError: Fewer than two steps, times that repeat, go back or lie on no grid, and all that a
+            InputError: Too few steps, times that repeat, go back or lie on no grid, and all that a
                 Panel refuses.
         """
         pieces = self.pieces
         n_rows = pieces.shape[0]
-        if n_rows < 2:
-            raise InputError(f"expected at least 2 time steps, got {n_rows}: read more rows")
+        least = 2 if self.freq is None else 1
+        if n_rows < least:
+            raise InputError(f"expected at least {least} time steps, got {n_rows}: read more rows")
         timestamps, places, freq = self._grid()
         shape = (n_rows if timestamps is None else len(timestamps), *pieces.shape[1:])
         fields = panel_fields(

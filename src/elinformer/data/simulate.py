@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elinformer.data.disk import write_recording
 from elinformer.data.freeway import CELL_KM, HOURS_PER_STEP, STEP_S, Freeway, Traffic
 from elinformer.data.freeway_layout import CELLS_PER_SENSOR, random_freeway
-from elinformer.data.panel import Panel
+from elinformer.data.pieces import Pieces
+from elinformer.data.recording import Recording
 from elinformer.data.time_grid import make_grid, step_length
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from numpy.random import Generator
+
+    from elinformer.data.panel import Panel
 
 MPH_PER_KMH = 1 / 1.609344
 KM_PER_DEGREE = 111.2
@@ -31,7 +38,13 @@ DROPPED_SHARE, DROP_LOG_MINUTES, DROP_LOG_SPREAD = 0.015, 3.3, 1.2
 
 
 def simulate_freeway(
-    n_series: int, n_steps: int, seed: int = 0, *, freq: str = "5min", start: str = "2024-01-01"
+    n_series: int,
+    n_steps: int,
+    seed: int = 0,
+    *,
+    freq: str = "5min",
+    start: str = "2024-01-01",
+    folder: str | Path | None = None,
 ) -> Panel:
     """Speed and flow at sensors on a branching freeway network, from a macroscopic traffic simulation.
 
@@ -45,13 +58,15 @@ def simulate_freeway(
         seed: The same seed gives the same numbers, to the bit, on the same machine and version of numpy.
         freq: A whole number of minutes, up to a day.
         start: The first step, a local time.
+        folder: Where the panel goes as it is simulated, for one larger than memory; it is mapped from there.
 
     Returns:
         A panel with the channels `speed_mph` (mean speed) and `flow_vph` (vehicles per hour, all lanes), of
         which about 1.5 % are missing, and with locations.
 
     Raises:
-        InputError: A number out of its range, a frequency that is no number of minutes, or a start that is no time.
+        InputError: A number out of its range, a frequency that is no number of minutes, or a start that is no time;
+            a folder that cannot be written to.
     """
     _check_numbers(n_series, n_steps, seed)
     minutes = _minutes(freq)
@@ -59,18 +74,18 @@ def simulate_freeway(
     first = int(timestamps[0].astype("datetime64[m]").astype(np.int64))
     layout, *others = np.random.default_rng(seed).spawn(4)
     freeway = random_freeway(n_series, layout)
-    values = np.empty((n_steps, n_series, 2), np.float32)
-    _run(freeway, values, first, minutes, others)
-    return Panel(
-        values=values,
-        mask=~np.isnan(values),
-        timestamps=timestamps,
+    shape = n_steps, n_series, 2
+    steps = _simulated(freeway, shape, first, minutes, others)
+    recording = Recording(
+        values=Pieces.of_rows(steps, shape),
+        times=timestamps,
         freq=freq,
         series=_names(freeway),
         channels=("speed_mph", "flow_vph"),
         locations=_locations(freeway),
         name="simulated freeway",
     )
+    return recording.to_panel() if folder is None else write_recording(recording, folder)
 
 
 def _check_numbers(n_series: int, n_steps: int, seed: int) -> None:
@@ -104,10 +119,12 @@ def _locations(freeway: Freeway) -> np.ndarray:
     return np.stack([latitude + north, longitude + east / np.cos(np.radians(latitude))], axis=1)
 
 
-def _run(freeway: Freeway, values: np.ndarray, first: int, minutes: int, generators: list[Generator]) -> None:
-    """Fill `values` (T, N, 2) with what the sensors see from minute `first` on, `minutes` at a time."""
+def _simulated(
+    freeway: Freeway, shape: tuple[int, int, int], first: int, minutes: int, generators: list[Generator]
+) -> Iterator[np.ndarray]:
+    """What the sensors see from minute `first` on, `minutes` at a time, (1, N, 2) each."""
     demand, capacity = _Demand(freeway, generators[0]), _Capacity(freeway, generators[1])
-    traffic, sensors = Traffic(freeway), _Sensors(values.shape[1], generators[2])
+    traffic, sensors = Traffic(freeway), _Sensors(shape[1], generators[2])
 
     def advance(begin: int, n_minutes: int) -> None:
         for minute in range(begin, begin + n_minutes):
@@ -118,9 +135,9 @@ def _run(freeway: Freeway, values: np.ndarray, first: int, minutes: int, generat
 
     advance(first - WARM_UP_MINUTES, WARM_UP_MINUTES)
     sensors.forget()
-    for step in range(len(values)):
+    for step in range(shape[0]):
         advance(first + step * minutes, minutes)
-        sensors.read(values[step], minutes)
+        yield sensors.read(minutes)[None]
 
 
 class _Demand:
@@ -214,17 +231,18 @@ class _Sensors:
         self._present.fill(0)
         self._passed.fill(0)
 
-    def read(self, out: np.ndarray, minutes: int) -> None:
-        """Write (N, 2) mean speed and flow of the `minutes` since the last time, NaN where a sensor is silent."""
+    def read(self, minutes: int) -> np.ndarray:
+        """(N, 2) mean speed and flow of the `minutes` since the last time, NaN where a sensor is silent."""
         self._noise_rng.standard_normal(dtype=np.float32, out=self._noise)
         count = np.maximum(np.rint(self._passed + 0.3 * np.sqrt(self._passed) * self._noise[0]), 0)
         speed = self._passed / np.maximum(self._present, 1e-3) * (CELL_KM / HOURS_PER_STEP * MPH_PER_KMH)
         speed *= self._bias + self._noise[1] * np.sqrt(SENSOR_NOISE**2 + DRIVER_SPREAD**2 / np.maximum(count, 1))
         self._fail(minutes)
         silent = self._silent > 0
-        out[:, 0] = np.where(silent, np.nan, np.clip(speed, 2, 90))
-        out[:, 1] = np.where(silent, np.nan, count * (60 / minutes))
         self.forget()
+        seen = np.stack([np.clip(speed, 2, 90), count * (60 / minutes)], -1).astype(np.float32)
+        seen[silent] = np.nan
+        return seen
 
     def _fail(self, minutes: int) -> None:
         """Let `minutes` pass, in which some sensors fall silent for a while."""
