@@ -23,6 +23,7 @@ from elinformer.cli import _settings
 from elinformer.data.catalog import CATALOG
 from elinformer.data.panel import Panel
 from elinformer.forecaster import Forecaster
+from elinformer.training import ForecastModule
 
 SETTINGS = """window = 6
 horizon = 3
@@ -148,6 +149,80 @@ def test_an_empty_folder_may_be_written_to(cli: Cli, folder: Path) -> None:
     (folder / "run").mkdir()
     assert cli("train", "d.npz", "--out", "run", "--config", "narrow.toml").code == 0
     assert (folder / "run" / "metrics.json").is_file()
+
+
+@pytest.fixture
+def cut(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run whose training was cut off after a step, with a checkpoint."""
+    fitted = ForecastModule.training_step
+
+    def step(module: ForecastModule, *arguments: Any) -> Any:
+        if module.trainer.global_step == 3:
+            raise SystemExit(137)
+        return fitted(module, *arguments)
+
+    toml = SETTINGS.replace("epochs = 1", "epochs = 2\nbatch_size = 32\ncheckpoint_steps = 2")
+    Path("narrow.toml").write_text(toml, encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(ForecastModule, "training_step", step)
+        assert cli("train", "d.npz", "--out", "run", "--config", "narrow.toml").code == 137
+    return folder / "run"
+
+
+def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None:
+    assert json.loads(cli("info", "run").out)["progress"] == {"epoch": 0, "steps_in_epoch": 2, "step": 2, "steps": 10}
+    result = cli("train", "--resume", "run")
+    assert (result.code, result.err) == (0, "going on from step 2 of 10\n")
+    for words in ("test part of d", "elinformer", "last value", "run: run"):
+        assert words in result.out
+    names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
+    assert sorted(path.name for path in cut.iterdir()) == names
+    assert cli("train", "d.npz", "--out", "whole", "--config", "narrow.toml").code == 0
+    model, whole = ((cut.parent / name / "model.safetensors").read_bytes() for name in ("run", "whole"))
+    assert model == whole
+    assert read(cut / "config.json") == read(cut.parent / "whole" / "config.json")
+    assert_refused(cli("train", "--resume", "run"), "expected an unfinished run, but run is finished")
+
+
+def test_an_unfinished_run_is_kept_or_replaced_as_one_says(cli: Cli, cut: Path) -> None:
+    arguments = ("train", "d.npz", "--out", "run", "--config", "narrow.toml")
+    before = everything(cut)
+    for refused in (cli(*arguments), cli("evaluate", "run"), cli("forecast", "run", "--out", "f.csv")):
+        assert_refused(refused, "at step 2 of 10: go on with `elinformer train --resume run`")
+    assert everything(cut) == before
+    result = cli(*arguments, "--overwrite")
+    assert (result.code, result.err) == (0, "")
+    assert cli("evaluate", "run").code == 0
+
+
+def test_data_that_were_moved_are_named_and_data_that_changed_are_refused(cli: Cli, cut: Path) -> None:
+    Path("d.npz").rename("moved.npz")
+    assert_refused(cli("train", "--resume", "run"), "d.npz")
+    with np.load("moved.npz") as archive:
+        np.savez("other.npz", **{name: archive[name] for name in archive.files} | {"data": archive["data"] + 1})
+    assert_refused(cli("train", "other.npz", "--resume", "run"), "expected the data that run was begun with")
+    assert cli("train", "moved.npz", "--resume", "run").code == 0
+    assert read(cut / "config.json")["source"]["data"] == str(cut.parent / "moved.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out", "other"], "expected no --out beside --resume"),
+        (["--overwrite", "--batch-size", "3"], "expected no --overwrite or --batch-size beside --resume"),
+        (["--config", "narrow.toml"], "expected no --config beside --resume, because the run says how it is trained"),
+    ],
+    ids=str,
+)
+def test_what_contradicts_the_run_is_refused(arguments: list[str], words: str, cli: Cli, cut: Path) -> None:
+    before = everything(cut.parent)
+    assert_refused(cli("train", "--resume", "run", *arguments), words)
+    assert everything(cut.parent) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["d.npz"], ["--out", "run"]], ids=str)
+def test_training_needs_data_and_a_place_or_a_run_to_go_on_with(arguments: list[str], cli: Cli, folder: Path) -> None:
+    assert_refused(cli("train", *arguments), "expected data and --out RUN, or --resume RUN")
 
 
 def test_an_old_run_survives_a_training_that_fails(cli: Cli, run: Path) -> None:

@@ -65,6 +65,15 @@ def test_a_folder_appears_when_the_block_ends_well(before: str | None, tmp_path:
     assert everything(tmp_path) == ["run", "run/new"]
 
 
+def test_what_a_killed_process_of_the_same_number_left_behind_does_no_harm(tmp_path: Path) -> None:
+    for name in ("run", f".run.{os.getpid()}.new", f".run.{os.getpid()}.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "left").write_text("left")
+    with new_folder(tmp_path / "run") as folder:
+        (folder / "new").write_text("new")
+    assert everything(tmp_path) == ["run", "run/new"]
+
+
 def test_an_old_folder_stays_where_the_new_one_fails(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "old").write_text("old")

@@ -43,9 +43,11 @@ def new_folder(path: str | Path) -> Generator[Path]:
     target = Path(path).resolve()
     temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process of the same number that was killed
         temporary.mkdir(parents=True)
         yield temporary
         if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
             target.rename(old)
         temporary.rename(target)
     except OSError as error:
