@@ -19,6 +19,8 @@ from elinformer.ops.sharded import numbers_exchanged
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).parent / "steps.py"
 SERIES, WINDOWS = 7, 5  # neither is a multiple of the number of ranks
 
