@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -17,40 +17,27 @@ from elinformer.data.scaling import Scaler, error_scale, measure
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError
-from elinformer.evaluation.in_parts import forecasting
-from elinformer.models import Sizes, build_model
 from elinformer.models.registry import check_model
-from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
-from elinformer.training.parallel.scoring import backtest_on_ranks
+from elinformer.training import ForecastModule, TrainingConfig, fit
+from elinformer.training.fitted import Fitted, new_model, tokens_per_window
 from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run, save_run
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     import pytorch_lightning as pl
     from rich.console import Console
-    from torch import Tensor, nn
+    from torch import nn
 
     from elinformer.data.scaling import ScalePer
-    from elinformer.data.windows import Batch
     from elinformer.evaluation import MetricSums
+    from elinformer.training import FitResult
     from elinformer.training.parallel.machines import Machines
 
 Part = Literal["train", "validation", "test"]
-
-
-class Fitted(NamedTuple):
-    """What training gives."""
-
-    info: SeriesInfo
-    model: nn.Module
-    module: ForecastModule
-    scaler: Scaler
-    data: dict[str, Any] | None
-    result: FitResult | None = None
 
 
 class Forecaster:
@@ -137,13 +124,14 @@ class Forecaster:
                 module,
                 train,
                 validation,
-                tokens_per_window=_tokens(model, panel.n_series),
+                tokens_per_window=tokens_per_window(model, panel.n_series),
                 console=console,
                 callbacks=callbacks,
                 run=run,
                 machines=machines,
             )
-        self._panel, self._fitted = panel, Fitted(info, model, module.eval(), scaler, known_data, result)
+        self._panel = panel
+        self._fitted = Fitted(self.reach, info, model, module.eval(), scaler, known_data, result)
         return self
 
     @classmethod
@@ -201,14 +189,11 @@ class Forecaster:
         Returns:
             A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
         """
-        info = self.info
-        given = self._given(data, freq)
+        fitted, given = self._trained(), self._given(data, freq)
         if given.n_steps < self.reach.history:
             raise InputError(f"expected at least {self.reach.history} steps of history, got {given.n_steps}")
-        panel = info.align(given.last_steps(self.reach.history))
-        last = WindowDataset(panel, info.calendar, np.array([panel.n_steps]), self.reach, with_targets=False)
-        with torch.inference_mode():
-            forecast = self._forecasting(series_at_once)(last[[0]])[0].cpu().numpy()  # (S, N, C)
+        info, panel = fitted.info, fitted.info.align(given.last_steps(self.reach.history))
+        (forecast,) = fitted.forecasts(panel, np.array([panel.n_steps]), series_at_once)  # (S, N, C)
         place = {name: i for i, name in enumerate(info.series)}
         wanted = [place[name] for name in given.series]
         times = panel.future_timestamps(self.reach.horizon)
@@ -233,23 +218,20 @@ class Forecaster:
         Raises:
             InputError: No window fits into the part.
         """
-        info, _, module, *_ = self._trained()
-        panel = info.align(self._given(data, freq))
+        fitted = self._trained()
+        panel = fitted.info.align(self._given(data, freq))
         steps = (0, panel.n_steps) if part is None else getattr(chronological_split(panel.n_steps, self.split), part)
-        windows = self._windows(panel, info, steps)
-        if not len(windows):
+        origins = window_origins(steps, self.reach)
+        if not len(origins):
             raise InputError(
                 f"expected a part of at least {self.reach.horizon} steps to score, but the {part or 'panel'} has "
                 f"{steps[1] - steps[0]}: choose another split"
             )
-        return backtest_on_ranks(self._forecasting(series_at_once), windows, self.batch_size, module.mesh)
+        return fitted.scores(panel, origins, series_at_once)
 
     def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         """Forecasts (n, S, N, C) whose first target steps are `origins` (n,) of a panel like that of training."""
-        info, forecast = self.info, self._forecasting()
-        windows = WindowDataset(info.align(panel), info.calendar, origins, self.reach, with_targets=False)
-        with torch.inference_mode():
-            return torch.stack([forecast(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
+        return self._trained().forecasts(self.info.align(panel), origins)
 
     def save(
         self,
@@ -267,7 +249,7 @@ class Forecaster:
             metrics: What it scored, for `metrics.json`.
             source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
         """
-        info, model, module, scaler, data, result = self._trained()
+        _, info, model, module, scaler, data, result = self._trained()
         if not module.mesh.is_first:
             return
         save_run(
@@ -295,13 +277,13 @@ class Forecaster:
             model.load_state_dict(run.weights)
             info.check_scaler(run.scaler)
         module = ForecastModule(model, run.scaler, run.scaler.std, forecaster.training)
-        forecaster._fitted = Fitted(info, model, module.eval(), run.scaler, run.config.get("data"))
+        forecaster._fitted = Fitted(forecaster.reach, info, model, module.eval(), run.scaler, run.config.get("data"))
         return forecaster
 
     @property
     def batch_size(self) -> int:
         """Windows that are forecast together."""
-        return max(1, self.training.tokens_at_once // _tokens(self._trained().model, len(self.info.series)))
+        return self._trained().batch_size
 
     @property
     def module(self) -> ForecastModule:
@@ -343,23 +325,8 @@ class Forecaster:
     def _windows(self, panel: Panel, info: SeriesInfo, part: tuple[int, int]) -> WindowDataset:
         return WindowDataset(panel, info.calendar, window_origins(part, self.reach), self.reach)
 
-    def _forecasting(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
-        n_series, tokens_at_once = len(self.info.series), self.training.tokens_at_once
-        tokens = _tokens(self._trained().model, n_series)
-        return forecasting(
-            self.module, n_series, tokens=tokens, tokens_at_once=tokens_at_once, series_at_once=series_at_once
-        )
-
     def _new_model(self, info: SeriesInfo) -> nn.Module:
-        sizes = Sizes(
-            window=self.reach.window,
-            horizon=self.reach.horizon,
-            n_series=len(info.series),
-            n_channels=len(info.channels),
-            n_lags=len(self.reach.lags),
-            n_slots=info.n_slots,
-        )
-        return build_model(self.model_name, sizes, self.model_options)
+        return new_model(self.model_name, self.model_options, self.reach, info)
 
     def _trained(self) -> Fitted:
         if self._fitted is None:
@@ -375,11 +342,6 @@ class Forecaster:
                 "expected data: a forecaster that was loaded has none of its own, so pass a panel or frame"
             )
         return self._panel
-
-
-def _tokens(model: nn.Module, n_series: int) -> int:
-    """What a window takes of `TrainingConfig.tokens_at_once`: its series, unless the model knows better."""
-    return getattr(model, "tokens_per_window", n_series)
 
 
 def _described(panel: Panel) -> dict[str, Any]:
