@@ -1,0 +1,157 @@
+"""One window of very many series, all at once and in parts: the same forecast, and what it takes.
+
+    python -m benchmarks.many_series --series 100000
+
+Every row is measured in a process of its own, forked when everything is imported. Memory is the most that the process
+held beside what it began with, mapped files apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from elinformer.data.scaling import Scaler
+from elinformer.data.windows import Batch
+from elinformer.evaluation.in_parts import InParts
+from elinformer.models import Sizes, build_model
+from elinformer.training import ForecastModule, TrainingConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WINDOW, HORIZON, SLOTS = 12, 12, 288
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    notes = [note for note in [load_warning()] if note]
+    plans = [(n, None, False) for n in options.series]
+    plans += [(n, at_once, False) for n in options.series for at_once in options.at_once]
+    plans += [(max(options.series), min(options.at_once), True)]
+    with Bystanders() as bystanders, tempfile.TemporaryDirectory() as folder:
+        rows = [_in_child(plan, Path(folder)) for plan in plans]
+    notes += [note for note in [bystanders.note()] if note]
+    about = surroundings("cpu", options.threads)
+    text = "\n\n".join(["# One window of many series", described(about), *notes, _setting(), table(rows)])
+    print(text)
+    if options.out:
+        write_results(options.out, {"about": about, "notes": notes, "rows": rows}, text)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A line for each plan."""
+    head = ("series", "at once", "tokens in", "seconds", "memory, MiB", "largest difference")
+    lines = [f"| {' | '.join(head)} |", "|" + " ---: |" * len(head)]
+    for row in rows:
+        cells = (
+            f"{row['series']:,}",
+            "all" if row["at_once"] is None else f"{row['at_once']:,}",
+            "a file" if row["in_file"] else "memory",
+            f"{row['seconds']:.1f}",
+            f"{row['peak_bytes'] / 2**20:,.0f}",
+            "" if row["at_once"] is None else f"{row['difference']:.1e}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _in_child(plan: tuple[int, int | None, bool], folder: Path) -> dict[str, Any]:
+    result = folder / "result.npy"
+    if not (child := os.fork()):
+        np.save(result, _measured(*plan, folder))
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError(f"the child of {plan} ended before it was done: was there enough memory?")
+    seconds, peak, difference = np.load(result)
+    series, at_once, in_file = plan
+    row = {"series": series, "at_once": at_once, "in_file": in_file}
+    return {**row, "seconds": seconds, "peak_bytes": peak, "difference": difference}
+
+
+def _measured(series: int, at_once: int | None, in_file: bool, folder: Path) -> tuple[float, float, float]:
+    """Seconds, bytes, and the largest difference from all series at once, which the first plan leaves in a file."""
+    whole, batch = _module(series), _batch(series)
+    in_parts = whole if at_once is None else InParts(whole, at_once, folder=folder if in_file else None)
+    with _Memory() as memory, torch.inference_mode():
+        began = time.perf_counter()
+        forecast = in_parts(batch).numpy()
+        seconds = time.perf_counter() - began
+    if at_once is None:
+        np.save(folder / f"{series}.npy", forecast)
+    expected = np.load(folder / f"{series}.npy", mmap_mode="r")
+    scale = float(np.abs(expected).max())
+    return seconds, float(memory.peak), float(np.abs(forecast - expected).max()) / scale
+
+
+def _module(series: int) -> ForecastModule:
+    torch.manual_seed(0)
+    model = build_model("elinformer", Sizes(window=WINDOW, horizon=HORIZON, n_series=series, n_slots=SLOTS))
+    rng = np.random.default_rng(0)
+    scaler = Scaler(*(rng.random((series, 1), dtype=np.float32) + 1 for _ in range(2)))
+    for parameter in model.parameters():  # a model that has just been made forecasts the last value
+        torch.nn.init.normal_(parameter, std=0.05)
+    return ForecastModule(model, scaler, scaler.std, TrainingConfig()).eval()
+
+
+def _batch(series: int) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(1, WINDOW, series, 1, generator=generator)
+    mask = torch.rand(values.shape, generator=generator) < 0.9
+    calendar = torch.ones(1, WINDOW, 2, dtype=torch.int64)
+    return Batch(values, mask, calendar, values[:, :0], mask[:, :0])
+
+
+class _Memory:
+    """The most anonymous memory beside what there was at the start, looked at every few milliseconds."""
+
+    def __enter__(self) -> _Memory:
+        self.start, self.peak, self._ended = _anonymous(), 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.003):
+            self.peak = max(self.peak, _anonymous() - self.start)
+
+
+def _anonymous() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
+def _setting() -> str:
+    return (
+        f"ELinFormer of the default shape, window {WINDOW}, horizon {HORIZON}, weights drawn at random. Differences "
+        "are from all series at once, over the largest forecast."
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    numbers: Callable[[str], list[int]] = lambda text: [int(part) for part in text.split(",")]  # noqa: E731
+    parser.add_argument("--series", type=numbers, default=[25_000, 100_000])
+    parser.add_argument("--at-once", type=numbers, default=[10_000, 2_500])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", help="name of the files in benchmarks/results")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
