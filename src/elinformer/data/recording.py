@@ -67,8 +67,10 @@ class Recording:
         """The recording with the caller's word in place of the source's, wherever the caller gave one.
 
         Raises:
-            InputError: A start for data that have their own times, or a step without any start.
+            InputError: Fewer than two rows, a start for data that have their own times, or a step without any start.
         """
+        if self.pieces.shape[0] < 2:
+            raise InputError(f"expected at least 2 time steps, got {self.pieces.shape[0]}: read more rows")
         if start is not None and self.has_clock:
             raise InputError(f"expected no start, since the data have their own times, got start={str(start)!r}")
         given = {
@@ -101,14 +103,11 @@ class Recording:
             progress: Called with the number of values that are read, and of all.
 
         Raises:
-            InputError: Too few steps, times that repeat, go back or lie on no grid, and all that a
+            InputError: Times that repeat, go back or lie on no grid, and all that a
                 Panel refuses.
         """
         pieces = self.pieces
         n_rows = pieces.shape[0]
-        least = 2 if self.freq is None else 1
-        if n_rows < least:
-            raise InputError(f"expected at least {least} time steps, got {n_rows}: read more rows")
         timestamps, places, freq = self._grid()
         shape = (n_rows if timestamps is None else len(timestamps), *pieces.shape[1:])
         fields = panel_fields(
