@@ -45,6 +45,8 @@ class Display:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+        if kind is KeyboardInterrupt:
+            self._say("interrupted: the same command goes on from here")
 
     def started(self, job: Job) -> None:
         """A line, where no table shows it."""

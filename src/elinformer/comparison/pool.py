@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from elinformer.comparison.store import is_done
 from elinformer.comparison.worker import WATCH
@@ -47,35 +46,26 @@ class Watcher(Protocol):
         ...
 
 
-@dataclass
 class Worker:
-    """A job at work.
+    """A job at work in a process.
 
     Attributes:
         job: What it does.
         process: The process that does it.
-        began: When, in seconds of the monotonic clock.
         progress: The last line it wrote: `epoch`, `epochs`, `validation_mae`.
     """
 
-    job: Job
-    process: subprocess.Popen[str]
-    began: float
-    progress: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, job: Job, process: subprocess.Popen[str]) -> None:
+        self.job, self.process = job, process
+        self.progress: dict[str, Any] = {}
+        self._began = time.monotonic()
+        self._reader = threading.Thread(target=self._read_progress, daemon=True)
+        self._reader.start()
 
     @property
     def seconds(self) -> float:
         """For how long it has been at work."""
-        return time.monotonic() - self.began
-
-    def read_progress(self, stream: IO[str]) -> None:
-        """Keep the last line of the process, until it ends."""
-        for line in stream:
-            try:
-                said = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # something a user's model printed
-            self.progress = said if isinstance(said, dict) else self.progress
+        return time.monotonic() - self._began
 
     def end(self) -> None:
         """End the process and those that it started."""
@@ -85,8 +75,20 @@ class Worker:
         else:
             self.process.kill()
         self.process.wait()
+        self._reader.join()
         if self.process.stdin is not None:
             self.process.stdin.close()
+
+    def _read_progress(self) -> None:
+        """Keep the last line of the process, until it ends."""
+        stream = self.process.stdout
+        if stream is None:
+            return
+        with stream:
+            for line in stream:
+                with suppress(json.JSONDecodeError):  # something a user's model printed
+                    said = json.loads(line)
+                    self.progress = said if isinstance(said, dict) else self.progress
 
 
 class Budget:
@@ -216,9 +218,7 @@ class Pool:
                 env=environment(self.budget.threads),
                 start_new_session=True,  # Ctrl-C reaches the comparison alone, which ends its workers
             )
-        worker = Worker(job, process, time.monotonic())
-        threading.Thread(target=worker.read_progress, args=(process.stdout,), daemon=True).start()
-        return worker
+        return Worker(job, process)
 
     def _collect(self) -> int:
         """Take up what ended; returns how many."""
