@@ -1,0 +1,51 @@
+"""Forecasters that compute a part of the series at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
+
+
+def test_forecasts_and_scores_in_parts_are_those_of_all_series(trained: Forecaster) -> None:
+    together, parts = trained.predict(), trained.predict(series_at_once=3)
+    assert parts["unique_id"].tolist() == together["unique_id"].tolist()
+    assert parts["elinformer"].to_numpy() == pytest.approx(together["elinformer"].to_numpy(), rel=1e-5)
+    assert trained.backtest(series_at_once=1).scores().mae == pytest.approx(trained.backtest().scores().mae, rel=1e-6)
+
+
+def test_large_windows_are_forecast_in_parts_without_being_asked(
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elinformer.evaluation.in_parts import InParts
+
+    parts: list[int] = []
+    forecast = InParts.__call__
+    monkeypatch.setattr(
+        InParts, "__call__", lambda self, batch: parts.append(self.series_at_once) or forecast(self, batch)
+    )
+    small: Any = make_forecaster(tokens_at_once=2, epochs=1).fit(hourly_panel)
+    small.predict()
+    assert parts == [2]
+
+
+def test_a_model_that_needs_all_series_is_forecast_whole_unless_parts_are_asked_for(
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
+) -> None:
+    softmax = make_forecaster(model={"name": "softmax"}, tokens_at_once=2, epochs=1).fit(hourly_panel)
+    assert len(softmax.predict())
+    with pytest.raises(InputError, match="softmax_attention"):
+        softmax.predict(series_at_once=2)
+
+
+def test_parts_of_no_series_are_refused(trained: Forecaster) -> None:
+    with pytest.raises(InputError, match="series_at_once of at least 1"):
+        trained.predict(series_at_once=0)
