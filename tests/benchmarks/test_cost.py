@@ -1,0 +1,35 @@
+"""The counted cost of a step is that of PyTorch's own counter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from benchmarks._cost import forward_operations, step_cost
+from torch.utils.flop_counter import FlopCounterMode
+
+from elinformer.models import ELinFormer, ELinFormerConfig
+from elinformer.nn.per_series import replace_operators
+from elinformer.training.parallel import Mesh
+from elinformer.training.parallel.shard import ShardedOperator
+
+
+@pytest.mark.parametrize("patch_length", [0, 4])
+def test_operations_are_those_that_pytorch_counts(patch_length: int) -> None:
+    config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length)
+    model = ELinFormer(config).eval()
+    replace_operators(model, lambda _: ShardedOperator(Mesh().across_series))  # whose products can be seen
+    values = torch.zeros(2, 12, 50, 1)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(values, torch.ones_like(values, dtype=torch.bool), torch.ones(2, 12, 2, dtype=torch.int64))
+    counted = counter.get_total_flops()
+    assert 2 * config.n_tokens * forward_operations(config) == pytest.approx(counted, rel=0.02)
+
+
+def test_what_a_layer_hands_in_does_not_depend_on_the_series() -> None:
+    costs = [
+        step_cost(ELinFormerConfig(window=12, horizon=12, n_series=n), 16, rows=1, columns=4, shared=1000, own=32 * n)
+        for n in (100, 1_000_000)
+    ]
+    assert costs[0].layer_bytes == costs[1].layer_bytes > 0
+    assert costs[0].bytes == costs[1].bytes
+    assert costs[1].operations == 10_000 * costs[0].operations
