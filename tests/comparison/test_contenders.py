@@ -100,3 +100,6 @@ def test_a_class_that_registers_itself_is_used_by_that_name(folder: Path) -> Non
         encoding="utf-8",
     )
     assert registered("selfmade:Selfmade") == "selfmade"
+    (found,) = make_contenders(["selfmade"])
+    assert found.name == "selfmade:selfmade", "a worker has to know what to import"
+    assert registered(found.name) == "selfmade"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from dataclasses import field, make_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -56,22 +56,33 @@ def _contender(label: str, what: Any, options: dict[str, Any]) -> Contender:
     elif isinstance(what, str):
         options = {"name": what, **options} if what == label else {**options, "name": what}
     else:
-        options["name"] = _address(what)
+        options["name"] = _address_of_class(what)
     if not NAME.fullmatch(label):
         raise InputError(f"expected a model's name of letters, digits, _ . : + and -, got {label!r}")
-    return Contender(label, str(options.pop("name", label)), options)
+    name = str(options.pop("name", label))
+    return Contender(label, _address_of_name(name), options)
 
 
-def _address(model: Any) -> str:
+def _address_of_class(model: Any) -> str:
     """`module:Class`, by which a worker finds a class of the user's."""
     if not (inspect.isclass(model) and issubclass(model, nn.Module)):
         raise InputError(f"expected a model's name or a class of torch.nn.Module, got {model!r}")
+    return _address(model, model.__qualname__)
+
+
+def _address_of_name(name: str) -> str:
+    """`module:name` for a model that the user has registered, whose module a worker has to import; else the name."""
+    build = MODELS[name].build if name in MODELS and ":" not in name else None
+    return name if build is None or build.__module__.startswith("elinformer.") else _address(build, name)
+
+
+def _address(model: Any, name: str) -> str:
     if model.__module__ == "__main__" or "<locals>" in model.__qualname__:
         raise InputError(
             f"expected a model that another process can import, but {model.__qualname__} is defined in "
             f"{model.__module__}: put it into a file of its own and import it"
         )
-    return f"{model.__module__}:{model.__qualname__}"
+    return f"{model.__module__}:{name}"
 
 
 def check_contender(contender: Contender) -> None:
@@ -102,32 +113,28 @@ def _check_peer(contender: Contender) -> None:
 
 
 def registered(name: str) -> str:
-    """The name in the registry of a model; `module:Class` is imported, and registered unless it is already.
+    """The name in the registry of a model; the module of `module:Class` is imported, and registers it or is helped to.
 
     Raises:
-        InputError: It cannot be imported, or is no nn.Module.
+        InputError: It cannot be imported, or is no class.
     """
     if ":" not in name or name in MODELS:
         return name
-    model = _imported(name)
-    if known := [other for other, entry in MODELS.items() if entry.build is model]:
-        return known[0]
-    register_user_model(name, model)
-    return name
-
-
-def _imported(name: str) -> Any:
-    """The class, or function that makes a module, at `module:Class`."""
-    module_name, _, attribute = name.partition(":")
+    module_name, _, inside = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        model: Any = importlib.import_module(module_name)
+        if inside in MODELS and MODELS[inside].build.__module__ == module_name:
+            return inside
+        for part in inside.split("."):
+            model = getattr(model, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"expected a model that can be imported as {name!r}, but {error}") from error
-    if not callable(found):
-        raise InputError(f"expected {name!r} to be a class of torch.nn.Module, got {found!r}")
-    return found
+    if not callable(model):
+        raise InputError(f"expected {name!r} to be a class of torch.nn.Module, got {model!r}")
+    if known := [other for other, entry in MODELS.items() if entry.build is model]:
+        return known[0]
+    register_user_model(name, cast("Callable[..., nn.Module]", model))
+    return name
 
 
 def register_user_model(name: str, model: Callable[..., nn.Module]) -> None:
