@@ -80,6 +80,7 @@ def test_importing_the_package_imports_neither_torch_nor_pandas(tmp_path: Path) 
         (["--help"], "train"),
         (["--version"], elinformer.__version__),
         (["train", "--help"], "--horizon"),
+        (["compare", "--help"], "--models"),
         (["datasets"], "nyc-airports"),
     ],
 )

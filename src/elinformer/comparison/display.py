@@ -32,7 +32,7 @@ class Display:
 
     def __init__(self, console: Console, total: int) -> None:
         self.console, self.total = console, total
-        self.done = self.failed = 0
+        self.done = self.failed = self._told = 0
         self._live = Live(console=console, transient=True, refresh_per_second=2) if console.is_terminal else None
 
     def __enter__(self) -> Display:
@@ -68,8 +68,11 @@ class Display:
         )
 
     def look(self, running: Sequence[Worker], left: float | None) -> None:
-        """Draw the table of what runs."""
+        """Draw the table of what runs; without a terminal, a line whenever something has ended."""
         if self._live is None:
+            if left is not None and self.done != self._told:
+                self._told = self.done
+                self._say(self._title(left))
             return
         table = Table(box=SIMPLE_HEAD, title=self._title(left), title_justify="left", pad_edge=False)
         for heading in ("data", "model", "seed", "epoch", "validation MAE", "time"):
