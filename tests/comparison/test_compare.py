@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -187,8 +188,13 @@ def test_panels_and_classes_can_be_passed_from_python(folder: Path, hourly_panel
     assert parameters == {"flat": 6 * 4 + 4 + 4 * 3 + 3, "wide": 6 * 9 + 9 + 9 * 3 + 3}
     assert [run["seed"] for run in found["runs"]] == [3, 3]
     assert found["data"]["hourly"]["window"] == 6
-    with pytest.raises(InputError, match="window 5 in place of 6"):
-        compare(hourly_panel, models, out="out", settings={**SETTINGS, "window": 5})
+    other = {**SETTINGS, "window": 5}
+    with pytest.raises(InputError, match=r"hourly flat seed 3 was run with .* window 5 in place of 6.*--overwrite"):
+        compare(hourly_panel, models, out="out", settings=other)
+    printed = Console(file=StringIO(), width=200)
+    found = compare(hourly_panel, ["last_value"], out="out", settings=other, overwrite=True, console=printed)
+    assert "removed hourly flat seed 3: window 5 in place of 6" in cast("StringIO", printed.file).getvalue()
+    assert [run["model"] for run in found["runs"]] == ["last_value"]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def finish(store: Store, job: Job) -> None:
 def test_what_is_done_is_not_to_do(store: Store, make_job: MakeJob) -> None:
     jobs = [make_job("stid", seed=seed) for seed in range(3)]
     finish(store, jobs[1])
-    assert store.todo(jobs, overwrite=False) == [jobs[0], jobs[2]]
+    assert store.todo(jobs) == [jobs[0], jobs[2]]
     assert store.path(jobs[1]) == store.folder / "runs" / "d" / "stid" / "seed-1.json"
 
 
@@ -40,7 +40,7 @@ def test_what_failed_is_to_do_again(store: Store, make_job: MakeJob) -> None:
     job = make_job("stid")
     store.write_failure(job, "out of luck", 3.0)
     assert not is_done(store.read(job))
-    assert store.todo([job], overwrite=False) == [job]
+    assert store.todo([job]) == [job]
 
 
 @pytest.mark.parametrize(
@@ -48,36 +48,31 @@ def test_what_failed_is_to_do_again(store: Store, make_job: MakeJob) -> None:
     [
         ({"training": {"epochs": 5}}, "training.epochs 5 in place of 2"),
         ({"window": 5}, "window 5 in place of 6"),
-        ({"options": {"n_layers": 1}}, "model .* in place of"),
+        ({"options": {"n_layers": 1}}, "model ['stid', {'n_layers': 1}] in place of ['stid', {}]"),
+        ({"window": 5, "horizon": 2}, "horizon 2 in place of 3; window 5 in place of 6"),
     ],
 )
-def test_other_settings_in_the_same_folder_are_refused(
+def test_a_run_under_other_settings_differs(
     store: Store, make_job: MakeJob, changes: dict[str, Any], words: str
 ) -> None:
     finish(store, make_job("stid"))
-    with pytest.raises(InputError, match=f"stid on d was run with .*{words}.*pass --overwrite"):
-        store.todo([make_job("stid", **changes)], overwrite=False)
+    (found,) = store.differing([make_job("stid", **changes)])
+    assert (found.path, found.run, found.what) == (store.path(make_job("stid")), "d stid seed 0", words)
 
 
-def test_another_model_under_other_settings_is_refused_too(store: Store, make_job: MakeJob) -> None:
-    finish(store, make_job("stid"))
-    with pytest.raises(InputError, match="horizon 2 in place of 3"):
-        store.todo([make_job("dlinear", horizon=2)], overwrite=False)
-
-
-def test_overwriting_removes_what_differs_and_no_more(store: Store, make_job: MakeJob) -> None:
-    same, other = make_job("stid", data="d.npz@name=e"), make_job("stid")
-    finish(store, same)
-    finish(store, other)
-    assert store.todo([make_job("stid", window=5)], overwrite=True) == [make_job("stid", window=5)]
-    assert store.read(other) is None
-    assert store.read(same) is not None
+def test_a_run_of_another_model_on_the_same_data_differs_by_its_settings_and_not_by_its_options(
+    store: Store, make_job: MakeJob
+) -> None:
+    finish(store, make_job("stid", options={"n_layers": 1}))
+    assert store.differing([make_job("dlinear")]) == []
+    assert [found.what for found in store.differing([make_job("dlinear", horizon=2)])] == ["horizon 2 in place of 3"]
 
 
 def test_more_models_seeds_and_data_may_be_added(store: Store, make_job: MakeJob) -> None:
     finish(store, make_job("stid"))
     more = [make_job("dlinear"), make_job("stid", seed=1), make_job("stid", data="d.npz@name=e,window=5")]
-    assert store.todo(more, overwrite=False) == more
+    assert store.differing(more) == []
+    assert store.todo(more) == more
 
 
 def test_settings_that_a_later_version_has_do_not_keep_old_runs_out(store: Store, make_job: MakeJob) -> None:
@@ -85,7 +80,7 @@ def test_settings_that_a_later_version_has_do_not_keep_old_runs_out(store: Store
     document = {**job.to_document(), "test": {}}
     del document["terms"]["training"]["patience"]
     write_json(store.path(job), document)
-    assert store.todo([job], overwrite=False) == []
+    assert store.differing([job]) == []
 
 
 def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(store: Store, make_job: MakeJob) -> None:
@@ -94,7 +89,7 @@ def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(store
     store.job_file(job).write_text("{}")
     store.log(job).write_text("")
     store.checkpoints(job).mkdir()
-    store.todo([job], overwrite=False)
+    store.todo([job])
     assert [path.name for path in store.path(job).parent.iterdir()] == ["seed-0.json"]
 
 

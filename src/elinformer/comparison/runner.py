@@ -86,7 +86,7 @@ def compare(
     seeds = _checked_seeds(seeds)
     _check_budget(jobs, max_core_minutes, device)
     contenders = make_contenders(models)
-    store = Store(out)
+    store, console = Store(out), console or Console(stderr=True)
     given = [data] if isinstance(data, str | Path | Panel) else list(data)
     addresses = [store.keep(item) if isinstance(item, Panel) else item for item in given]
     tasks = make_tasks(addresses, [QUICK if quick else {}, settings or {}])
@@ -97,10 +97,11 @@ def compare(
         return _write_results(store, planned, command=command, quick=quick)
 
     with store.locked():
-        todo = store.todo(planned, overwrite=overwrite)
+        _make_room(store, planned, overwrite=overwrite, console=console)
+        todo = store.todo(planned)
         write()
         budget = Budget(max_core_minutes, max(1, cores() // at_once), store.runs())
-        with Display(console or Console(stderr=True), len(todo)) as display, _termination_is_an_interrupt():
+        with Display(console, len(todo)) as display, _termination_is_an_interrupt():
             try:
                 Pool(store, at_once=at_once, device=device, budget=budget, watcher=display).run(todo, after_each=write)
             finally:
@@ -124,6 +125,18 @@ def _write_results(store: Store, planned: Sequence[Job], *, command: str | None,
     with new_file(store.folder / REPORT) as file:
         file.write_text(markdown(results), encoding="utf-8")
     return results
+
+
+def _make_room(store: Store, planned: Sequence[Job], *, overwrite: bool, console: Console) -> None:
+    """Refuse to mix what was done under other settings with what is asked for, or remove it."""
+    for difference in store.differing(planned):
+        if not overwrite:
+            raise InputError(
+                f"expected the settings that {difference.run} was run with in {store.folder}, got {difference.what}: "
+                "choose another --out, or pass --overwrite to remove what differs"
+            )
+        difference.path.unlink()
+        console.print(f"removed {difference.run}: {difference.what}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _checked_seeds(seeds: int | Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 RESULTS, REPORT, RUNS, DATA, LOCK = "results.json", "results.md", "runs", "data", ".lock"
 FORMAT = "elinformer-comparison"
 SCHEMA = 1
+
+
+class Difference(NamedTuple):
+    """A run that was done under other settings than those asked for: its file, its name, and what differs."""
+
+    path: Path
+    run: str
+    what: str
 
 
 class Store:
@@ -82,7 +90,7 @@ class Store:
 
     def runs(self) -> Iterator[Document]:
         """All runs, whatever comparison they were for."""
-        return (read_json(path) for path in sorted((self.folder / RUNS).glob("*/*/seed-*.json"), key=_natural))
+        return (read_json(path) for path in self._paths())
 
     def write_failure(self, job: Job, error: str, seconds: float) -> Document:
         """Note that a job failed; the next comparison tries it again."""
@@ -90,31 +98,26 @@ class Store:
         write_json(self.path(job), failure)
         return failure
 
-    def todo(self, jobs: Iterable[Job], *, overwrite: bool) -> list[Job]:
-        """The jobs that are not done.
-
-        Raises:
-            InputError: Something was done under other settings, and `overwrite` does not say that it may go.
-        """
+    def differing(self, jobs: Iterable[Job]) -> list[Difference]:
+        """Runs that cannot stand beside those of `jobs`, because they were done under other settings."""
         jobs = list(jobs)
         terms = {job.task.label: job.task.terms for job in jobs}
         chosen = {job.place: [job.contender.name, dict(job.contender.options)] for job in jobs}
-        for path in sorted((self.folder / RUNS).glob("*/*/seed-*.json"), key=_natural):
+        found: list[Difference] = []
+        for path in self._paths():
             run = read_json(path)
             place = run["data"], run["model"], run["seed"]
             before: Document = {**run["terms"], "model": [run["name"], run["options"]]}
             asked: Document = {**terms.get(run["data"], {})}
             if place in chosen:
                 asked["model"] = chosen[place]
-            differing = _differences(before, asked)
-            if not differing:
-                continue
-            if not overwrite:
-                raise InputError(
-                    f"expected the settings that {run['model']} on {run['data']} was run with in {self.folder}, got "
-                    f"{'; '.join(differing)}: choose another --out, or pass --overwrite to lose what differs"
-                )
-            path.unlink()
+            if what := _differences(before, asked):
+                found.append(Difference(path, f"{run['data']} {run['model']} seed {run['seed']}", "; ".join(what)))
+        return found
+
+    def todo(self, jobs: Iterable[Job]) -> list[Job]:
+        """The jobs that are not done; those that failed are not."""
+        jobs = list(jobs)
         done = [job for job in jobs if is_done(self.read(job))]
         for job in done:
             self.tidy(job)  # what a comparison left that was killed
@@ -141,6 +144,9 @@ class Store:
                     f"expected no other comparison at work in {self.folder}, but there is one: wait for it or end it"
                 ) from error
             yield
+
+    def _paths(self) -> list[Path]:
+        return sorted((self.folder / RUNS).glob("*/*/seed-*.json"), key=_natural)
 
 
 def is_done(run: Document | None) -> bool:
