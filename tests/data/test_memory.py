@@ -1,0 +1,154 @@
+"""What conversion and training hold in memory of a panel on disk: blocks of it, however large it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pytest
+
+from elinformer.data.disk import write_panel
+from elinformer.data.frames import long_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+N_STEPS, N_SERIES = 12_000, 1000
+VALUES_BYTES = 4 * N_STEPS * N_SERIES
+BOUND = 0.6 * VALUES_BYTES  # what is read into memory takes 1.25 times as much, and blocks of it far less
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to tell anonymous memory")
+
+MEASURED = """
+import re, sys, threading
+import numpy as np
+from elinformer.data import conversion, row_blocks, table_streams, wide_streams
+from elinformer.data.formats import read_panel
+
+def anonymous():
+    return 1024 * int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+def watch(done, peak):
+    while not done.wait(0.005):
+        peak[0] = max(peak[0], anonymous())
+
+row_blocks.VALUES_AT_A_TIME = wide_streams.COLUMN_VALUES = 1 << 17
+table_streams.PARQUET_ROWS = table_streams.CSV_BYTES = 1 << 17
+
+{work}
+
+small, large, out = sys.argv[1:]
+run(small, out)  # loads what is loaded on first use
+before, done, peak = anonymous(), threading.Event(), [0]
+watcher = threading.Thread(target=watch, args=(done, peak))
+watcher.start()
+result = run(large, out)
+peak[0] = max(peak[0], anonymous())
+done.set()
+watcher.join()
+print(peak[0] - before)
+"""
+
+CONVERTED = """
+def run(path, out):
+    conversion.convert_panel(path, out, overwrite=True)
+"""
+READ = """
+def run(path, out):
+    return read_panel(path)
+"""
+TRAINED = """
+from elinformer.data import fingerprint, scaling, windows
+from elinformer.evaluation import Naive, score_naive
+
+def run(path, out):
+    panel = read_panel(path)
+    fingerprint.fingerprint(panel)
+    reach = windows.Reach(12, 12)
+    train = windows.split_panel(panel, (0.6, 0.2, 0.2), reach).train
+    scaling.Scaler.of(scaling.measure(panel.values[: train[1]], panel.mask[: train[1]]))
+    dataset = windows.WindowDataset(panel, None, windows.window_origins(train, reach), reach)
+    for first in range(20):
+        dataset[list(range(first, first + 4))]
+    score_naive(Naive("yesterday", 24), panel, panel.n_steps - np.arange(12, 20), 12, train[1])
+"""
+
+
+def peak(work: str, small: Path, large: Path) -> int:
+    """Bytes of anonymous memory that the function `run` of `work` adds at most, in a process of its own."""
+    out = large.parent / "out"
+    command = [sys.executable, "-c", MEASURED.replace("{work}", work), *map(str, (small, large, out))]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.fixture(scope="module")
+def values() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 999, (N_STEPS, N_SERIES)).astype(np.float32)
+
+
+def write_npz(path: Path, values: np.ndarray) -> None:
+    np.savez(path.with_suffix(".npz"), data=values)
+
+
+def write_npz_by_column(path: Path, values: np.ndarray) -> None:
+    np.savez(path.with_suffix(".npz"), data=np.asfortranarray(values))
+
+
+def write_wide_csv(path: Path, values: np.ndarray) -> None:
+    names = [f"s{i}" for i in range(values.shape[1])]
+    pa_csv.write_csv(pa.table([np.arange(len(values)), *values.T], ["step", *names]), path.with_suffix(".csv"))
+
+
+def write_wide_parquet(path: Path, values: np.ndarray) -> None:
+    times = pd.date_range("2024-01-01", periods=len(values), freq="1h")
+    names = [f"s{i}" for i in range(values.shape[1])]
+    pd.DataFrame(values, index=times, columns=names).to_parquet(path.with_suffix(".parquet"))
+
+
+def write_long_parquet(path: Path, values: np.ndarray) -> None:
+    names = [str(i) for i in range(values.shape[1])]
+    frame = long_frame(values[..., None], np.arange(len(values)), names, ["y"], column="y")
+    frame.to_parquet(path.with_suffix(".parquet"), row_group_size=1 << 18)
+
+
+def write_panel_folder(path: Path, values: np.ndarray) -> None:
+    write_panel(path, [values], shape=values.shape)
+
+
+def written(write: Callable[[Path, np.ndarray], None], values: np.ndarray, path: Path) -> tuple[Path, Path]:
+    """A small file, on which libraries take what they keep, and a large one."""
+    write(path / "small", values[: N_STEPS // 8])
+    write(path / "large", values)
+    small, large = (next(path.glob(f"{name}*")) for name in ("small", "large"))
+    return small, large
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_npz,
+        write_npz_by_column,
+        write_wide_parquet,
+        pytest.param(write_wide_csv, marks=pytest.mark.slow),
+        pytest.param(write_long_parquet, marks=pytest.mark.slow),
+    ],
+)
+def test_conversion_holds_a_part_of_the_values_in_memory(
+    write: Callable[[Path, np.ndarray], None], values: np.ndarray, tmp_path: Path
+) -> None:
+    assert peak(CONVERTED, *written(write, values, tmp_path)) < BOUND
+
+
+def test_training_holds_a_part_of_a_panel_on_disk_in_memory(values: np.ndarray, tmp_path: Path) -> None:
+    assert peak(TRAINED, *written(write_panel_folder, values, tmp_path)) < BOUND
+
+
+def test_a_panel_that_is_read_into_memory_is_held_once(values: np.ndarray, tmp_path: Path) -> None:
+    held = peak(READ, *written(write_npz, values, tmp_path)) / VALUES_BYTES
+    assert 1.1 < held < 1.6  # values and mask
