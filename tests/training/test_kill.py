@@ -7,9 +7,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,9 +67,7 @@ class Trainings:
 
 
 @pytest.fixture(scope="module")
-def trainings(
-    narrow: dict[str, int], hourly_panel: Panel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Trainings]:
+def trainings(narrow: dict[str, int], hourly_panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> Trainings:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["elinformer.runs", "pytorch_lightning.trainer.trainer"])
     context.Process(target=int).start()  # so that no test waits for the server
@@ -79,8 +75,7 @@ def trainings(
     np.savez(data, data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))
     training = {"epochs": 5, "batch_size": 24, "checkpoint_steps": 1, "keep_checkpoints": 2}
     settings = Settings().updated({"window": 6, "horizon": 3, "model": narrow, "training": training})
-    yield Trainings(context, data, settings)
-    forkserver._forkserver._stop()  # pyright: ignore[reportAttributeAccessIssue]
+    return Trainings(context, data, settings)
 
 
 @pytest.fixture(scope="module")
