@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from elinformer.models import MODELS, register_model
 from elinformer.models.registry import check_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 PEER = "nf:"
 DEFAULT_MODELS = ("elinformer", "softmax", "linear", "none", "stid", "dlinear", *NAIVES)
@@ -26,41 +27,38 @@ def is_peer(name: str) -> bool:
     return name.startswith(PEER)
 
 
-def make_contenders(models: Any, tables: Mapping[str, Mapping[str, Any]] | None = None) -> list[Contender]:
+def make_contenders(models: Any) -> list[Contender]:
     """The models of a comparison, checked.
 
     Args:
-        models: Names or classes; or a mapping from labels to names, classes or options (with a `name` among them).
-        tables: Options by label, with a `name` among them where the label is none.
+        models: Names or classes; or a mapping from labels to names, classes or options, with a `name` among them
+            where the label is none.
 
     Raises:
         InputError: No models, one of them twice, or one that is not there or cannot have these options.
     """
-    named = dict(models) if hasattr(models, "items") else {_label(model): model for model in models}
+    models = [models] if isinstance(models, str) else models
+    named = dict(models) if isinstance(models, Mapping) else {_label(model): model for model in models}
     if not named or len(named) != len(models):
         repeated = "none" if not named else "one of them twice"
         raise InputError(f"expected one or more different models to compare, got {repeated}")
-    contenders = [_contender(label, what, dict((tables or {}).get(label, {}))) for label, what in named.items()]
+    contenders = [_contender(label, what) for label, what in named.items()]
     for contender in contenders:
         check_contender(contender)
     return contenders
 
 
 def _label(model: Any) -> str:
-    return model if isinstance(model, str) else getattr(model, "__name__", str(model))
+    return model if isinstance(model, str) else _address_of_class(model).rpartition(":")[2]
 
 
-def _contender(label: str, what: Any, options: dict[str, Any]) -> Contender:
-    if hasattr(what, "items"):
-        options = {**options, **what}
-    elif isinstance(what, str):
-        options = {"name": what, **options} if what == label else {**options, "name": what}
-    else:
-        options["name"] = _address_of_class(what)
+def _contender(label: str, what: Any) -> Contender:
     if not NAME.fullmatch(label):
         raise InputError(f"expected a model's name of letters, digits, _ . : + and -, got {label!r}")
-    name = str(options.pop("name", label))
-    return Contender(label, _address_of_name(name), options)
+    if isinstance(what, Mapping):
+        options = dict(what)
+        return Contender(label, _address_of_name(str(options.pop("name", label))), options)
+    return Contender(label, _address_of_name(what) if isinstance(what, str) else _address_of_class(what), {})
 
 
 def _address_of_class(model: Any) -> str:

@@ -42,7 +42,7 @@ QUICK: dict[str, Any] = {"training": {"epochs": 3}}
 
 def compare(
     data: Sequence[str | Path | Panel] | str | Path | Panel,
-    models: Sequence[str | type[nn.Module]] | Mapping[str, Any] = DEFAULT_MODELS,
+    models: str | Sequence[str | type[nn.Module]] | Mapping[str, Any] = DEFAULT_MODELS,
     *,
     out: str | Path,
     seeds: int | Sequence[int] = 3,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from elinformer.data.windows import Split
 
 TIMED_WINDOWS, TIMED_BATCH = 256, 32
-"""Forecasts that are timed, once every window has been forecast before."""
+"""How many forecasts are timed, and how many of them at once."""
 
 Part = tuple[int, int]
 Forecast = Callable[[Batch], torch.Tensor]
