@@ -162,11 +162,18 @@ def _default_jobs(device: str) -> int:
 
 @contextmanager
 def _termination_is_an_interrupt() -> Generator[None]:
-    """Let SIGTERM end a comparison as Ctrl-C does, with its results written."""
+    """Let SIGTERM end a comparison as Ctrl-C does, with its results written, also in the background of a shell.
+
+    There SIGINT is ignored, so that to send it on would end nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
