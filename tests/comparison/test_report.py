@@ -157,6 +157,12 @@ def test_runs_that_failed_and_are_missing_are_named_and_nowhere_counted() -> Non
     assert "big" not in found["summary"]["metro"]
 
 
+def test_a_difference_over_one_seed_is_told() -> None:
+    assert not any("one seed" in note for note in notes(results(runs())))
+    found = notes(results([*runs(), run("dlinear", 1, 5.0)]))
+    assert found == ["one seed: intervals and p are over days alone, and too sure, for metro dlinear"]
+
+
 def test_runs_of_other_code_and_of_other_machines_are_told() -> None:
     other = run("dlinear", 0, 1.0, code="def", machine={"processor": "another", "cores": 8, "system": "Linux"})
     said = " ".join(notes(results([*runs(), other])))

@@ -50,15 +50,15 @@ def test_the_difference_is_drawn_as_a_slow_bootstrap_draws_it() -> None:
     model, reference = errors(1), errors(2)
     found = paired_difference(model, reference, resamples=200, seed=5)
     rng = np.random.default_rng(5)
-    seeds = rng.multinomial(3, np.full(3, 1 / 3), 200)
-    days = rng.multinomial(12, np.full(12, 1 / 12), 200)
+    seeds = rng.multinomial(2, np.full(3, 1 / 3), 200)
+    days = rng.multinomial(11, np.full(12, 1 / 12), 200)
     drawn = []
     for times_seed, times_day in zip(seeds, days, strict=True):
         means = []
         for one in (model, reference):
             picked = np.repeat(np.repeat(one.sums, times_seed, 0), times_day, 1)
             counts = np.repeat(one.counts, times_day, 0)
-            means.append((picked.sum((0, 1)) / (3 * counts.sum(0))).mean())
+            means.append((picked.sum((0, 1)) / (2 * counts.sum(0))).mean())
         drawn.append(means[0] / means[1] - 1)
     assert [found.low, found.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
 
@@ -70,6 +70,15 @@ def test_chance_alone_is_rarely_significant_and_a_true_difference_mostly_is() ->
 
     assert sum(p(1.0, seed) < 0.05 for seed in range(40)) <= 8
     assert sum(p(1.05, seed) < 0.05 for seed in range(40)) >= 36
+
+
+def test_the_interval_is_as_wide_as_the_variance_of_a_mean_over_seeds_says() -> None:
+    rng = np.random.default_rng(3)
+    level = rng.normal(1, 0.01, 30)
+    model = Errors(tuple(range(30)), level[:, None, None] * np.ones((30, 1, 1)), np.ones((1, 1)))
+    reference = Errors(model.seeds, np.ones((30, 1, 1)), model.counts)
+    found = paired_difference(model, reference)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * level.std(ddof=1) / 30**0.5, rel=0.05)
 
 
 def test_only_seeds_that_both_have_are_paired() -> None:

@@ -57,11 +57,22 @@ def notes(results: Document) -> list[str]:
     missing = [f"{run['data']} {run['model']} seed {run['seed']}" for run in results["missing"]]
     if missing:
         said.append(f"missing, because the budget was used up or the comparison ended: {', '.join(missing)}")
+    if alone := _compared_on_one_seed(results):
+        said.append(f"one seed: intervals and p are over days alone, and too sure, for {', '.join(alone)}")
     if len(results["code"]) > 1:
         said.append(f"these runs come from {len(results['code'])} states of the library's code")
     if len(results["machines"]) > 1:
         said.append(f"these runs come from {len(results['machines'])} machines: their times do not compare")
     return said
+
+
+def _compared_on_one_seed(results: Document) -> list[str]:
+    return [
+        f"{data} {model}"
+        for data, entries in results["summary"].items()
+        for model, entry in entries.items()
+        if entry["against_reference"] and entry["against_reference"]["seeds"] == 1
+    ]
 
 
 def rich_table(sheet: Sheet) -> Table:
