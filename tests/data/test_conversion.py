@@ -271,6 +271,14 @@ def test_a_cell_that_is_no_number_is_found_in_a_later_batch(tmp_path: Path, monk
         convert(tmp_path, tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("row", ["k\xf6ln,1", "3000,k\xf6ln"], ids=["time", "value"])
+def test_a_csv_that_is_no_text_in_utf_8_is_refused(tmp_path: Path, row: str) -> None:
+    rows = "".join(f"{step},1\n" for step in range(3000))  # more than is read of a file to see its header
+    (tmp_path / "a.csv").write_bytes(f"time,a\n{rows}{row}\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"a\.csv: expected a CSV file .*: invalid UTF8 data"):
+        convert(tmp_path, tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize("frame", [wide, long])
 def test_a_truncated_or_damaged_parquet_file_is_refused(tmp_path: Path, frame: Callable[..., pd.DataFrame]) -> None:
     source = tmp_path / "a.parquet"

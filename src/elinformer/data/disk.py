@@ -150,18 +150,22 @@ def write_recording(
     """Write what a file holds to a folder, piece by piece, whole or not at all, and open it from there."""
     check_panel_folder(folder, overwrite=overwrite)
     with new_folder(folder) as new:
-        panel = recording.to_panel(lambda shape: _allocate(new, shape), progress)
-        for array in (panel.values, panel.mask):
-            if isinstance(array, np.memmap):
-                array.flush()  # an error of the disk comes now or never
-        np.save(new / TIMESTAMPS, panel.timestamps)
-        if panel.locations is not None:
-            np.save(new / LOCATIONS, panel.locations)
-        meta = {"format": FORMAT, "schema": SCHEMA, "shape": panel.values.shape, "dtype": panel.values.dtype.name}
-        named = {name: getattr(panel, name) for name in NAMED}
-        document = {**meta, **named, "fingerprint": fingerprint(panel)}
-        (new / META).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        _write_files(recording, new, progress)
     return open_panel(folder)
+
+
+def _write_files(recording: Recording, folder: Path, progress: Progress | None) -> None:
+    panel = recording.to_panel(lambda shape: _allocate(folder, shape), progress)
+    for array in (panel.values, panel.mask):
+        if isinstance(array, np.memmap):
+            array.flush()  # an error of the disk comes now or never
+    np.save(folder / TIMESTAMPS, panel.timestamps)
+    if panel.locations is not None:
+        np.save(folder / LOCATIONS, panel.locations)
+    meta = {"format": FORMAT, "schema": SCHEMA, "shape": panel.values.shape, "dtype": panel.values.dtype.name}
+    named = {name: getattr(panel, name) for name in NAMED}
+    document = {**meta, **named, "fingerprint": fingerprint(panel)}
+    (folder / META).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def recording_of(panel: Panel) -> Recording:

@@ -62,7 +62,7 @@ class Pieces:
 
     @classmethod
     def of_rows(cls, blocks: Iterable[np.ndarray], shape: tuple[int, int, int]) -> Pieces:
-        """Pieces of blocks (t, N) or (t, N, C) that follow each other in time, `shape` in all.
+        """Pieces of blocks (t, N) or (t, N, C) that follow each other in time, `shape` in all; an iterator serves once.
 
         Reading them raises InputError where they are of another shape.
         """

@@ -70,7 +70,7 @@ class CsvStream:
             for batch in reader:
                 yield batch.columns
         except pa.ArrowInvalid as error:
-            if "conversion error" in str(error):
+            if "conversion error" in str(error) and set(columns) - set(as_text):
                 raise NotNumbersError from error
             raise InputError(f"expected a CSV file whose rows are as long as its header, got: {error}") from error
 
