@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from elinformer.ops import eala_attention
-from elinformer.ops.sharded import numbers_exchanged, sharded_attention
+from elinformer.ops.sharded import OnRanks, numbers_exchanged, sharded_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ def attended_in_parts(given: dict[str, Tensor], sizes: Sequence[int], **options:
     ]
     with ThreadPoolExecutor(len(sizes)) as pool:
         jobs = [
-            pool.submit(attended, sharded_attention, part, ranks=ranks.of(rank), **options)
+            pool.submit(attended, sharded_attention, part, others=OnRanks(ranks.of(rank)), **options)
             for rank, part in enumerate(parts)
         ]
         results = [job.result() for job in jobs]
@@ -144,7 +144,7 @@ def test_what_is_exchanged_does_not_grow_with_the_keys() -> None:
     counted: list[list[int]] = []
     for length in (4, 400):
         ranks = Threads(1)
-        attended(sharded_attention, inputs(length), ranks=ranks.of(0))
+        attended(sharded_attention, inputs(length), others=OnRanks(ranks.of(0)))
         counted.append(ranks.numbers)
     forward, backward = numbers_exchanged(E, EV)
     assert counted[0] == counted[1]
@@ -155,4 +155,4 @@ def test_what_is_exchanged_does_not_grow_with_the_keys() -> None:
 def test_causal_attention_is_refused() -> None:
     x = torch.zeros(1, 3, 4)
     with pytest.raises(ValueError, match="is_causal=False"):
-        sharded_attention(x, x, x, ranks=Threads(1).of(0), is_causal=True)
+        sharded_attention(x, x, x, others=OnRanks(Threads(1).of(0)), is_causal=True)

@@ -84,7 +84,7 @@ def test_validation_chooses_by_the_scaled_error_and_shows_the_plain_one(
 def test_unobserved_targets_give_no_gradient_even_where_nothing_was_observed(training: Any, offset: Any) -> None:
     run = training(observed=1.0, options={"epochs": 1, "batch_size": 80})
     train, validation = run.windows()
-    train.mask = torch.zeros_like(train.mask)
+    train.mask = np.zeros_like(train.mask)
     gradients: list[Tensor] = []
 
     class Watched(ForecastModule):

@@ -19,7 +19,7 @@ from elinformer.nn.per_series import chained_blocks, check_parts, replace_operat
 from elinformer.ops.state import KeyState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from elinformer.data.windows import Batch
@@ -67,17 +67,31 @@ class InParts:
 
     def __call__(self, batch: Batch) -> Tensor:
         """The forecast (B, S, N, C), without a gradient."""
-        n_series = batch.values.shape[2]
-        starts = range(0, n_series, self.series_at_once)
-        parts = [slice(start, min(start + self.series_at_once, n_series)) for start in starts]
-        with torch.inference_mode(), _Tokens(n_series, self.folder) as tokens:
+        parts = parts_of(batch.values.shape[2], self.series_at_once)
+        with torch.inference_mode(), _Tokens(batch.values.shape[2], self.folder) as tokens:
             view = _View(self.module, tokens)
-            for layer in range(len(view.operators)):
-                view.at(layer)
-                for part in parts:
-                    view.add_keys(batch, part)
-            view.at(len(view.operators))
+            view.add_all_keys(batch, parts)
             return torch.cat([view.forecast(batch, part) for part in parts], dim=2)
+
+
+def parts_of(n_series: int, series_at_once: int) -> list[slice]:
+    """Parts of so many series, the last one smaller."""
+    starts = range(0, n_series, series_at_once)
+    return [slice(start, min(start + series_at_once, n_series)) for start in starts]
+
+
+def states_of_parts(module: nn.Module, batch: Batch, parts: Sequence[slice]) -> list[list[KeyState]]:
+    """The states of the keys of every part, in every attention layer, [layer][part]; without a gradient."""
+    with torch.no_grad(), _Tokens(batch.values.shape[2], None) as tokens:
+        view = _View(module, tokens)
+        view.add_all_keys(batch, parts)
+        return [operator.parts for operator in view.operators]
+
+
+def of_series(batch: Batch, part: slice | Tensor) -> Batch:
+    """The same windows of some of the series."""
+    values, mask, calendar, target, target_mask = batch
+    return type(batch)(values[:, :, part], mask[:, :, part], calendar, target[:, :, part], target_mask[:, :, part])
 
 
 class _EnoughError(Exception):
@@ -88,16 +102,19 @@ class _MergedKeys:
     """EALA to the keys of all parts: takes in those of one part after the other, then answers queries."""
 
     def __init__(self) -> None:
-        self.state: KeyState | None = None
-        self.is_whole = False
+        self.parts: list[KeyState] = []
+        self.whole: KeyState | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None, **_: Any) -> Tensor:
         """As `elinformer.ops.eala_attention`, once the keys are whole."""
-        if self.is_whole and self.state is not None:
-            return self.state.apply(query)
-        part = KeyState.from_keys(key, value, key_mask)
-        self.state = part if self.state is None else self.state.merge(part)
+        if self.whole is not None:
+            return self.whole.apply(query)
+        self.parts.append(KeyState.from_keys(key, value, key_mask))
         raise _EnoughError
+
+    def merge(self) -> None:
+        """Say that all parts have come."""
+        self.whole = functools.reduce(KeyState.merge, self.parts)
 
 
 class _Tokens:
@@ -141,30 +158,26 @@ class _View:
         self.whole, self.module, self.tokens = module, view_of(module), tokens
         self.operators: list[_MergedKeys] = []
         replace_operators(self.module, self._new_operator)
-        self.layer, self.part = 0, slice(0)
+        self.layer, self.part = 0, slice(0)  # the layer whose keys are not whole yet
         blocks = chained_blocks(self.module)
         if len(blocks) == len(self.operators):
             for index, block in enumerate(blocks):
                 vars(block)["forward"] = functools.partial(self._block, index, block.forward)
 
-    def at(self, layer: int) -> None:
-        """Go on to a layer: the keys of those before it are whole."""
-        self.layer = layer
-        for operator in self.operators[:layer]:
-            operator.is_whole = True
-
-    def add_keys(self, batch: Batch, part: slice) -> None:
-        """Add the keys of a part to those of the layer."""
-        with contextlib.suppress(_EnoughError):
-            self.forecast(batch, part)
+    def add_all_keys(self, batch: Batch, parts: Sequence[slice]) -> None:
+        """Layer by layer, add the keys of all parts."""
+        for operator in self.operators:
+            for part in parts:
+                with contextlib.suppress(_EnoughError):
+                    self.forecast(batch, part)
+            operator.merge()
+            self.layer += 1
 
     def forecast(self, batch: Batch, part: slice) -> Tensor:
         """The forecast (B, S, n, C) of a part."""
         self.part = part
         take_rows(self.module, part, source=self.whole)
-        values, mask, calendar, target, target_mask = batch
-        values, mask, target, target_mask = (x[:, :, part] for x in (values, mask, target, target_mask))
-        return self.module(type(batch)(values, mask, calendar, target, target_mask))
+        return self.module(of_series(batch, part))
 
     def _new_operator(self, _: str) -> _MergedKeys:
         self.operators.append(_MergedKeys())

@@ -57,12 +57,12 @@ def view_of(module: nn.Module) -> nn.Module:
     return view
 
 
-def take_rows(module: nn.Module, own: slice, *, source: nn.Module | None = None, copied: bool = False) -> None:
+def take_rows(module: nn.Module, own: slice | Tensor, *, source: nn.Module | None = None, copied: bool = False) -> None:
     """Keep the rows of the series `own` alone, of what has one row a series.
 
     Args:
         module: What is changed.
-        own: Which series.
+        own: Which series: a slice, or their numbers in any order.
         source: Where all rows are; the module itself by default.
         copied: Whether the rows are copied, so that the others can be forgotten.
     """

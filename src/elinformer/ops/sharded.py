@@ -7,7 +7,7 @@ the gradient of the statistics in the same way. Nothing here knows how holders r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -41,27 +41,83 @@ class Ranks(Protocol):
         ...
 
 
+class Others(Protocol):
+    """Those who hold the other keys."""
+
+    def merged(self, keys: KeyStatistics) -> KeyStatistics:
+        """The statistics of all keys, from those of the keys that are here."""
+        ...
+
+    def summed(self, gradient: StateGradient, keys: KeyStatistics, n: Tensor) -> StateGradient:
+        """The gradient of the statistics `keys` of all keys by all queries, `n` (..., 1, 1) of the keys being here."""
+        ...
+
+
+class OnRanks(NamedTuple):
+    """The other keys are on other ranks, which have queries of their own."""
+
+    ranks: Ranks
+
+    def merged(self, keys: KeyStatistics) -> KeyStatistics:
+        """By the sums and maxima of all ranks."""
+        return merged_statistics(keys, self.ranks)
+
+    def summed(self, gradient: StateGradient, keys: KeyStatistics, n: Tensor) -> StateGradient:  # noqa: ARG002
+        """By their sum."""
+        return summed_gradient(gradient, self.ranks)
+
+
+class Summarised(NamedTuple):
+    """The other keys are known by their statistics alone, and get no gradient.
+
+    The keys that are here stand for them in the gradient of the statistics: where they are a random part of all
+    keys, it is that of all, on average.
+    """
+
+    rest: KeyStatistics
+
+    def merged(self, keys: KeyStatistics) -> KeyStatistics:
+        """By merging the two."""
+        both = KeyStatistics(*(torch.stack(pair) for pair in zip(keys, self.rest, strict=True)))
+        return KeyStatistics(*(x.squeeze(0) for x in merged_statistics(both, _Stacked())))
+
+    def summed(self, gradient: StateGradient, keys: KeyStatistics, n: Tensor) -> StateGradient:
+        """By as many times this one as there are more keys than here."""
+        times = keys.n / n.clamp_min(1)
+        return StateGradient(*(part * times for part in gradient))
+
+
+class _Stacked:
+    """Holders side by side in one tensor."""
+
+    def sum(self, x: Tensor) -> Tensor:
+        return x.sum(0, keepdim=True)
+
+    def maximum(self, x: Tensor) -> Tensor:
+        return x.amax(0, keepdim=True)
+
+
 def sharded_attention(
     query: Float[Tensor, "*batch_q Lq E"],
     key: Float[Tensor, "*batch_k Lk E"],
     value: Float[Tensor, "*batch_v Lk Ev"],
     *,
-    ranks: Ranks,
+    others: Others,
     key_mask: Bool[Tensor, "*batch_m Lk"] | None = None,
     is_causal: bool = False,
     scale: float | None = None,
     feature_map: FeatureMap = "relu",
 ) -> Float[Tensor, "*batch Lq Ev"]:
-    """`elinformer.ops.eala_attention` of these queries to the keys of all `ranks`.
+    """`elinformer.ops.eala_attention` of these queries to these keys and those of `others`.
 
-    Leading dimensions must be those of all other ranks; Lq and Lk may differ and be 0. All ranks must call it, and
-    its backward, equally often. Sums are in float32 or better.
+    Leading dimensions must be those of the others; Lq and Lk may differ and be 0. All ranks must call it, and its
+    backward, equally often. Sums are in float32 or better.
 
     Args:
         query: (..., Lq, E).
-        key: (..., Lk, E), this rank's part of the keys.
+        key: (..., Lk, E), the part of the keys that is here.
         value: (..., Lk, Ev).
-        ranks: Those who hold the other parts.
+        others: Those who hold the other parts.
         key_mask: (..., Lk), True = the key takes part; as in `eala_attention`.
         is_causal: Not supported: parts of a set have no order.
         scale: Multiplies phi(query); E ** -0.5 by default.
@@ -74,7 +130,7 @@ def sharded_attention(
     Source: docs/theory.md, sections 6 and 8.
     """
     if is_causal:
-        raise ValueError("expected is_causal=False for keys on several ranks, got True: they have no order")
+        raise ValueError("expected is_causal=False for keys in several places, got True: they have no order")
     query, key, value = autocast(query, key, value)
     mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale, feature_map=feature_map)
     lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
@@ -84,7 +140,7 @@ def sharded_attention(
         key, value = (x.masked_fill(~mask[..., None], 0) for x in (key, value))
     phi, factor = FEATURE_MAPS[feature_map], query.shape[-1] ** -0.5 if scale is None else scale
     q, k, v = (x.expand(*lead, *x.shape[-2:]) for x in (phi(query.to(dtype)) * factor, phi(key.to(dtype)), value))
-    output: Tensor = _Sharded.apply(q, k, v.to(dtype), mask, ranks)  # pyright: ignore[reportAssignmentType]
+    output: Tensor = _Sharded.apply(q, k, v.to(dtype), mask, others)  # pyright: ignore[reportAssignmentType]
     return output.to(query.dtype)
 
 
@@ -119,21 +175,21 @@ def numbers_exchanged(e: int, ev: int) -> tuple[int, int]:
 
 
 class _Sharded(torch.autograd.Function):
-    """Attention of q = scale * phi(query) to the k = phi(key) of all ranks; saves inputs and merged state alone."""
+    """Attention of q = scale * phi(query) to k = phi(key) and others; saves inputs and merged state alone."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        q, k, v, mask, ranks = inputs
-        keys = merged_statistics(key_statistics(k, v, mask), ranks)
-        ctx.save_for_backward(q, k, v, mask, keys.pack())
-        ctx.ranks = ranks
+        q, k, v, mask, ctx.others = inputs
+        own = key_statistics(k, v, mask)
+        keys = ctx.others.merged(own)
+        ctx.save_for_backward(q, k, v, mask, keys.pack(), own.n)
         return apply_statistics(q, keys)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        q, k, v, mask, state = ctx.saved_tensors
+        q, k, v, mask, state, n = ctx.saved_tensors
         keys = KeyStatistics.unpack(state, k.shape[-1], v.shape[-1])
         grad_q, of_state = query_gradients(grad_outputs[0], q, keys)
-        grad_k, grad_v = key_gradients(summed_gradient(of_state, ctx.ranks), k, v, keys, mask=mask)
+        grad_k, grad_v = key_gradients(ctx.others.summed(of_state, keys, n), k, v, keys, mask=mask)
         return grad_q, grad_k, grad_v, None, None

@@ -35,6 +35,8 @@ class TrainingConfig:
         device: "auto", "cpu", "cuda", "mps".
         tokens_at_once: Series times windows (times patches) that are held in memory together; a batch of
             more is cut into micro-batches whose gradients are added.
+        series_at_once: Series whose gradient is held in memory together, drawn at random for every micro-batch; they
+            see the others summarised: see docs/scale.md. 0 = all.
         logger: "tensorboard" or "csv" writes the curves into `log_dir`.
         log_dir: Folder of the logs.
         checkpoint_minutes: Time between checkpoints where training writes a run; 0 = not by the clock. On slow disks
@@ -53,6 +55,7 @@ class TrainingConfig:
     seed: int = 0
     device: str = "auto"
     tokens_at_once: int = 50_000
+    series_at_once: int = 0
     logger: Literal["tensorboard", "csv"] | None = None
     log_dir: str = "runs/logs"
     checkpoint_minutes: float = 2.0
@@ -64,7 +67,7 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip", "keep_checkpoints"):
             if not getattr(self, name) > 0:
                 raise InputError(f"expected {name} above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "patience", "seed", "checkpoint_minutes", "checkpoint_steps"):
+        for name in ("weight_decay", "patience", "seed", "series_at_once", "checkpoint_minutes", "checkpoint_steps"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if self.seed >= 1 << 64:

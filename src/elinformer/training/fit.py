@@ -96,6 +96,11 @@ def fit(
         InputError: The error became NaN at every validation, or in every step; another rank ended.
     """
     config, machines = module.config, machines or Machines()
+    if config.series_at_once and machines.series_parallel > 1:
+        raise InputError(
+            f"expected series in parts or on several ranks, got series_at_once={config.series_at_once} and "
+            f"series_parallel={machines.series_parallel}: leave one of them out"
+        )
     console = (console or Console(stderr=True)) if is_first_process() else Console(quiet=True)
     parts = config.micro_batches(-(-tokens_per_window // machines.world))
     batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)

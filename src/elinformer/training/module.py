@@ -8,10 +8,14 @@ import pytorch_lightning as pl
 import torch
 
 from elinformer.evaluation import MetricSums
+from elinformer.evaluation.in_parts import InParts
 from elinformer.training.parallel.gradients import mean_over_ranks
 from elinformer.training.parallel.mesh import Mesh
+from elinformer.training.parts import loss_in_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from torch import Tensor, nn
 
@@ -61,10 +65,20 @@ class ForecastModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Masked mean absolute error in the scale of training."""
-        error = torch.where(batch.target_mask, (self(batch) - batch.target).abs() / self.error_scale, 0)
-        loss = mean_over_ranks(error.sum(), batch.target_mask.sum(), self.mesh)
+        if self._is_in_parts(batch):
+            error = loss_in_parts(self, batch, self.config.series_at_once, self._summed_error)
+        else:
+            error = self._summed_error(self, batch)
+        loss = mean_over_ranks(error, batch.target_mask.sum(), self.mesh)
         self.log("loss", loss, batch_size=len(batch.values))
         return loss
+
+    def _summed_error(self, forecast: Callable[[Batch], Tensor], batch: Batch, own: Tensor | None = None) -> Tensor:
+        scale = self.error_scale if own is None else self.error_scale[own]
+        return torch.where(batch.target_mask, (forecast(batch) - batch.target).abs() / scale, 0).sum()
+
+    def _is_in_parts(self, batch: Batch) -> bool:
+        return 0 < self.config.series_at_once < batch.values.shape[2]
 
     def on_validation_epoch_start(self) -> None:
         """Start from no sums."""
@@ -74,7 +88,8 @@ class ForecastModule(pl.LightningModule):
         """Add the errors of a batch to the sums of this validation."""
         if self.validation_sums is None:
             self.validation_sums = MetricSums(*batch.target.shape[1:])
-        self.validation_sums.update(self(batch), batch.target, batch.target_mask)
+        forecast = InParts(self, self.config.series_at_once) if self._is_in_parts(batch) else self
+        self.validation_sums.update(forecast(batch), batch.target, batch.target_mask)
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation error: in the data's units for people, in the scale of training for choosing."""

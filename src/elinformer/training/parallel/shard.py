@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows
 from elinformer.ops.eala import eala_attention
-from elinformer.ops.sharded import sharded_attention
+from elinformer.ops.sharded import OnRanks, sharded_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ class ShardedOperator:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         """As `elinformer.ops.eala_attention`."""
-        return sharded_attention(query, key, value, ranks=self.ranks, **options)
+        return sharded_attention(query, key, value, others=OnRanks(self.ranks), **options)
 
 
 def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> Spread:

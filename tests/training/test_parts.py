@@ -1,0 +1,113 @@
+"""Training on a part of the series at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from elinformer.data.scaling import Scaler
+from elinformer.data.windows import Batch
+from elinformer.errors import InputError
+from elinformer.models import Sizes, build_model
+from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.training.parallel.machines import Machines
+from elinformer.training.parts import loss_in_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
+
+N, T, S = 40, 6, 3
+NARROW = {"window_width": 8, "series_width": 8, "slot_width": 4, "day_width": 4, "n_heads": 2, "n_layers": 2}
+
+
+def module(name: str = "elinformer", **options: Any) -> ForecastModule:
+    torch.manual_seed(0)
+    model = build_model(name, Sizes(window=T, horizon=S, n_series=N, n_slots=4), options)
+    for parameter in model.parameters():  # far from where it starts, so that attention matters
+        torch.nn.init.normal_(parameter, std=0.3)
+    rng = np.random.default_rng(0)
+    scaler = Scaler(*(rng.random((N, 1)).astype(np.float32) + 1 for _ in range(2)))
+    return ForecastModule(model, scaler, scaler.std, TrainingConfig()).double()
+
+
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(2, T + S, N, 1, generator=generator, dtype=torch.float64)
+    mask = torch.rand(values.shape, generator=generator) < 0.8
+    mask[:, :, 3] = False
+    calendar = torch.ones(2, T, 2, dtype=torch.int64)
+    return Batch(values[:, :T], mask[:, :T], calendar, values[:, T:], mask[:, T:])
+
+
+def without_dropout() -> ForecastModule:
+    return module(dropout=0.0, calendar_dropout=0.0, **NARROW)
+
+
+def error_of(whole: ForecastModule) -> Callable[..., Tensor]:
+    def error(forecast: Callable[[Batch], Tensor], given: Batch, own: Tensor | None = None) -> Tensor:
+        scale = whole.error_scale if own is None else whole.error_scale[own]
+        return torch.where(given.target_mask, ((forecast(given) - given.target) / scale) ** 2, 0).sum()
+
+    return error
+
+
+def gradients(whole: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
+    whole.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in whole.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("series_at_once", [1, 7, 20, 40])
+def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int) -> None:
+    whole = without_dropout()
+    error = error_of(whole)
+    in_parts = loss_in_parts(whole, batch(), series_at_once, error)
+    assert_close(in_parts.detach(), error(whole, batch()).detach(), rtol=1e-10, atol=0)
+
+
+def test_one_part_has_the_gradient_of_all_series() -> None:
+    whole = without_dropout()
+    error = error_of(whole)
+    expected = gradients(whole, error(whole, batch()))
+    for name, grad in gradients(whole, loss_in_parts(whole, batch(), N, error)).items():
+        assert_close(grad, expected[name], rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_the_gradient_of_parts_is_that_of_all_series_on_average() -> None:
+    whole = without_dropout()
+    error = error_of(whole)
+    expected = gradients(whole, error(whole, batch()))
+    draws = [gradients(whole, loss_in_parts(whole, batch(), N // 2, error)) for _ in range(30)]
+    for name, exact in expected.items():
+        mean = torch.stack([draw[name] for draw in draws]).mean(0)
+        assert (mean - exact).norm() < 0.1 * exact.norm() + 1e-9, name
+
+
+def test_a_forecaster_trains_in_parts(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel) -> None:
+    maes = [
+        make_forecaster(series_at_once=at_once, epochs=4).fit(hourly_panel).backtest().scores().mae
+        for at_once in (0, 2)
+    ]
+    assert maes[1] < 1.2 * maes[0]
+
+
+def test_a_model_that_needs_all_series_is_refused() -> None:
+    whole = module("softmax", **NARROW)
+    with pytest.raises(InputError, match="softmax_attention"):
+        loss_in_parts(whole, batch(), 10, error_of(whole))
+
+
+def test_parts_of_series_that_are_on_several_ranks_are_refused(
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
+) -> None:
+    with pytest.raises(InputError, match="series_at_once=2 and series_parallel=2"):
+        make_forecaster(series_at_once=2).fit(hourly_panel, machines=Machines(devices=2, series_parallel=2))
