@@ -154,6 +154,22 @@ def test_the_future_goes_on_where_the_panel_ends() -> None:
     )
 
 
+def test_the_last_steps_are_a_view(hourly_panel: Panel) -> None:
+    last = hourly_panel.last_steps(5)
+    assert np.shares_memory(last.values, hourly_panel.values)
+    np.testing.assert_array_equal(last.timestamps, hourly_panel.timestamps[-5:])
+    np.testing.assert_array_equal(last.mask, hourly_panel.mask[-5:])
+    assert hourly_panel.last_steps(1000).n_steps == 240
+
+
+@pytest.mark.parametrize(("n_steps", "expected"), [(1, 2), (2, 2), (3, 5), (9, 11), (20, 11)])
+def test_the_last_steps_of_service_hours_begin_with_the_hours_of_a_day(n_steps: int, expected: int) -> None:
+    panel = Panel.from_arrays(np.ones((11, 2)), start="2024-01-01T06", freq="1h", steps_per_day=3)
+    last = panel.last_steps(n_steps)
+    assert last.n_steps == expected
+    np.testing.assert_array_equal(last.future_timestamps(4), panel.future_timestamps(4))
+
+
 def test_a_panel_says_what_it_is() -> None:
     text = repr(a_panel(null_value=0.0, name="roads"))
     assert "roads: 4 steps x 3 series x 2 channels, 1h" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from elinformer.data import row_blocks
-from elinformer.data.scaling import ScalePer, Scaler, seasonal_scale
+from elinformer.data.scaling import ScalePer, Scaler, error_scale, measure, seasonal_scale
+
+if TYPE_CHECKING:
+    from elinformer.data.panel import Panel
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, max_side=6)
 finite = st.floats(-1e6, 1e6, width=32)
@@ -134,6 +139,15 @@ def test_the_seasonal_scale_is_merged_from_blocks(monkeypatch: pytest.MonkeyPatc
     whole = seasonal_scale(values, mask, 5)
     monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", 6)
     np.testing.assert_allclose(seasonal_scale(values, mask, 5), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["channel", "series", "seasonal"])
+def test_moments_that_are_known_change_no_scale(
+    two_channel_panel: Panel, kind: Literal["channel", "series", "seasonal"]
+) -> None:
+    moments = measure(two_channel_panel.values[:200], two_channel_panel.mask[:200])
+    known, anew = (error_scale(two_channel_panel, 200, kind, moments=given) for given in (moments, None))
+    np.testing.assert_array_equal(known, anew)
 
 
 def test_a_series_without_a_season_is_scaled_by_its_deviation() -> None:
