@@ -2,6 +2,7 @@
 
 from elinformer.models.dlinear import DLinear, DLinearConfig
 from elinformer.models.elinformer import ELinFormer, ELinFormerConfig
+from elinformer.models.presets import PRESETS
 from elinformer.models.registry import MODELS, build_model, register_model
 from elinformer.models.sizes import Sizes
 from elinformer.models.staeformer import STAEformer, STAEformerConfig
@@ -10,6 +11,7 @@ from elinformer.models.twins import TWINS
 
 __all__ = [
     "MODELS",
+    "PRESETS",
     "STID",
     "TWINS",
     "DLinear",
