@@ -59,6 +59,36 @@ def new_folder(path: str | Path) -> Generator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def held_folder(path: str | Path) -> Generator[None]:
+    """Keep other processes from holding the same folder; one that is killed lets go of it.
+
+    Where the system knows no such locks, nothing is kept.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"expected a folder that no other process writes to, but one is at work in {path}: wait until it has "
+                "ended, or end it"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
 def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a run") -> None:
     """Refuse to write to `path` where something else stands.
 

@@ -179,7 +179,7 @@ def test_a_terminal_shows_epochs_loss_validation_and_time(training: Any, offset:
 def test_csv_logs_hold_the_curves(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, logged: Any
 ) -> None:
-    make_forecaster(epochs=3, logger="csv", log_dir=str(tmp_path)).fit(hourly_panel)
+    make_forecaster(epochs=3, batch_size=32, logger="csv", log_dir=str(tmp_path)).fit(hourly_panel)
     assert len(logged(tmp_path, "validation_mae")) == 3
     assert len(logged(tmp_path, "loss")) == 3 * 5
 

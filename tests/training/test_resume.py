@@ -27,6 +27,7 @@ AtStep = Callable[[int | None, Callable[[], Any]], None]
 OPTIONS: dict[str, dict[str, Any]] = {
     "one cycle": {"epochs": 3},
     "micro-batches": {"epochs": 2, "batch_size": 40, "tokens_at_once": 60},
+    "series in parts": {"epochs": 2, "series_at_once": 3},
     "patience": {"epochs": 6, "patience": 2, "learning_rate": 0.5},
 }
 
@@ -172,6 +173,23 @@ def test_an_unfinished_run_is_not_replaced_by_another(
 ) -> None:
     with pytest.raises(InputError, match=r"holds a run at step 8 of 15: go on with .* or pass --overwrite"):
         make().fit(hourly_panel, run=cut)
+
+
+def test_a_run_that_another_process_trains_is_left_alone(
+    make: Callable[..., Forecaster], hourly_panel: Panel, cut: Path
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    other = os.open(cut, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    before = checkpoints(cut)
+    forecaster = make()
+    with pytest.raises(InputError, match=r"expected a folder .* but one is at work in .*run: wait until it has ended"):
+        Forecaster.resume(cut, hourly_panel)
+    with pytest.raises(InputError, match="expected a folder that no other process writes to"):
+        forecaster.fit(hourly_panel, run=forecaster.new_run(cut, hourly_panel, overwrite=True))
+    assert checkpoints(cut) == before
+    os.close(other)
+    Forecaster.resume(cut, hourly_panel)
 
 
 def test_a_run_is_finished_where_it_stands(hourly_panel: Panel, cut: Path) -> None:

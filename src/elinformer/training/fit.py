@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +111,8 @@ def fit(
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
     with _quiet():
         trainer = _trainer(config, parts, watching, machines)
-        if run is not None:
-            run.begin()
-        with _ctrl_c_stops(trainer) as came, lost_ranks_named(run and run.folder):
+        written = nullcontext() if run is None else run.in_training()
+        with written, _ctrl_c_stops(trainer) as came, lost_ranks_named(run and run.folder):
             trainer.fit(module, *loaders)
     interrupted = bool(came) or was_stopped(trainer)
     if not interrupted:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elinformer._files import held_folder
 from elinformer.data.fingerprint import fingerprint
 from elinformer.errors import InputError
 from elinformer.training.checkpoints import CheckpointFolder
@@ -21,6 +23,8 @@ from elinformer.training.run_folder import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from elinformer.data.panel import Panel
 
 
@@ -40,7 +44,7 @@ class UnfinishedRun:
 
     @classmethod
     def new(cls, folder: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> UnfinishedRun:
-        """A run that `begin` will put into `folder`.
+        """A run that training will put into `folder`.
 
         Raises:
             InputError: The folder may not be written to.
@@ -67,15 +71,29 @@ class UnfinishedRun:
         """Where its checkpoints are, of which the newest `keep` stay."""
         return CheckpointFolder(self.folder / CHECKPOINTS, keep)
 
-    def begin(self) -> None:
-        """Write the folder, so that the run is known from here on; one that is there is said to be in training."""
+    @contextmanager
+    def in_training(self) -> Generator[None]:
+        """Write the folder, so that the run is known from here on, and keep other processes from training it.
+
+        Raises:
+            InputError: Another process trains it.
+        """
         if not is_first_process():
+            yield
             return
-        if self.is_there:
-            self.checkpoints(1).tidy()
-            mark_run(self.folder, TRAINING)
-        else:
-            begin_run(self.folder, self.config)
+        if not self.is_there:
+            self._begin()
+        with held_folder(self.folder):
+            if self.is_there:
+                self.checkpoints(1).tidy()
+                mark_run(self.folder, TRAINING)
+            yield
+
+    def _begin(self) -> None:
+        if self.folder.is_dir():
+            with held_folder(self.folder):
+                pass  # nobody trains what is going to be replaced
+        begin_run(self.folder, self.config)
 
     def check_data(self, panel: Panel) -> None:
         """Refuse other data than those the run was begun with.
