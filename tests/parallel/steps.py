@@ -12,11 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import start_processes
 
+from elinformer.data.panel import Panel
+from elinformer.data.windows import Batch, Reach, WindowDataset
+from elinformer.evaluation import backtest
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.training.parallel import (
     Mesh,
@@ -26,6 +30,7 @@ from elinformer.training.parallel import (
     parallelize,
     sum_gradients,
 )
+from elinformer.training.parallel.scoring import backtest_on_ranks
 
 WINDOW, HORIZON, STEPS, CLIP = 6, 3, 20, 0.3
 
@@ -111,6 +116,20 @@ def train_as_rank(settings: dict[str, Any]) -> dict[str, Any]:
     return {"losses": losses, "norms": norms, "gradients": gradients, "weights": weights, "traffic": traffic}
 
 
+def scored(mesh: Mesh | None) -> dict[str, Tensor]:
+    """Sums of errors of the last value over windows whose number is no multiple of the ranks."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(10, 3, size=(60, 5, 2))
+    panel = Panel.from_arrays(values, mask=rng.random(values.shape) < 0.8)
+    windows = WindowDataset(panel, None, np.arange(WINDOW, 50), Reach(WINDOW, HORIZON))
+
+    def last_value(given: Batch) -> Tensor:
+        return given.values[:, -1:].nan_to_num().expand(-1, HORIZON, -1, -1)
+
+    sums = backtest(last_value, windows, 4) if mesh is None else backtest_on_ranks(last_value, windows, 4, mesh)
+    return vars(sums)
+
+
 def _prepared(settings: dict[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
     model = new_model(settings["series"], settings.get("dropout", 0.0)).to(_dtype(settings))
     return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -128,6 +147,7 @@ def as_rank(rank: int, world: int, runs: dict[str, Any], out: str) -> None:
     """Train every run as one of `world` ranks."""
     dist.init_process_group("gloo", init_method=f"file://{out}.store", rank=rank, world_size=world)
     results = {name: train_as_rank(settings) for name, settings in runs.items()}
+    results["scores"] = scored(Mesh.of_world(next(iter(runs.values()))["series_parallel"]))
     if not rank:
         torch.save(results, out)
     dist.destroy_process_group()

@@ -52,7 +52,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], d
         jobs[world, series_parallel] = {"world": world, "runs": runs, "out": str(folder / f"{world}-{series_parallel}")}
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())), encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(WORKER), str(folder / "jobs.json")], env=environment, timeout=110, check=True)
+    subprocess.run([sys.executable, str(WORKER), str(folder / "jobs.json")], env=environment, timeout=300, check=True)
     return {mesh: torch.load(job["out"], weights_only=True) for mesh, job in jobs.items()}
 
 
@@ -84,6 +84,14 @@ def test_losses_in_float32_agree_to_a_hundred_thousandth(trained: dict[str, Any]
 
 def test_gradients_were_clipped_so_that_the_norm_is_tested_too(trained: dict[str, Any], steps: ModuleType) -> None:
     assert min(trained["float64"]["norms"]) > steps.CLIP
+
+
+def test_scores_over_ranks_have_the_counts_of_one_process_and_its_sums(
+    trained: dict[str, Any], steps: ModuleType
+) -> None:
+    for name, alone in steps.scored(None).items():
+        exact = name.startswith("count")
+        assert_close(trained["scores"][name], alone, rtol=0 if exact else 1e-12, atol=0)
 
 
 def test_bytes_a_layer_and_step_are_those_of_the_formula_whatever_the_number_of_series(

@@ -10,6 +10,7 @@ from elinformer.training.parallel import Mesh
 from elinformer.training.parallel.machines import Machines, is_first_process, lost_ranks_named
 
 TORCHRUN = (
+    "SLURM_PROCID",
     "RANK",
     "LOCAL_RANK",
     "NODE_RANK",
@@ -66,6 +67,8 @@ def test_series_parallel_divides_the_number_of_ranks() -> None:
         ({"RANK": "0", "LOCAL_RANK": "0"}, True),
         ({"RANK": "2", "LOCAL_RANK": "0"}, False),
         ({"LOCAL_RANK": "1"}, False),
+        ({"SLURM_PROCID": "3"}, False),
+        ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False),
         ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
     ],
 )

@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs += [_job(folder, "dropout", 2, 2, model=MODEL), _job(folder, "too_many", 4, 4, data=_two_series(folder))]
     (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(STARTER), str(folder / "jobs.json")], env=environment, timeout=170, check=True)
+    subprocess.run([sys.executable, str(STARTER), str(folder / "jobs.json")], env=environment, timeout=300, check=True)
     return folder
 
 

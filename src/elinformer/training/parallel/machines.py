@@ -102,9 +102,9 @@ def lost_ranks_named(run: Path | None) -> Generator[None]:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes: the only one, or the first of those that were started."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0 and not _on_later_node()
+    """Whether this process is the one that writes: the only one, or the first of those that were started.
 
-
-def _on_later_node() -> bool:
-    return "RANK" not in os.environ and int(os.environ.get("NODE_RANK", "0")) > 0
+    It is known before ranks meet, from what torchrun, Slurm or Lightning tell a process.
+    """
+    names = ("RANK",) if "RANK" in os.environ else ("SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+    return all(int(os.environ.get(name, "0")) == 0 for name in names)
