@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from elinformer import Forecaster, InputError, load_dataset
+from elinformer import Forecaster, InputError, simulate_freeway
 from elinformer.training import TrainingConfig
 
-panel = load_dataset("nyc-airports")
-options = {"model": {"n_layers": 1, "window_width": 16}, "training": TrainingConfig(epochs=1, checkpoint_steps=40)}
+panel = simulate_freeway(10, 600, freq="15min")
+training = TrainingConfig(epochs=1, checkpoint_steps=5)  # a page of documentation; two minutes are the default
+forecaster = Forecaster(window=12, horizon=12, model={"n_layers": 1, "window_width": 16}, training=training)
 
-forecaster = Forecaster(window=24, horizon=12, **options)
 forecaster.fit(panel, run="run")  # the folder is there from before the first step, with checkpoints as training goes
 print(sorted(path.name for path in Path("run").iterdir()))  # ['checkpoints', 'config.json']
 
