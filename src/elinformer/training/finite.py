@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -47,7 +46,7 @@ class FiniteSteps(pl.Callback):
         finite = self._losses_are_finite is None or bool(self._losses_are_finite)
         self._losses_are_finite = None
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        finite = finite and bool(get_total_norm(gradients, math.inf).isfinite())
+        finite = finite and bool(get_total_norm(gradients).isfinite())  # the norm that clipping divides by
         if trainer.strategy.reduce_boolean_decision(finite):
             self.in_a_row = 0
             return
