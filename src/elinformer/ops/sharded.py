@@ -7,7 +7,7 @@ the gradient of the statistics in the same way. Nothing here knows how holders r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elinformer.ops.features import FeatureMap
 
 
+@runtime_checkable
 class Ranks(Protocol):
     """What the holders of the parts do together; each gets the same result, bit for bit."""
 
@@ -41,6 +42,7 @@ class Ranks(Protocol):
         ...
 
 
+@runtime_checkable
 class Others(Protocol):
     """Those who hold the other keys."""
 
