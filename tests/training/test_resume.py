@@ -27,7 +27,7 @@ AtStep = Callable[[int | None, Callable[[], Any]], None]
 OPTIONS: dict[str, dict[str, Any]] = {
     "one cycle": {"epochs": 3},
     "micro-batches": {"epochs": 2, "batch_size": 40, "tokens_at_once": 60},
-    "series in parts": {"epochs": 2, "series_at_once": 3},
+    "series in parts": {"epochs": 3, "series_at_once": 3},
     "patience": {"epochs": 6, "patience": 2, "learning_rate": 0.5},
 }
 
