@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from elinformer.__main__ import main
-from elinformer.cli import _settings
+from elinformer.cli._common import settings_for
 from elinformer.data.catalog import CATALOG
 from elinformer.data.panel import Panel
 from elinformer.forecaster import Forecaster
@@ -259,10 +259,10 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(cli: Cli, fold
 def test_the_file_wins_over_the_catalogue(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('horizon = 3\n[training]\nloss_scale = "channel"\nepochs = 2\n', encoding="utf-8")
     said = {"window": None, "training": {"epochs": 9, "seed": None}}
-    settings = _settings("nyc-airports", tmp_path / "a.toml", said)
+    settings = settings_for("nyc-airports", tmp_path / "a.toml", said)
     assert (settings.window, settings.horizon) == (CATALOG["nyc-airports"].window, 3)
     assert settings.training == {"loss_scale": "channel", "epochs": 9}
-    assert _settings("nyc-airports", None, {}).training == {"loss_scale": "seasonal"}
+    assert settings_for("nyc-airports", None, {}).training == {"loss_scale": "seasonal"}
 
 
 def test_a_null_value_is_missing_in_training_and_in_evaluation(cli: Cli, folder: Path, hourly_panel: Panel) -> None:

@@ -1,0 +1,38 @@
+"""What all commands share: consoles, arguments, settings, tables of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from elinformer import tables
+
+if TYPE_CHECKING:
+    from elinformer.settings import Settings
+
+out_console = Console()
+progress_console = Console(stderr=True)
+
+Run = Annotated[Path, typer.Argument(help="A folder that `elinformer train` wrote.", show_default=False)]
+OtherData = Annotated[str | None, typer.Option("--data", help="Other data than those of training.")]
+
+
+def settings_for(data: str, config: Path | None, said: dict[str, Any]) -> Settings:
+    """The settings of a command: defaults < catalogue < file < what was said."""
+    from elinformer.settings import Settings, catalogue_settings, read_settings
+
+    settings = Settings().updated(catalogue_settings(data))
+    return settings.updated({} if config is None else read_settings(config)).updated(said)
+
+
+def show_scores(title: str, document: dict[str, Any]) -> None:
+    """Print the scores of a test part beside those of the naive forecasts."""
+    if document["test"] is None:
+        out_console.print("the split has no test part: nothing was scored")
+        return
+    out_console.print(tables.score_table(title, document["test"], document["naive"]))
+    if len(document["test"]["by_channel"]) > 1:
+        out_console.print(tables.channel_table(document["test"], document["naive"]))
