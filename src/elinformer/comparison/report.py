@@ -36,7 +36,7 @@ def sheets(results: Document, *, full: bool = False) -> Iterator[Sheet]:
     """
     for data, entries in results["summary"].items():
         yield _accuracy(data, entries)
-        if any(len(entry["by_channel"]) > 1 for entry in entries.values()):
+        if _has_channels(entries):
             yield _channels(data, entries)
         if full:
             yield _steps(data, entries)
@@ -104,8 +104,15 @@ def _markdown_table(sheet: Sheet) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def _has_channels(entries: Document) -> bool:
+    return any(len(entry["by_channel"]) > 1 for entry in entries.values())
+
+
 def _accuracy(data: str, entries: Document) -> Sheet:
+    """Scores in 80 columns: relative errors of one channel, or scaled errors of several in different units."""
     steps = _shown_steps(entries)
+    several = _has_channels(entries)
+    last = "scaled_error_mean" if several else "mape_mean"
     rows = [
         (
             model,
@@ -113,12 +120,11 @@ def _accuracy(data: str, entries: Document) -> Sheet:
             *(number(entry["by_horizon"][step]["mae_mean"]) for step in steps),
             _with_sd(entry, "mae"),
             number(entry["rmse_mean"]),
-            number(entry["mape_mean"]),
-            number(entry["scaled_error_mean"]),
+            number(entry[last]),
         )
         for model, entry in entries.items()
     ]
-    headings = ("model", "seeds", *(f"@{step}" for step in steps), "MAE", "RMSE", "MAPE %", "scaled")
+    headings = ("model", "seeds", *(f"@{step}" for step in steps), "MAE", "RMSE", "scaled" if several else "MAPE %")
     return Sheet(f"{data}: test MAE at some steps, then scores over all", headings, tuple(rows))
 
 
