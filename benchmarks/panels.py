@@ -227,9 +227,19 @@ def _write_parquet(path: Path, shape: tuple[int, int]) -> None:
     schema = pa.schema([("time", pa.timestamp("ns")), *((name, pa.float32()) for name in names)])
     first = np.datetime64("2019-01-01", "ns")
     with pa_parquet.ParquetWriter(path, schema, use_dictionary=False, compression="none") as writer:
-        for i, block in enumerate(_blocks(shape)):
-            times = first + (i * ROWS + np.arange(len(block))) * np.timedelta64(15, "m")
-            writer.write_table(pa.table([times, *block.T], schema=schema))
+        for start, rows in _quarters(shape):
+            times = first + (start + np.arange(len(rows))) * np.timedelta64(15, "m")
+            writer.write_table(pa.table([times, *rows.T], schema=schema))
+
+
+def _quarters(shape: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks that are as long as row groups are: they take a page of their own for every column."""
+    together: list[np.ndarray] = []
+    for i, block in enumerate(_blocks(shape), 1):
+        together.append(block)
+        if i % 18 == 0 or i * ROWS >= shape[0]:
+            yield (i - len(together)) * ROWS, np.concatenate(together)
+            together.clear()
 
 
 def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
