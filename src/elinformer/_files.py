@@ -59,6 +59,14 @@ def new_folder(path: str | Path) -> Generator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file so that a power cut after this, when it has been moved into place, finds all of it."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def held_folder(path: str | Path) -> Generator[None]:
     """Keep other processes from holding the same folder; one that is killed lets go of it.

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from elinformer._files import new_file
+from elinformer._files import new_file, write_durably
 from elinformer.errors import InputError
 from elinformer.training.trees import join_tree, split_tree
 
@@ -67,7 +67,7 @@ class CheckpointFolder:
         data = _encode(state)
         path = self.path / f"step-{step:08d}.safetensors"
         with new_file(path) as new:
-            _write_durably(new, data)
+            write_durably(new, data)
         _sync_folder(self.path)
         older = [file for file in self.files() if _step_of(file) <= step]
         for file in {*self.files()} - {*older[: self.keep]}:
@@ -130,14 +130,6 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
 def _step_of(path: Path) -> int:
     number = path.stem.rpartition("-")[2]
     return int(number) if number.isdecimal() else -1
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    """So that the bytes are on the disk before the file gets its name."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from elinformer._files import check_folder, new_file, new_folder
+from elinformer._files import check_folder, new_file, new_folder, write_durably
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
 from elinformer.training.checkpoints import CheckpointFolder
@@ -117,7 +117,7 @@ def save_run(
     else:
         with new_folder(path) as new:
             for name, content in files.items():
-                (new / name).write_bytes(content)
+                write_durably(new / name, content)
     if state == FINISHED:
         shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
 
@@ -131,7 +131,7 @@ def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
 def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         with new_file(folder / name) as new:
-            new.write_bytes(content)
+            write_durably(new, content)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -237,7 +237,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_bytes(_json(document))
+    write_durably(path, _json(document))
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
