@@ -9,15 +9,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.nn.per_series import replace_operators
+from elinformer.ops import cpu
 from elinformer.training.parallel import Mesh
 from elinformer.training.parallel.shard import ShardedOperator
 
 
 @pytest.mark.parametrize("patch_length", [0, 4])
-def test_operations_are_those_that_pytorch_counts(patch_length: int) -> None:
+def test_operations_are_those_that_pytorch_counts(patch_length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products can be seen
     config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length)
     model = ELinFormer(config).eval()
-    replace_operators(model, lambda _: ShardedOperator(Mesh().across_series))  # whose products can be seen
+    replace_operators(model, lambda _: ShardedOperator(Mesh().across_series))
     values = torch.zeros(2, 12, 50, 1)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(values, torch.ones_like(values, dtype=torch.bool), torch.ones(2, 12, 2, dtype=torch.int64))

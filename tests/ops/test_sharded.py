@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from elinformer.ops import eala_attention
+from elinformer.ops import cpu, eala_attention
 from elinformer.ops.sharded import OnRanks, numbers_exchanged, sharded_attention
 
 if TYPE_CHECKING:
@@ -103,6 +103,30 @@ def test_parts_of_the_keys_give_what_all_of_them_give(
     together = attended(eala_attention, given, backend="torch", **options)
     for part, whole in zip(attended_in_parts(given, sizes, **options), together, strict=True):
         assert_close(part, whole, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_the_halves_of_the_kernel_give_what_it_gives_in_one_go(dtype: torch.dtype, threads: int) -> None:
+    given, before = inputs(5000, dtype=dtype), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        whole, halves = (
+            attended(eala_attention, given),
+            attended(sharded_attention, given, others=OnRanks(Threads(1).of(0))),
+        )
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(halves, whole, strict=True):
+        assert_close(one, other)
+
+
+def test_plain_pytorch_has_the_same_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = inputs(30)
+    expected = attended_in_parts(given, (10, 20))
+    monkeypatch.setattr(cpu, "_LIBRARY", None)
+    for got, one in zip(attended_in_parts(given, (10, 20)), expected, strict=True):
+        assert_close(got, one, rtol=1e-12, atol=1e-12)
 
 
 def test_a_rank_whose_keys_are_all_masked_adds_nothing_but_gets_its_share() -> None:

@@ -91,6 +91,41 @@ def backward(  # noqa: PLR0917 - the order of the operator's schema
     return grads
 
 
+def gather(key: Tensor, value: Tensor, mask: Tensor | None, feature_map: str) -> Tensor:
+    """As `torch_path.gather`."""
+    state = empty_state(key, value, is_causal=False)
+    tensors = (key, key, value, _as_rows(mask), *(None,) * 5)
+    _call("eala_gather", tensors, state, scale=1, relu=feature_map == "relu", is_causal=False)
+    return state
+
+
+def apply(query: Tensor, value: Tensor, state: Tensor, scale: float, feature_map: str) -> Tensor:
+    """As `torch_path.apply`, laid out as `empty_output` says."""
+    output = empty_output(query, value)
+    tensors = (query, query, output, None, output, *(None,) * 4)
+    _call("eala_apply", tensors, state, scale=scale, relu=feature_map == "relu", is_causal=False)
+    return output
+
+
+def query_backward(grad: Tensor, query: Tensor, state: Tensor, scale: float, feature_map: str) -> tuple[Tensor, Tensor]:
+    """As `torch_path.query_backward`, laid out as `empty_gradient` says."""
+    grad_q, e, ev = empty_gradient(query), query.shape[-1], grad.shape[-1]
+    sums = state.new_empty((*query.shape[:-2], e + ev + e * ev))
+    tensors = (query, query, grad, None, None, grad, grad_q, None, None)
+    _call("eala_query_gradients", tensors, state, sums, scale=scale, relu=feature_map == "relu", is_causal=False)
+    return grad_q, sums
+
+
+def key_backward(  # noqa: PLR0917 - as the operator's schema
+    key: Tensor, value: Tensor, mask: Tensor | None, state: Tensor, sums: Tensor, feature_map: str
+) -> tuple[Tensor, Tensor]:
+    """As `torch_path.key_backward`, laid out as `empty_gradient` says."""
+    grads = empty_gradient(key), empty_gradient(value)
+    tensors = (key, key, value, _as_rows(mask), None, None, None, *grads)
+    _call("eala_key_gradients", tensors, state, sums.contiguous(), scale=1, relu=feature_map == "relu", is_causal=False)
+    return grads
+
+
 def empty_output(query: Tensor, value: Tensor) -> Tensor:
     """An output that lies in memory as the query does, so that heads are put together again without a copy."""
     return _laid_out_as(query, value)
@@ -110,15 +145,16 @@ def _laid_out_as(x: Tensor, wide: Tensor) -> Tensor:
 
 
 def _call(
-    name: str, tensors: tuple[Tensor | None, ...], state: Tensor, *, scale: float, relu: bool, is_causal: bool
+    name: str, tensors: tuple[Tensor | None, ...], *states: Tensor, scale: float, relu: bool, is_causal: bool
 ) -> None:
     views = [None if x is None else _two_leading(x) for x in tensors]
     query, key, value = (x for x in views[:3] if x is not None)
     described = [number for x in views for number in (_NONE if x is None else (x.data_ptr(), *x.stride()[:3]))]
     sizes = (*query.shape[:3], key.shape[-2], query.shape[-1], value.shape[-1])
     options = (_DTYPES[query.dtype], relu, is_causal, torch.get_num_threads(), _best)
-    packed = _CALL.pack(*described, state.data_ptr(), *sizes, *options, scale)
-    if getattr(_kernel(), name)(packed):
+    state, *sums = (x.data_ptr() for x in states)
+    packed = _CALL.pack(*described, state, *sizes, *options, scale)
+    if getattr(_kernel(), name)(packed, *map(ctypes.c_void_p, sums)):
         raise MemoryError("the CPU kernel of EALA found no memory to work in")
 
 

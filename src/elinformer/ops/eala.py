@@ -73,7 +73,7 @@ def eala_attention(
     if backend == "cpu" and dtype == torch.float16:
         query, key, value = query.float(), key.float(), value.float()
     if feature_map == "softplus" and backend != "triton":  # outside the operator, which takes it as it is
-        query, key, value = _softplus_applied(query, key, value, key_mask)
+        query, key, value = softplus_applied(query, key, value, key_mask)
         feature_map = "identity"
     output = library.attend(
         query, key, value, key_mask, scale=factor, feature_map=feature_map, is_causal=is_causal, backend=backend
@@ -89,7 +89,8 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(x.to(torch.get_autocast_dtype(device)) if x.is_floating_point() else x for x in tensors)
 
 
-def _softplus_applied(query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> tuple[Tensor, ...]:
+def softplus_applied(query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> tuple[Tensor, ...]:
+    """Queries and keys under phi = softplus, half precision in float32, and the values."""
     if query.dtype in HALF:
         query, key, value = query.float(), key.float(), value.float()
     if key_mask is not None:  # or a NaN that is masked would reach the gradient

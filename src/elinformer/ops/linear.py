@@ -93,6 +93,16 @@ class StateGradient(NamedTuple):
     v_mean: Tensor
     covariance: Tensor
 
+    def pack(self) -> Tensor:
+        """All in one tensor (..., E + Ev + E Ev): k_mean, v_mean, S row by row."""
+        return torch.cat([part.flatten(-2) for part in self], -1)
+
+    @classmethod
+    def unpack(cls, packed: Tensor, e: int, ev: int) -> StateGradient:
+        """The gradients in a packed one."""
+        k_mean, v_mean, covariance = packed.unsqueeze(-2).split((e, ev, e * ev), -1)
+        return cls(k_mean, v_mean, covariance.unflatten(-1, (e, ev)).squeeze(-3))
+
 
 def gradients(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, keys: KeyStatistics, *, mask: Tensor | None

@@ -13,19 +13,14 @@ import torch
 from torch import Tensor
 
 from elinformer._shapes import Bool, Float
+from elinformer.ops import cpu, torch_path
 from elinformer.ops.checks import check_inputs
-from elinformer.ops.eala import autocast
-from elinformer.ops.features import FEATURE_MAPS
-from elinformer.ops.linear import (
-    KeyStatistics,
-    StateGradient,
-    apply_statistics,
-    key_gradients,
-    key_statistics,
-    query_gradients,
-)
+from elinformer.ops.eala import autocast, softplus_applied
+from elinformer.ops.linear import KeyStatistics, StateGradient
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from elinformer.ops.features import FeatureMap
 
 
@@ -135,15 +130,17 @@ def sharded_attention(
         raise ValueError("expected is_causal=False for keys in several places, got True: they have no order")
     query, key, value = autocast(query, key, value)
     mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale, feature_map=feature_map)
+    factor, dtype = query.shape[-1] ** -0.5 if scale is None else float(scale), query.dtype
+    if dtype == torch.float16:
+        query, key, value = query.float(), key.float(), value.float()
+    if feature_map == "softplus":
+        query, key, value = softplus_applied(query, key, value, mask)
+        feature_map = "identity"
     lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    if mask is not None:  # what is masked may be anything, NaN too
-        mask = mask.expand(*lead, mask.shape[-1])
-        key, value = (x.masked_fill(~mask[..., None], 0) for x in (key, value))
-    phi, factor = FEATURE_MAPS[feature_map], query.shape[-1] ** -0.5 if scale is None else scale
-    q, k, v = (x.expand(*lead, *x.shape[-2:]) for x in (phi(query.to(dtype)) * factor, phi(key.to(dtype)), value))
-    output: Tensor = _Sharded.apply(q, k, v.to(dtype), mask, others)  # pyright: ignore[reportAssignmentType]
-    return output.to(query.dtype)
+    query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in (query, key, value))
+    mask = None if mask is None else mask.expand(*lead, mask.shape[-1])
+    output: Tensor = _Sharded.apply(query, key, value, mask, others, factor, feature_map)  # pyright: ignore[reportAssignmentType]
+    return output if output.dtype == dtype else output.to(dtype)
 
 
 def merged_statistics(keys: KeyStatistics, ranks: Ranks) -> KeyStatistics:
@@ -165,10 +162,7 @@ def merged_statistics(keys: KeyStatistics, ranks: Ranks) -> KeyStatistics:
 
 def summed_gradient(part: StateGradient, ranks: Ranks) -> StateGradient:
     """The gradient of the merged statistics by the queries of all ranks, in one message."""
-    e, ev = part.covariance.shape[-2:]
-    packed = torch.cat((part.k_mean, part.v_mean, part.covariance.flatten(-2)[..., None, :]), -1)
-    k_mean, v_mean, covariance = ranks.sum(packed).split((e, ev, e * ev), -1)
-    return StateGradient(k_mean, v_mean, covariance.unflatten(-1, (e, ev)).squeeze(-3))
+    return StateGradient.unpack(ranks.sum(part.pack()), *part.covariance.shape[-2:])
 
 
 def numbers_exchanged(e: int, ev: int) -> tuple[int, int]:
@@ -177,21 +171,30 @@ def numbers_exchanged(e: int, ev: int) -> tuple[int, int]:
 
 
 class _Sharded(torch.autograd.Function):
-    """Attention of q = scale * phi(query) to k = phi(key) and others; saves inputs and merged state alone."""
+    """Attention to keys that are here and others; saves inputs and states alone."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        q, k, v, mask, ctx.others = inputs
-        own = key_statistics(k, v, mask)
-        keys = ctx.others.merged(own)
-        ctx.save_for_backward(q, k, v, mask, keys.pack(), own.n)
-        return apply_statistics(q, keys)
+        query, key, value, mask, ctx.others, scale, feature_map = inputs
+        ctx.options = scale, feature_map
+        halves, sizes = _halves(query), (key.shape[-1], value.shape[-1])
+        own = KeyStatistics.unpack(halves.gather(key, value, mask, feature_map), *sizes)
+        state = ctx.others.merged(own).pack()
+        ctx.save_for_backward(query, key, value, mask, state, own.n)
+        return halves.apply(query, value, state, scale, feature_map)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        q, k, v, mask, state, n = ctx.saved_tensors
-        keys = KeyStatistics.unpack(state, k.shape[-1], v.shape[-1])
-        grad_q, of_state = query_gradients(grad_outputs[0], q, keys)
-        grad_k, grad_v = key_gradients(ctx.others.summed(of_state, keys, n), k, v, keys, mask=mask)
-        return grad_q, grad_k, grad_v, None, None
+        query, key, value, mask, state, n = ctx.saved_tensors
+        (scale, feature_map), halves, sizes = ctx.options, _halves(query), (key.shape[-1], value.shape[-1])
+        grad_q, of_state = halves.query_backward(grad_outputs[0], query, state, scale, feature_map)
+        keys, part = KeyStatistics.unpack(state, *sizes), StateGradient.unpack(of_state, *sizes)
+        summed = ctx.others.summed(part, keys, n).pack()
+        grads = halves.key_backward(key, value, mask, state, summed, feature_map)
+        return grad_q, *grads, *(None,) * 4
+
+
+def _halves(query: Tensor) -> ModuleType:
+    """What gathers states and applies them: the compiled kernel where it runs, else plain PyTorch."""
+    return torch_path if cpu.why_not(query) else cpu

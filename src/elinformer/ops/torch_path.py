@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from elinformer.ops.causal import causal_forward, causal_gradients
-from elinformer.ops.linear import KeyStatistics, apply_statistics, gradients, key_statistics
+from elinformer.ops.linear import (
+    KeyStatistics,
+    StateGradient,
+    apply_statistics,
+    gradients,
+    key_gradients,
+    key_statistics,
+    query_gradients,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +35,7 @@ def forward(  # noqa: PLR0917 - the order of the operator's schema
     is_causal: bool,
 ) -> tuple[Tensor, Tensor]:
     """The output and the packed state of the keys; a causal one has no state worth keeping, (*lead, 0)."""
-    q, k, v = _prepared(query, key, value, mask, scale=scale, feature_map=feature_map)
+    q, (k, v) = _queries(query, scale, feature_map), _keys(key, value, mask, feature_map)
     if is_causal:
         return causal_forward(q, k, v, mask).to(query.dtype).contiguous(), empty_state(key, value, is_causal=True)
     keys = key_statistics(k, v, mask)
@@ -46,18 +54,43 @@ def backward(  # noqa: PLR0917 - the order of the operator's schema
     is_causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients with respect to query, key and value from the inputs and the state alone."""
-    q, k, v = _prepared(query, key, value, mask, scale=scale, feature_map=feature_map)
+    q, (k, v) = _queries(query, scale, feature_map), _keys(key, value, mask, feature_map)
     g = grad.to(q.dtype)
     if is_causal:
         grad_q, grad_k, grad_v = causal_gradients(g, q, k, v, mask)
     else:
         keys = KeyStatistics.unpack(state, k.shape[-1], v.shape[-1])
         grad_q, grad_k, grad_v = gradients(g, q, k, v, keys, mask=mask)
-    grad_q = grad_q * scale
-    if feature_map == "relu":
-        grad_q, grad_k = grad_q * (query > 0), grad_k * (key > 0)
-    dtype = query.dtype
-    return grad_q.to(dtype).contiguous(), grad_k.to(dtype).contiguous(), grad_v.to(dtype).contiguous()
+    grad_q = _of_query(grad_q, query, scale, feature_map)
+    return grad_q, _of_key(grad_k, key, feature_map), grad_v.to(value.dtype).contiguous()
+
+
+def gather(key: Tensor, value: Tensor, mask: Tensor | None, feature_map: str) -> Tensor:
+    """The packed state of keys: the first half of `forward`, where other keys are elsewhere."""
+    return key_statistics(*_keys(key, value, mask, feature_map), mask).pack()
+
+
+def apply(query: Tensor, value: Tensor, state: Tensor, scale: float, feature_map: str) -> Tensor:
+    """The output of a packed state: the second half of `forward`; of `value`, the width matters alone."""
+    keys = KeyStatistics.unpack(state, query.shape[-1], value.shape[-1])
+    return apply_statistics(_queries(query, scale, feature_map), keys).to(query.dtype).contiguous()
+
+
+def query_backward(grad: Tensor, query: Tensor, state: Tensor, scale: float, feature_map: str) -> tuple[Tensor, Tensor]:
+    """The gradient of the query and the packed one of the state: the first half of `backward`."""
+    q, keys = _queries(query, scale, feature_map), KeyStatistics.unpack(state, query.shape[-1], grad.shape[-1])
+    grad_q, of_state = query_gradients(grad.to(q.dtype), q, keys)
+    return _of_query(grad_q, query, scale, feature_map), of_state.pack()
+
+
+def key_backward(  # noqa: PLR0917 - as the operator's schema
+    key: Tensor, value: Tensor, mask: Tensor | None, state: Tensor, of_state: Tensor, feature_map: str
+) -> tuple[Tensor, Tensor]:
+    """The gradients of key and value from the packed one of the state: the second half of `backward`."""
+    sizes = key.shape[-1], value.shape[-1]
+    keys, sums = KeyStatistics.unpack(state, *sizes), StateGradient.unpack(of_state, *sizes)
+    grad_k, grad_v = key_gradients(sums, *_keys(key, value, mask, feature_map), keys, mask=mask)
+    return _of_key(grad_k, key, feature_map), grad_v.to(value.dtype).contiguous()
 
 
 def empty_output(query: Tensor, value: Tensor) -> Tensor:
@@ -77,15 +110,28 @@ def empty_state(key: Tensor, value: Tensor, *, is_causal: bool) -> Tensor:
     return key.new_empty((*key.shape[:-2], size), dtype=torch.promote_types(key.dtype, torch.float32))
 
 
-def _prepared(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float, feature_map: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Scaled phi(query), phi(key) and value in the dtype of the sums, masked keys and values zero."""
-    if query.dtype in (torch.float16, torch.bfloat16):
-        query, key, value = query.float(), key.float(), value.float()
+def _queries(query: Tensor, scale: float, feature_map: str) -> Tensor:
+    """Scaled phi(query) in the dtype of the sums."""
+    query = query.to(torch.promote_types(query.dtype, torch.float32))
+    return (query.relu() if feature_map == "relu" else query) * scale
+
+
+def _keys(key: Tensor, value: Tensor, mask: Tensor | None, feature_map: str) -> tuple[Tensor, Tensor]:
+    """phi(key) and value in the dtype of the sums, masked keys and values zero."""
+    dtype = torch.promote_types(key.dtype, torch.float32)
+    key, value = key.to(dtype), value.to(dtype)
     if mask is not None:  # what is masked may be anything, NaN too
         hidden = ~mask[..., None]  # (*lead, Lk, 1)
         key, value = key.masked_fill(hidden, 0), value.masked_fill(hidden, 0)
-    if feature_map == "relu":
-        query, key = query.relu(), key.relu()
-    return query * scale, key, value
+    return (key.relu() if feature_map == "relu" else key), value
+
+
+def _of_query(grad: Tensor, query: Tensor, scale: float, feature_map: str) -> Tensor:
+    """The gradient of a query from that of its scaled phi."""
+    grad = grad * scale
+    return (grad * (query > 0) if feature_map == "relu" else grad).to(query.dtype).contiguous()
+
+
+def _of_key(grad: Tensor, key: Tensor, feature_map: str) -> Tensor:
+    """The gradient of a key from that of its phi."""
+    return (grad * (key > 0) if feature_map == "relu" else grad).to(key.dtype).contiguous()

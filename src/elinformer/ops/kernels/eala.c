@@ -70,24 +70,29 @@ static int choose(const call *c) {
     return GENERIC;
 }
 
-#define PICK(direction, c)                                                              \
-    do {                                                                                \
-        const int isa = choose(c), f64 = (c)->dtype == FLOAT64;                         \
-        X86(if (isa == AVX512) return direction##_f32_avx512(c);)                       \
-        X86(if (isa == AVX2) return f64 ? direction##_f64_avx2(c) : direction##_f32_avx2(c);) \
-        (void)isa;                                                                      \
-        return f64 ? direction##_f64_generic(c) : direction##_f32_generic(c);           \
+#define PICK(direction, c, ...)                                                                                \
+    do {                                                                                                       \
+        const int isa = choose(c), f64 = (c)->dtype == FLOAT64;                                                \
+        X86(if (isa == AVX512) return direction##_f32_avx512(c, __VA_ARGS__);)                                 \
+        X86(if (isa == AVX2) return f64 ? direction##_f64_avx2(c, __VA_ARGS__) : direction##_f32_avx2(c, __VA_ARGS__);) \
+        (void)isa;                                                                                             \
+        return f64 ? direction##_f64_generic(c, __VA_ARGS__) : direction##_f32_generic(c, __VA_ARGS__);        \
     } while (0)
 
 #if defined(__x86_64__)
-#define X86(statement) statement
+#define X86(...) __VA_ARGS__
 #else
-#define X86(statement)
+#define X86(...)
 #endif
 
-/* Both return 0, or 1 for no memory. */
-int eala_forward(const call *c) { PICK(forward, c); }
-int eala_backward(const call *c) { PICK(backward, c); }
+/* All return 0, or 1 for no memory. The halves are for keys in several places, whose states and sums are put together
+   between them; `sums` holds, a head, dkbar E | dvbar F | dS (E x F). */
+int eala_forward(const call *c) { PICK(forward, c, GATHER | SPREAD); }
+int eala_gather(const call *c) { PICK(forward, c, GATHER); }
+int eala_apply(const call *c) { PICK(forward, c, SPREAD); }
+int eala_backward(const call *c) { PICK(backward, c, GATHER | SPREAD, NULL); }
+int eala_query_gradients(const call *c, void *sums) { PICK(backward, c, GATHER, sums); }
+int eala_key_gradients(const call *c, void *sums) { PICK(backward, c, SPREAD, sums); }
 
 /* GNU's entry point to a parallel region; Intel's and LLVM's runtimes have it too. */
 typedef void (*team)(void (*body)(void *), void *data, unsigned threads, unsigned flags);

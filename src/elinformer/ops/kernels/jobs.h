@@ -29,13 +29,13 @@ INLINE void NAME(backward_tasks)(job *j, NAME(scratch) *w, const int64_t e, cons
             j->failed |= NAME(causal_backward)(c, w, head, e, f, dtype);
             continue;
         }
-        REAL *sums = j->splits == 1 ? w->sums : (REAL *)j->partial + t * j->partial_size;
+        REAL *sums = j->partial ? (REAL *)j->partial + t * j->partial_size : w->sums;
         if (j->stage & GATHER) {
             share(c->lq, split, j->splits, &from, &to);
             NAME(query_gradients)(c, w, head, from, to, sums, e, f, dtype);
         }
         if (j->stage & SPREAD) {
-            if (j->splits > 1) sums = (REAL *)j->partial + head * j->splits * j->partial_size;
+            if (j->partial) sums = (REAL *)j->partial + head * j->splits * j->partial_size;
             share(c->lk, split, j->splits, &from, &to);
             NAME(key_gradients)(c, w, head, from, to, sums, e, f, dtype);
         }
@@ -72,11 +72,12 @@ INLINE void NAME(backward_tasks)(job *j, NAME(scratch) *w, const int64_t e, cons
 TARGET static void NAME(forward_run)(job *j) { SPECIALISED(NAME(forward_tasks)); }
 TARGET static void NAME(backward_run)(job *j) { SPECIALISED(NAME(backward_tasks)); }
 
-TARGET static int NAME(forward)(const call *c) {
-    job j = {.c = c, .run = NAME(forward_run), .splits = splits_for(c), .stage = GATHER | SPREAD};
+/* Both halves, or one: gathering the state, which the caller then has, or applying one that it gives. */
+TARGET static int NAME(forward)(const call *c, const int stage) {
+    job j = {.c = c, .run = NAME(forward_run), .splits = splits_for(c), .stage = stage};
     j.tasks = c->batch * c->heads * j.splits;
     j.partial_size = 1 + 3 * c->e + c->f + c->e * c->f;
-    if (j.splits == 1) {
+    if (j.splits == 1 || !(stage & GATHER)) {
         eala_run(&j);
         return j.failed;
     }
@@ -93,32 +94,49 @@ TARGET static int NAME(forward)(const call *c) {
             NAME(merge)(STATE(c, t / j.splits), part, c->e, c->f);
     }
     free(j.partial);
+    if (!(stage & SPREAD)) return 0;
     j.stage = SPREAD;
     eala_run(&j);
     return j.failed;
 }
 
-TARGET static int NAME(backward)(const call *c) {
-    job j = {.c = c, .run = NAME(backward_run), .splits = splits_for(c), .stage = GATHER | SPREAD};
+/* Between the sums dkbar | dvbar | dS of a head as the caller has them and as they are padded here. */
+TARGET static void NAME(move_sums)(const call *c, REAL *sums, REAL *padded, const int out) {
     const int64_t pad = LANES < 4 ? 4 : LANES, ep = round_up(c->e, pad), fp = round_up(c->f, pad);
-    j.tasks = c->batch * c->heads * j.splits;
+    for (int64_t i = -2; i < c->e; i++) { /* two rows for the means, and those of S */
+        REAL *mine = i == -2 ? padded : i == -1 ? padded + ep : padded + ep + fp + i * fp;
+        const int64_t n = i == -2 ? c->e : c->f;
+        out ? memcpy(sums, mine, sizeof(REAL) * n) : memcpy(mine, sums, sizeof(REAL) * n);
+        sums += n;
+    }
+}
+
+/* Both halves, or one: the gradient of the queries with the sums over them, or that of the keys from such sums. */
+TARGET static int NAME(backward)(const call *c, const int stage, void *sums) {
+    job j = {.c = c, .run = NAME(backward_run), .splits = splits_for(c), .stage = stage};
+    const int64_t pad = LANES < 4 ? 4 : LANES, ep = round_up(c->e, pad), fp = round_up(c->f, pad);
+    const int64_t heads = c->batch * c->heads, size = c->e + c->f + c->e * c->f;
+    j.tasks = heads * j.splits;
     j.partial_size = ep + fp + ep * fp;
-    if (j.splits == 1) {
+    if (j.splits == 1 && stage == (GATHER | SPREAD)) {
         eala_run(&j);
         return j.failed;
     }
-    j.partial = malloc(sizeof(REAL) * j.tasks * j.partial_size);
+    j.partial = calloc(j.tasks * j.partial_size, sizeof(REAL));
     if (!j.partial) return 1;
+    const int64_t between = j.splits * j.partial_size; /* from the first part of a head to that of the next */
     j.stage = GATHER;
-    eala_run(&j);
-    for (int64_t t = 0; t < j.tasks && !j.failed; t++) {
-        REAL *first = (REAL *)j.partial + t / j.splits * j.splits * j.partial_size;
+    if (stage & GATHER) eala_run(&j);
+    for (int64_t t = 0; t < j.tasks && !j.failed && stage & GATHER; t++) {
+        REAL *first = (REAL *)j.partial + t / j.splits * between;
         const REAL *part = (REAL *)j.partial + t * j.partial_size;
         if (t % j.splits)
             for (int64_t i = 0; i < j.partial_size; i++) first[i] += part[i];
     }
+    for (int64_t h = 0; h < heads && !j.failed && sums; h++)
+        NAME(move_sums)(c, (REAL *)sums + h * size, (REAL *)j.partial + h * between, stage & GATHER);
     j.stage = SPREAD;
-    if (!j.failed) eala_run(&j);
+    if (!j.failed && stage & SPREAD) eala_run(&j);
     free(j.partial);
     return j.failed;
 }
