@@ -19,7 +19,7 @@ from elinformer.data.frames import long_frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-N_STEPS, N_SERIES = 12_000, 1000
+N_STEPS, N_SERIES = 24_000, 1000  # half of it would drown in what the libraries keep
 VALUES_BYTES = 4 * N_STEPS * N_SERIES
 BOUND = 0.6 * VALUES_BYTES  # what is read into memory takes 1.25 times as much, and blocks of it far less
 
