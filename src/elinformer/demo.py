@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = {
     "split": (0.7, 0.1, 0.2),
     "model": PRESETS["small"],
-    "training": {"epochs": 5, "learning_rate": 3e-3},
+    "training": {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3},
 }
 """A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time."""
 
