@@ -68,10 +68,14 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def held_folder(path: str | Path) -> Generator[None]:
+def held_folder(path: str | Path, *, refusal: str | None = None) -> Generator[None]:
     """Keep other processes from holding the same folder; one that is killed lets go of it.
 
     Where the system knows no such locks, nothing is kept.
+
+    Args:
+        path: The folder.
+        refusal: What to say where another process holds it, instead of the usual.
 
     Raises:
         InputError: Another process holds it.
@@ -86,10 +90,8 @@ def held_folder(path: str | Path) -> Generator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(
-                f"expected a folder that no other process writes to, but one is at work in {path}: wait until it has "
-                "ended, or end it"
-            ) from error
+            usual = f"expected a folder that no other process writes to, but one is at work in {path}: wait until it "
+            raise InputError(refusal or f"{usual}has ended, or end it") from error
         except OSError:  # a file system without locks
             pass
         yield

@@ -11,6 +11,7 @@ import torch
 
 from elinformer import __version__
 from elinformer._files import new_file
+from elinformer._memory import peak_device_memory, peak_memory
 from elinformer.data.catalog import CATALOG, load_dataset
 from elinformer.data.formats import read_panel
 from elinformer.data.windows import window_origins
@@ -239,15 +240,9 @@ def _origins(forecaster: Forecaster, panel: Panel, part: Part) -> np.ndarray:
 
 
 def _peak_memory() -> int | None:
-    """Most memory this process has held, in bytes: on the GPU where one was used; None where it cannot be told."""
-    if torch.cuda.is_initialized():
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Of the GPU where one was used, else of this process."""
+    on_device = peak_device_memory()
+    return peak_memory() if on_device is None else on_device
 
 
 def _address(data: str) -> str:

@@ -11,15 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from elinformer._memory import peak_device_memory, peak_memory
 from elinformer.comparison.contenders import PEER, is_peer, registered
-from elinformer.comparison.machine import (
-    code_fingerprint,
-    describe_device,
-    describe_machine,
-    peak_device_memory,
-    peak_memory,
-    versions,
-)
+from elinformer.comparison.machine import code_fingerprint, describe_device, describe_machine, versions
 from elinformer.data.scaling import error_scale
 from elinformer.data.windows import Batch, WindowDataset, split_panel, window_loader, window_origins
 from elinformer.errors import InputError

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elinformer._files import held_folder
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from elinformer.comparison.plan import Document, Job
     from elinformer.data.panel import Panel
 
-RESULTS, REPORT, RUNS, DATA, LOCK = "results.json", "results.md", "runs", "data", ".lock"
+RESULTS, REPORT, RUNS, DATA = "results.json", "results.md", "runs", "data"
 FORMAT = "elinformer-comparison"
 SCHEMA = 1
 
@@ -131,18 +132,8 @@ class Store:
             InputError: One is at work there.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            import fcntl
-        except ImportError:  # Windows has no such lock
-            yield
-            return
-        with (self.folder / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(
-                    f"expected no other comparison at work in {self.folder}, but there is one: wait for it or end it"
-                ) from error
+        refusal = f"expected no other comparison at work in {self.folder}, but there is one: wait for it or end it"
+        with held_folder(self.folder, refusal=refusal):
             yield
 
     def _paths(self) -> list[Path]:
@@ -189,5 +180,5 @@ def _check_ours(folder: Path) -> None:
         if document.get("format") == FORMAT and document.get("schema", SCHEMA + 1) <= SCHEMA:
             return
         raise InputError(f"expected a comparison of this or an older version in {folder}, got another {RESULTS}")
-    if any(path.name not in {LOCK, DATA} for path in folder.iterdir()):
+    if any(path.name != DATA for path in folder.iterdir()):
         raise InputError(f"expected an empty folder or a comparison, but {folder} holds other files: choose another")
