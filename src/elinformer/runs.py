@@ -49,7 +49,7 @@ READING = ("null_value", "start", "freq", "steps_per_day")
 def load_panel(data: str, settings: Settings) -> Panel:
     """The panel called `data` in the catalogue, or read from the path `data`."""
     if data.lower() in CATALOG:
-        given = [name for name, value in _reading(settings).items() if value is not None]
+        given = [name for name, value in reading(settings).items() if value is not None]
         if given:
             raise InputError(f"expected no {' or '.join(given)} for {data}: the catalogue says how its sets are read")
         return load_dataset(data)
@@ -57,7 +57,7 @@ def load_panel(data: str, settings: Settings) -> Panel:
         raise InputError(
             f"expected a path or a data set of the catalogue, got {data!r}: `elinformer datasets` lists the names"
         )
-    return read_panel(data, **_reading(settings))
+    return read_panel(data, **reading(settings))
 
 
 def train_run(
@@ -84,7 +84,7 @@ def train_run(
     forecaster = _forecaster(settings)
     panel = load_panel(data, settings)
     _check_observed(panel)
-    source = {"data": _address(data), **_reading(settings)}
+    source = {"data": _address(data), **reading(settings)}
     run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
     return _finished(forecaster.fit(panel, console=console, run=run, machines=machines), panel, out, source)
 
@@ -163,8 +163,8 @@ def _panel_of(run: str | Path, config: Document, data: str | None, option: str =
     source = config.get("source") or {}
     if data is None and "data" not in source:
         raise InputError(f"expected data, because {run} was trained on a frame of Python: pass {option}")
-    reading = {key: value for key, value in source.items() if key != "data"}
-    return load_panel(data or source["data"], Settings().updated(reading))
+    how = {key: value for key, value in source.items() if key != "data"}
+    return load_panel(data or source["data"], Settings().updated(how))
 
 
 def _finished(forecaster: Forecaster, panel: Panel, run: str | Path, source: Document) -> Document:
@@ -249,5 +249,6 @@ def _address(data: str) -> str:
     return data if data.lower() in CATALOG else str(Path(data).expanduser().resolve())
 
 
-def _reading(settings: Settings) -> Document:
+def reading(settings: Settings) -> Document:
+    """How the data are read, as a run remembers it."""
     return {key: getattr(settings, key) for key in READING}

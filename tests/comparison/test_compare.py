@@ -130,7 +130,7 @@ def test_a_killed_comparison_leaves_no_worker_and_goes_on_from_its_checkpoint(
     assert "contestants:Slow" in printed
     assert (folder / "out/runs/d/last_value/seed-0.json").stat().st_mtime_ns == done
     names = sorted(path.name for path in (folder / "out/runs/d/contestants-Slow").iterdir())
-    assert names == ["seed-0.json"]
+    assert names == ["seed-0", "seed-0.json"]
 
     whole = compare("d.npz", ["contestants:Slow"], out="whole", seeds=1, settings=read_toml("slow.toml"))
     (gone_on,) = [run for run in results("out")["runs"] if run["model"] == "contestants:Slow"]

@@ -19,6 +19,7 @@ from elinformer.data.windows import Reach, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import Naive, score_naive
 from elinformer.forecaster import Forecaster
+from elinformer.runs import open_run
 from elinformer.training import TrainingConfig
 from elinformer.training.run_folder import write_json
 
@@ -32,7 +33,8 @@ def run(make_job: MakeJob, folder: Path) -> Run:
 
     def do(name: str, **options: Any) -> dict[str, Any]:
         job = make_job(name, **options)
-        write_json("run.json", run_job(Work(job, "cpu", folder / f"checkpoints-{job.key}", Console(stderr=True))))
+        work = Work(job, "cpu", folder / f"checkpoints-{job.key}", folder / "trained", Console(stderr=True))
+        write_json("run.json", run_job(work))
         return json.loads(Path("run.json").read_text())
 
     return do
@@ -51,6 +53,13 @@ def test_a_model_scores_as_the_forecaster_says(run: Run, narrow: dict[str, int])
     assert found["validation_mae"] == pytest.approx(forecaster.backtest(part="validation").scores().mae)
     assert found["parameters"] == forecaster.n_parameters
     assert (found["epochs"], found["best_epoch"]) == (2, forecaster.fit_result.best_epoch)
+
+
+def test_the_trained_model_is_kept_and_knows_its_data(run: Run, narrow: dict[str, int]) -> None:
+    found = run("elinformer", options=narrow)
+    forecaster, panel = open_run("trained")
+    kept: Any = forecaster.backtest(panel).report(panel.channels)
+    assert kept["mae"] == pytest.approx(found["test"]["mae"])
 
 
 def test_a_run_says_what_was_done_and_what_it_took(run: Run, narrow: dict[str, int]) -> None:

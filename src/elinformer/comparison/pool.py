@@ -207,7 +207,8 @@ class Pool:
         result, file = self.store.path(job), self.store.job_file(job)
         result.unlink(missing_ok=True)  # of a run that failed
         document = {"job": job.to_document(), "device": self.device, "result": str(result)}
-        write_json(file, {**document, "checkpoints": str(self.store.checkpoints(job))})
+        folders = {"checkpoints": str(self.store.checkpoints(job)), "trained": str(self.store.trained(job))}
+        write_json(file, {**document, **folders})
         with self.store.log(job).open("w", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "elinformer.comparison.worker", str(file), WATCH],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from contextlib import contextmanager
@@ -136,6 +137,7 @@ def _make_room(store: Store, planned: Sequence[Job], *, overwrite: bool, console
                 "choose another --out, or pass --overwrite to remove what differs"
             )
         difference.path.unlink()
+        shutil.rmtree(difference.path.with_suffix(""), ignore_errors=True)  # what was trained
         console.print(f"removed {difference.run}: {difference.what}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -19,7 +19,7 @@ from elinformer.data.windows import Batch, WindowDataset, split_panel, window_lo
 from elinformer.errors import InputError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.runs import load_panel
+from elinformer.runs import load_panel, reading
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Work(NamedTuple):
         job: The job.
         device: "auto", "cpu", "cuda", "mps".
         checkpoints: The folder that training writes itself down in, and goes on from.
+        trained: Where the trained model is kept.
         console: Where messages go.
         callbacks: Watch the training.
     """
@@ -74,6 +75,7 @@ class Work(NamedTuple):
     job: Job
     device: str
     checkpoints: Path
+    trained: Path
     console: Console
     callbacks: Sequence[pl.Callback] = ()
 
@@ -216,7 +218,9 @@ def _fitted(course: Course, work: Work) -> Forecaster:
         run = UnfinishedRun.open(work.checkpoints)
     except InputError:  # none yet
         run = forecaster.new_run(work.checkpoints, course.panel)
-    return forecaster.fit(course.panel, console=work.console, callbacks=work.callbacks, run=run)
+    forecaster.fit(course.panel, console=work.console, callbacks=work.callbacks, run=run)
+    forecaster.save(work.trained, source={"data": course.job.task.source, **reading(settings)})
+    return forecaster
 
 
 def _peer(job: Job, device: str) -> Any:

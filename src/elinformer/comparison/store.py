@@ -2,6 +2,7 @@
 
 results.json, results.md             everything so far
 runs/<data>/<model>/seed-<n>.json    a run: its settings, scores and errors by day; or why it failed
+runs/<data>/<model>/seed-<n>/        the trained model, a run for `elinformer forecast` and the others
 runs/<data>/<model>/seed-<n>.log     what a run that failed printed
 data/<data>/                         a panel that was passed from Python, for the workers
 
@@ -60,6 +61,10 @@ class Store:
     def log(self, job: Job) -> Path:
         """Where a worker's errors go."""
         return self.path(job).with_suffix(".log")
+
+    def trained(self, job: Job) -> Path:
+        """The folder of the trained model, a run like any other."""
+        return self.path(job).with_suffix("")
 
     def job_file(self, job: Job) -> Path:
         """Where a worker reads what to do."""

@@ -66,7 +66,8 @@ def _work(document: Mapping[str, Any]) -> None:
     console = Console(stderr=True, force_terminal=False)
     lines = EpochLines(sys.stdout)
     job = Job.from_document(document["job"])
-    work = Work(job, document["device"], Path(document["checkpoints"]), console, [lines])
+    checkpoints, trained = Path(document["checkpoints"]), Path(document["trained"])
+    work = Work(job, document["device"], checkpoints, trained, console, [lines])
     write_json(document["result"], run_job(work))
 
 
