@@ -1,4 +1,4 @@
-"""What all commands share: consoles, arguments, settings, tables of scores."""
+"""What commands share: consoles, arguments and options, settings, tables of scores."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ progress_console = Console(stderr=True)
 
 Run = Annotated[Path, typer.Argument(help="A folder that `elinformer train` wrote.", show_default=False)]
 OtherData = Annotated[str | None, typer.Option("--data", help="Other data than those of training.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="A TOML file of settings; options given here win.")]
+Window = Annotated[int | None, typer.Option(help="Input steps. Default 12.")]
+Horizon = Annotated[int | None, typer.Option(help="Output steps. Default 12.")]
+Split = Annotated[str | None, typer.Option(help="Training, validation, test. Default 0.6,0.2,0.2.")]
+NullValue = Annotated[float | None, typer.Option(help="A number that stands for missing, often 0.")]
+Start = Annotated[str | None, typer.Option(help="Time of the first step, for a file that does not say.")]
+Freq = Annotated[str | None, typer.Option(help="Step such as 5min, for a file that does not say.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training windows. Default 30.")]
+BatchSize = Annotated[int | None, typer.Option(help="Windows a step. Default 16.")]
 
 
 def settings_for(data: str, config: Path | None, said: dict[str, Any]) -> Settings:

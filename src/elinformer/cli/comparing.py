@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from elinformer.cli._common import out_console, progress_console
+from elinformer.cli._common import (
+    BatchSize,
+    ConfigFile,
+    Epochs,
+    Horizon,
+    NullValue,
+    Split,
+    Window,
+    out_console,
+    progress_console,
+)
 
 
 def compare(
@@ -20,13 +30,13 @@ def compare(
     out: Annotated[Path, typer.Option(help="The folder; what is done there stays.", show_default=False)],
     models: Annotated[str | None, typer.Option(help="Names with commas; docs/compare.md lists them.")] = None,
     seeds: Annotated[int, typer.Option(help="How many trainings of each model.")] = 3,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options given here win.")] = None,
-    window: Annotated[int | None, typer.Option(help="Input steps. Default 12.")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Output steps. Default 12.")] = None,
-    split: Annotated[str | None, typer.Option(help="Training, validation, test. Default 0.6,0.2,0.2.")] = None,
-    null_value: Annotated[float | None, typer.Option(help="A number that stands for missing, often 0.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training windows. Default 30.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows a step. Default 16.")] = None,
+    config: ConfigFile = None,
+    window: Window = None,
+    horizon: Horizon = None,
+    split: Split = None,
+    null_value: NullValue = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="Three epochs: to see that everything works.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Trainings at once. Default: cores, at most 4; 1 on a GPU.")] = None,

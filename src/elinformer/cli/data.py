@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from elinformer import tables
-from elinformer.cli._common import out_console, progress_console
+from elinformer.cli._common import Freq, NullValue, Start, out_console, progress_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -21,9 +21,9 @@ datasets_app = typer.Typer(help="List the data sets of the catalogue, or fetch o
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="A file or folder.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder for the panel.", show_default=False)],
-    null_value: Annotated[float | None, typer.Option(help="A number that stands for missing, often 0.")] = None,
-    start: Annotated[str | None, typer.Option(help="Time of the first step, for a file that does not say.")] = None,
-    freq: Annotated[str | None, typer.Option(help="Step such as 5min, for a file that does not say.")] = None,
+    null_value: NullValue = None,
+    start: Start = None,
+    freq: Freq = None,
     steps_per_day: Annotated[int | None, typer.Option(help="For data of service hours alone.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a panel that stands there.")] = False,
 ) -> None:

@@ -7,7 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from elinformer.cli._common import out_console, progress_console, settings_for, show_scores
+from elinformer.cli._common import (
+    BatchSize,
+    ConfigFile,
+    Epochs,
+    Freq,
+    Horizon,
+    NullValue,
+    Split,
+    Start,
+    Window,
+    out_console,
+    progress_console,
+    settings_for,
+    show_scores,
+)
 from elinformer.errors import InputError
 
 
@@ -32,17 +46,17 @@ def train(
         Path | None, typer.Option(help="Go on with this run, which was killed or ended by Ctrl-C.", show_default=False)
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands there.")] = False,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options given here win.")] = None,
+    config: ConfigFile = None,
     model: Annotated[str | None, typer.Option(help="A model of docs/models.md. Default elinformer.")] = None,
-    window: Annotated[int | None, typer.Option(help="Input steps. Default 12.")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Output steps. Default 12.")] = None,
+    window: Window = None,
+    horizon: Horizon = None,
     lags: Annotated[str | None, typer.Option(help="Seasons read too, in steps: 168 for last week's hours.")] = None,
-    split: Annotated[str | None, typer.Option(help="Training, validation, test. Default 0.6,0.2,0.2.")] = None,
-    null_value: Annotated[float | None, typer.Option(help="A number that stands for missing, often 0.")] = None,
-    start: Annotated[str | None, typer.Option(help="Time of the first step, for a file that does not say.")] = None,
-    freq: Annotated[str | None, typer.Option(help="Step such as 5min, for a file that does not say.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training windows. Default 30.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows a step. Default 16.")] = None,
+    split: Split = None,
+    null_value: NullValue = None,
+    start: Start = None,
+    freq: Freq = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
     loss_scale: Annotated[str | None, typer.Option(help="channel; series or seasonal for mixed units.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout. Default 0.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps. Default auto.")] = None,
