@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import re
 import resource
 import time
 from dataclasses import dataclass, field
@@ -15,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks._common import Bystanders
+from benchmarks._memory import entry_bytes
 from benchmarks._variants import Shape, least_bytes, least_operations, variant
+from elinformer._memory import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +127,7 @@ def fits_race(peak: int, setting: Setting) -> bool:
 
 
 def _free_memory() -> int:
-    return int(SPARE * int(_entry("/proc/meminfo", "MemAvailable")) * 1024)
+    return int(SPARE * entry_bytes("/proc/meminfo", "MemAvailable"))
 
 
 def _runs(name: str, setting: Setting, inputs: list[Tensor], pool: Any) -> dict[bool, Callable[[], object]]:
@@ -203,7 +203,7 @@ def _run_small(name: str, setting: Setting) -> None:
 def _prepare(setting: Setting, *, limit_memory: bool) -> None:
     torch.set_num_threads(setting.threads)
     if limit_memory and setting.device == "cpu" and Path("/proc/meminfo").exists():
-        most = int(_entry("/proc/self/status", "VmSize")) * 1024 + _free_memory()
+        most = entry_bytes("/proc/self/status", "VmSize") + _free_memory()
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
@@ -217,17 +217,10 @@ def _reset_peak(device: str) -> int:
 
 
 def _peak(device: str) -> int:
-    """Bytes: of the allocator on a GPU, of the process on Linux."""
+    """Bytes: of the allocator on a GPU, else of the process."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated()
-    if not Path("/proc/self/status").exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)
-    return int(_entry("/proc/self/status", "VmHWM")) * 1024
-
-
-def _entry(path: str, name: str) -> str:
-    found = re.search(rf"^{name}:\s+(\d+)", Path(path).read_text(), re.MULTILINE)
-    return found[1] if found else "0"
+    return peak_memory() or 0
 
 
 def _wait(device: str) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._memory import Watched
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Batch
 from elinformer.evaluation.in_parts import InParts
@@ -84,15 +83,13 @@ def _measured(series: int, at_once: int | None, in_file: bool, folder: Path) -> 
     """Seconds, bytes, and the largest difference from all series at once, which the first plan leaves in a file."""
     whole, batch = _module(series), _batch(series)
     in_parts = whole if at_once is None else InParts(whole, at_once, folder=folder if in_file else None)
-    with _Memory() as memory, torch.inference_mode():
-        began = time.perf_counter()
+    with Watched(every=0.003) as watched, torch.inference_mode():
         forecast = in_parts(batch).numpy()
-        seconds = time.perf_counter() - began
     if at_once is None:
         np.save(folder / f"{series}.npy", forecast)
     expected = np.load(folder / f"{series}.npy", mmap_mode="r")
     scale = float(np.abs(expected).max())
-    return seconds, float(memory.peak), float(np.abs(forecast - expected).max()) / scale
+    return watched.seconds, float(watched.peak - watched.start), float(np.abs(forecast - expected).max()) / scale
 
 
 def _module(series: int) -> ForecastModule:
@@ -111,29 +108,6 @@ def _batch(series: int) -> Batch:
     mask = torch.rand(values.shape, generator=generator) < 0.9
     calendar = torch.ones(1, WINDOW, 2, dtype=torch.int64)
     return Batch(values, mask, calendar, values[:, :0], mask[:, :0])
-
-
-class _Memory:
-    """The most anonymous memory beside what there was at the start, looked at every few milliseconds."""
-
-    def __enter__(self) -> _Memory:
-        self.start, self.peak, self._ended = _anonymous(), 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.003):
-            self.peak = max(self.peak, _anonymous() - self.start)
-
-
-def _anonymous() -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
-    return int(line.split()[1]) * 1024
 
 
 def _setting() -> str:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import re
 import tempfile
-import threading
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +25,7 @@ import pytorch_lightning as pl
 import torch
 
 from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._memory import Watched
 from elinformer.data.conversion import convert_panel
 from elinformer.data.disk import open_panel
 from elinformer.data.fingerprint import fingerprint
@@ -43,31 +42,6 @@ ROWS = 480  # of the source, written at once
 WINDOW = HORIZON = 12
 BATCH = 16
 MIB = 1 << 20
-
-
-class Watched:
-    """The most anonymous memory and the time that a context takes."""
-
-    def __enter__(self) -> Watched:
-        self.peak, self._done = anonymous_bytes(), threading.Event()
-        self._watcher = threading.Thread(target=self._watch)
-        self._watcher.start()
-        self._began = time.perf_counter()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds = time.perf_counter() - self._began
-        self.peak = max(self.peak, anonymous_bytes())
-        self._done.set()
-        self._watcher.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.01):
-            self.peak = max(self.peak, anonymous_bytes())
-
-    def result(self, stage: str, **more: object) -> dict[str, Any]:
-        """A row of the table."""
-        return {"stage": stage, "seconds": round(self.seconds, 2), "peak_mib": round(self.peak / MIB), **more}
 
 
 class FewSteps(pl.Callback):
@@ -123,7 +97,7 @@ def _convert(source: Path, folder: Path) -> dict[str, Any]:
         panel = convert_panel(source, folder, name="panel", start=_start(source), freq=_freq(source), overwrite=True)
     size = source.stat().st_size
     about = {"source_mb": round(size / 1e6), "fingerprint": fingerprint(panel)[:15]}
-    return watched.result(f"convert {source.suffix[1:]}", **about)
+    return _row(watched, f"convert {source.suffix[1:]}", **about)
 
 
 def _start(source: Path) -> str | None:
@@ -143,7 +117,7 @@ def _look(folder: Path) -> dict[str, Any]:
         opened = time.perf_counter() - began
         end = int(0.6 * panel.n_steps)
         measure(panel.values[:end], panel.mask[:end])
-    return watched.result("open and scale, cold", open_seconds=round(opened, 4))
+    return _row(watched, "open and scale, cold", open_seconds=round(opened, 4))
 
 
 def _gather(folder: Path) -> dict[str, Any]:
@@ -155,7 +129,7 @@ def _gather(folder: Path) -> dict[str, Any]:
     with Watched() as watched:
         for batch in order:
             windows[batch.tolist()]
-    return watched.result("20 batches, cold", ms_a_batch=round(1e3 * watched.seconds / len(order), 2))
+    return _row(watched, "20 batches, cold", ms_a_batch=round(1e3 * watched.seconds / len(order), 2))
 
 
 def _train(folder: Path) -> dict[str, Any]:
@@ -178,15 +152,14 @@ def _train(folder: Path) -> dict[str, Any]:
     with Watched() as watched:
         forecaster.fit(panel, callbacks=[steps])
     share = loading[0] / steps.seconds
-    return watched.result(
-        "set up and train 3 steps", seconds_a_step=round(steps.seconds / 3, 2), loading_share=f"{share:.2%}"
+    return _row(
+        watched, "set up and train 3 steps", seconds_a_step=round(steps.seconds / 3, 2), loading_share=f"{share:.2%}"
     )
 
 
-def anonymous_bytes() -> int:
-    """Memory of this process that no file stands behind."""
-    found = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
-    return 1024 * int(found[1]) if found else 0
+def _row(watched: Watched, stage: str, **more: object) -> dict[str, Any]:
+    """A row of the table."""
+    return {"stage": stage, "seconds": round(watched.seconds, 2), "peak_mib": round(watched.peak / MIB), **more}
 
 
 def _forget(folder: Path) -> None:
