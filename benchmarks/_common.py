@@ -13,19 +13,21 @@ from typing import Any
 
 import torch
 
+from elinformer.comparison.machine import describe_machine
+
 RESULTS = Path(__file__).parent / "results"
 BUSY = 0.1  # share of the cores that others may use before a time is called disturbed
 
 
 def surroundings(device: str, threads: int) -> dict[str, Any]:
     """Hardware, versions and date."""
-    accelerator = torch.cuda.get_device_name() if device == "cuda" else None
+    machine, accelerator = describe_machine(), torch.cuda.get_device_name() if device == "cuda" else None
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": _processor(),
+        "processor": machine["processor"],
         "cores": os.cpu_count(),
         "threads": threads,
-        "memory_gib": round(_memory_bytes() / 2**30, 1),
+        "memory_gib": round(machine["memory_bytes"] / 2**30, 1),
         "accelerator": accelerator,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -91,16 +93,3 @@ def _busy_seconds() -> float:
         return 0.0
     user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, stat.read_text().split("\n", 1)[0].split()[1:])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if names:
-            return names[0]
-    return platform.processor() or "unknown processor"
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
