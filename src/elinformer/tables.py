@@ -20,12 +20,21 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def number_table(title: str, first: str, *numbers: str, no_wrap: bool = False) -> Table:
+    """An empty table of which the first column is text and the others are numbers, in one line each with `no_wrap`."""
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", collapse_padding=True, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=no_wrap)
+    return table
+
+
 def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Table:
     """MAE at some horizon steps, and all scores over all steps, a row a forecast."""
     rows = {"elinformer": test, **naive}
     steps = _shown_steps(test)
     headings = (*(f"step {step}" for step in steps), "MAE", "RMSE", "MAPE %")
-    table = _table(f"{title}: MAE at some steps, then over all", "forecast", *headings)
+    table = number_table(f"{title}: MAE at some steps, then over all", "forecast", *headings)
     for name, report in rows.items():
         at_steps = [report["by_horizon"][step]["mae"] for step in steps]
         cells = [number(value) for value in (*at_steps, report["mae"], report["rmse"], report["mape"])]
@@ -35,7 +44,7 @@ def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Ta
 
 def channel_table(test: Document, naive: Mapping[str, Document]) -> Table:
     """MAE of every channel, a row a channel, a column a forecast."""
-    table = _table("MAE by channel", "channel", "elinformer", *(_short(name) for name in naive))
+    table = number_table("MAE by channel", "channel", "elinformer", *(_short(name) for name in naive))
     for channel, scores in test["by_channel"].items():
         others = [report["by_channel"][channel]["mae"] for report in naive.values()]
         table.add_row(channel, *(number(value) for value in (scores["mae"], *others)))
@@ -48,7 +57,7 @@ def score_ratio_table(document: Document) -> Table:
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
     steps = [step for step in ("1", "6", "12") if step in horizon]
     title = f"scaled error: MAE over that of {document['divided_by']} (@6: at step 6)"
-    table = _table(title, "series", *(f"@{step}" for step in steps), *(_short(name) for name in forecasts))
+    table = number_table(title, "series", *(f"@{step}" for step in steps), *(_short(name) for name in forecasts))
     for name, scores in document["groups"].items():
         at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
         overall = [scores[forecast]["overall"] for forecast in forecasts]
@@ -81,11 +90,3 @@ def dataset_table(datasets: Iterable[Dataset]) -> Table:
 def _shown_steps(report: Document) -> list[str]:
     steps = [str(step) for step in (3, 6, 12) if str(step) in report["by_horizon"]]
     return steps or list(report["by_horizon"])[:1]
-
-
-def _table(title: str, first: str, *numbers: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", collapse_padding=True, pad_edge=False)
-    table.add_column(first, no_wrap=True)
-    for heading in numbers:
-        table.add_column(heading, justify="right")
-    return table

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
-from elinformer.tables import number
+from elinformer.tables import number, number_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.table import Table
 
     from elinformer.comparison.plan import Document
 
@@ -77,9 +76,7 @@ def _compared_on_one_seed(results: Document) -> list[str]:
 
 def rich_table(sheet: Sheet) -> Table:
     """For the terminal."""
-    table = Table(box=SIMPLE_HEAD, title=sheet.title, title_justify="left", collapse_padding=True, pad_edge=False)
-    for place, heading in enumerate(sheet.headings):
-        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    table = number_table(sheet.title, *sheet.headings, no_wrap=True)
     for row in sheet.rows:
         table.add_row(*row, style="bold" if row[0] == "elinformer" else None)
     return table
