@@ -5,36 +5,32 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
-from pytorch_lightning.utilities.seed import isolate_rng
-
 from elinformer import __version__
-from elinformer.data.fingerprint import fingerprint
-from elinformer.data.frames import long_frame, panel_from_frame
-from elinformer.data.panel import Panel
-from elinformer.data.scaling import Scaler, error_scale, measure
-from elinformer.data.series_info import SeriesInfo
-from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
+from elinformer.data.frames import long_frame
+from elinformer.data.given import as_panel, described
+from elinformer.data.windows import Reach, Split, chronological_split, part_origins, split_panel
 from elinformer.errors import InputError
 from elinformer.models.registry import check_model
-from elinformer.training import ForecastModule, TrainingConfig, fit
-from elinformer.training.fitted import Fitted, new_model, tokens_per_window
-from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run, save_run
+from elinformer.training import TrainingConfig
+from elinformer.training.fitted import Fitted, new_model, train
+from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
     import pytorch_lightning as pl
     from rich.console import Console
     from torch import nn
 
+    from elinformer.data.panel import Panel
     from elinformer.data.scaling import ScalePer
+    from elinformer.data.series_info import SeriesInfo
     from elinformer.evaluation import MetricSums
-    from elinformer.training import FitResult
+    from elinformer.training import FitResult, ForecastModule
     from elinformer.training.parallel.machines import Machines
 
 Part = Literal["train", "validation", "test"]
@@ -107,31 +103,21 @@ class Forecaster:
         """
         panel = as_panel(data, freq=freq)
         parts = self.parts(panel)
-        info = SeriesInfo.of(panel, window_origins(parts.train, self.reach) - 1)
-        end = parts.train[1]
-        moments = measure(panel.values[:end], panel.mask[:end])
-        scaler = Scaler.of(moments, per=self.scale_per)
-        scale = error_scale(panel, end, self.training.loss_scale, moments=moments)
-        train, validation = (self._windows(panel, info, part) for part in parts[:2])
         if run is not None and not isinstance(run, UnfinishedRun):
             run = self.new_run(run, panel)
-        known_data = _described(panel) if run is None else run.config.get("data")
-        with isolate_rng():
-            torch.manual_seed(self.training.seed)
-            model = self._new_model(info)
-            module = ForecastModule(model, scaler, scale, self.training)
-            result = fit(
-                module,
-                train,
-                validation,
-                tokens_per_window=tokens_per_window(model, panel.n_series),
-                console=console,
-                callbacks=callbacks,
-                run=run,
-                machines=machines,
-            )
+        self._fitted = train(
+            panel,
+            parts,
+            self.reach,
+            self._new_model,
+            self.training,
+            scale_per=self.scale_per,
+            console=console,
+            callbacks=callbacks,
+            run=run,
+            machines=machines,
+        )
         self._panel = panel
-        self._fitted = Fitted(self.reach, info, model, module.eval(), scaler, known_data, result)
         return self
 
     @classmethod
@@ -172,7 +158,7 @@ class Forecaster:
         Raises:
             InputError: The folder may not be written to.
         """
-        return UnfinishedRun.new(folder, self._config(_described(panel), source), overwrite=overwrite)
+        return UnfinishedRun.new(folder, self._config(described(panel), source), overwrite=overwrite)
 
     def predict(
         self, data: Panel | Any | None = None, *, freq: str | None = None, series_at_once: int | None = None
@@ -190,14 +176,9 @@ class Forecaster:
             A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
         """
         fitted, given = self._trained(), self._given(data, freq)
-        if given.n_steps < self.reach.history:
-            raise InputError(f"expected at least {self.reach.history} steps of history, got {given.n_steps}")
-        info, panel = fitted.info, fitted.info.align(given.last_steps(self.reach.history))
-        (forecast,) = fitted.forecasts(panel, np.array([panel.n_steps]), series_at_once)  # (S, N, C)
-        place = {name: i for i, name in enumerate(info.series)}
-        wanted = [place[name] for name in given.series]
-        times = panel.future_timestamps(self.reach.horizon)
-        return long_frame(forecast[:, wanted], times, given.series, info.channels, self.model_name)
+        forecast = fitted.next_steps(given, series_at_once)  # (S, n, C)
+        times = given.future_timestamps(self.reach.horizon)
+        return long_frame(forecast, times, given.series, given.channels, self.model_name)
 
     def backtest(
         self,
@@ -220,13 +201,7 @@ class Forecaster:
         """
         fitted = self._trained()
         panel = fitted.info.align(self._given(data, freq))
-        steps = (0, panel.n_steps) if part is None else getattr(chronological_split(panel.n_steps, self.split), part)
-        origins = window_origins(steps, self.reach)
-        if not len(origins):
-            raise InputError(
-                f"expected a part of at least {self.reach.horizon} steps to score, but the {part or 'panel'} has "
-                f"{steps[1] - steps[0]}: choose another split"
-            )
+        origins = part_origins(panel.n_steps, self.split, part, self.reach)
         return fitted.scores(panel, origins, series_at_once)
 
     def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
@@ -249,18 +224,8 @@ class Forecaster:
             metrics: What it scored, for `metrics.json`.
             source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
         """
-        _, info, model, module, scaler, data, result = self._trained()
-        if not module.mesh.is_first:
-            return
-        save_run(
-            folder,
-            config=self._config(data, source),
-            panel=info.to_document(),
-            weights=model.state_dict(),
-            scaler=scaler,
-            metrics=metrics,
-            interrupted=result is not None and result.interrupted,
-        )
+        fitted = self._trained()
+        fitted.save(folder, self._config(fitted.data, source), metrics)
 
     @classmethod
     def load(cls, folder: str | Path) -> Forecaster:
@@ -272,12 +237,7 @@ class Forecaster:
         with agreeing_parts(folder):
             run = load_run(folder)
             forecaster = cls(**forecaster_options(run.config))
-            info = SeriesInfo.from_document(run.panel)
-            model = forecaster._new_model(info)
-            model.load_state_dict(run.weights)
-            info.check_scaler(run.scaler)
-        module = ForecastModule(model, run.scaler, run.scaler.std, forecaster.training)
-        forecaster._fitted = Fitted(forecaster.reach, info, model, module.eval(), run.scaler, run.config.get("data"))
+            forecaster._fitted = Fitted.of_run(run, forecaster.reach, forecaster._new_model, forecaster.training)
         return forecaster
 
     @property
@@ -322,9 +282,6 @@ class Forecaster:
             "source": source,
         }
 
-    def _windows(self, panel: Panel, info: SeriesInfo, part: tuple[int, int]) -> WindowDataset:
-        return WindowDataset(panel, info.calendar, window_origins(part, self.reach), self.reach)
-
     def _new_model(self, info: SeriesInfo) -> nn.Module:
         return new_model(self.model_name, self.model_options, self.reach, info)
 
@@ -342,13 +299,3 @@ class Forecaster:
                 "expected data: a forecaster that was loaded has none of its own, so pass a panel or frame"
             )
         return self._panel
-
-
-def _described(panel: Panel) -> dict[str, Any]:
-    """What a run remembers of its data."""
-    return {"name": panel.name, "fingerprint": fingerprint(panel)}
-
-
-def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:
-    """A panel as it is, or one made of an eager data frame, long or wide."""
-    return data if isinstance(data, Panel) else panel_from_frame(data, freq=freq, steps_per_day=steps_per_day)

@@ -102,6 +102,22 @@ def window_origins(part: tuple[int, int], reach: Reach) -> np.ndarray:
     return np.arange(max(start, reach.history), stop - reach.horizon + 1)
 
 
+def part_origins(n_steps: int, fractions: Sequence[float], part: str | None, reach: Reach) -> np.ndarray:
+    """First target steps (n,) of the windows of a part of `n_steps`, or of all with None.
+
+    Raises:
+        InputError: There is no window.
+    """
+    steps = (0, n_steps) if part is None else getattr(chronological_split(n_steps, fractions), part)
+    origins = window_origins(steps, reach)
+    if not len(origins):
+        raise InputError(
+            f"expected a part of at least {reach.horizon} steps to score, but the {part or 'panel'} has "
+            f"{steps[1] - steps[0]}: choose another split"
+        )
+    return origins
+
+
 def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split:
     """The parts of a panel, of which training and validation can be used.
 
