@@ -95,6 +95,13 @@ def test_without_the_library_its_extra_is_named(monkeypatch):
         ({"horizon": 0}, "expected a horizon of at least 1 step, got 0"),
         ({"split": (0.5, 0.5)}, "expected a split of three fractions"),
         ({"training": TrainingConfig(seed=1 << 32)}, r"expected a seed below 2\*\*32"),
+        *(
+            (
+                {"name": "TimeXer", "window": 12, "options": {"patch_len": length}},
+                f"expected patch_len from 1 to window=12 steps, got {length!r}: shorten the patches",
+            )
+            for length in (13, 0, 2.5)
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused_with_or_without_the_library(settings, message):
@@ -172,6 +179,12 @@ def test_training_stops_where_patience_ends():
     watch = Watch()
     peer = make_peer(options={"learning_rate": 10.0}, epochs=50, patience=2).fit(waves(), callbacks=[watch])
     assert len(watch.losses) == peer.fit_result.best_epoch + 2 < 50
+
+
+@needs_library
+def test_their_log_of_the_seed_is_not_shown(capfd):
+    make_peer().fit(waves())
+    assert "Seed set" not in "".join(capfd.readouterr())
 
 
 @needs_library

@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 from torch.utils.data import Dataset
 
+from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError, MissingExtraError
@@ -80,6 +81,8 @@ class PeerForecaster:
         self.training, self.options = training or TrainingConfig(), dict(options or {})
         if self.training.seed >= 1 << 32:
             raise InputError(f"expected a seed below 2**32, as NeuralForecast needs it, got {self.training.seed}")
+        if name == "TimeXer":
+            _check_patch(self.options.get("patch_len", 1), window)
         if importlib.util.find_spec("neuralforecast") is None:
             raise MissingExtraError(f'{name} needs NeuralForecast: pip install "elinformer[peers]"')
         self._fitted: tuple[_PeerModule, FitResult] | None = None
@@ -158,16 +161,18 @@ class PeerForecaster:
 
         kind, training, window = getattr(models, self.name), self.training, self.reach.window
         defaults: dict[str, Any] = {"patch_len": _longest_patch(window)} if self.name == "TimeXer" else {}
-        return kind(
-            h=self.reach.horizon,
-            input_size=window,
-            n_series=n_series,
-            loss=MAE(),  # their default is one module that all of their models share
-            max_steps=training.epochs * math.ceil(n_windows / training.batch_size),
-            windows_batch_size=math.ceil(training.batch_size / training.micro_batches(n_series)),
-            random_seed=training.seed,
-            **defaults | dict(_checked(self.options, kind)),
-        )
+        options = defaults | dict(_checked(self.options, kind))
+        with quiet(*LIGHTNING):  # every model tells its seed
+            return kind(
+                h=self.reach.horizon,
+                input_size=window,
+                n_series=n_series,
+                loss=MAE(),  # their default is one module that all of their models share
+                max_steps=training.epochs * math.ceil(n_windows / training.batch_size),
+                windows_batch_size=math.ceil(training.batch_size / training.micro_batches(n_series)),
+                random_seed=training.seed,
+                **options,
+            )
 
 
 class PeerNetwork(nn.Module):
@@ -254,6 +259,11 @@ def _checked(options: Mapping[str, Any], kind: type) -> Mapping[str, Any]:
     if unknown:
         raise InputError(f"expected options of {kind.__name__} out of {', '.join(known)}, got {', '.join(unknown)}")
     return options
+
+
+def _check_patch(length: Any, window: int) -> None:
+    if not isinstance(length, int) or not 1 <= length <= window:
+        raise InputError(f"expected patch_len from 1 to window={window} steps, got {length!r}: shorten the patches")
 
 
 def _longest_patch(window: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from elinformer._quiet import quiet
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _retrieve(url: str, target: Path, checksum: str | None, progress: Progress |
 
     downloader = cast("Any", download)  # pooch types it as a processor, which it is not
     try:
-        with _quiet(pooch.get_logger()):
+        with quiet(pooch.get_logger(), below=logging.WARNING):
             pooch.retrieve(url, checksum, fname=target.name, path=target.parent, downloader=downloader)
     except InputError:
         raise
@@ -153,16 +154,6 @@ def _retrieve(url: str, target: Path, checksum: str | None, progress: Progress |
         raise InputError(
             f"expected to write into {target.parent}, got {error}: name another folder in {CACHE_VARIABLE}"
         ) from error
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Generator[None]:
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _download(url: str, part: Path, name: str, progress: Progress | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 import warnings
@@ -15,6 +14,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
+from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.training.batches import ShuffledBatches, training_loader
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from elinformer.training.config import TrainingConfig
     from elinformer.training.module import ForecastModule
     from elinformer.training.unfinished import UnfinishedRun
-
-LIGHTNING_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
 
 NOT_FOR_USERS = (
     ".*does not have many workers.*",  # a batch is one gather
@@ -109,7 +107,7 @@ def fit(
     if run is not None:
         watching.append(Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console))
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
-    with _quiet():
+    with _without_hints():
         trainer = _trainer(config, parts, watching, machines)
         written = nullcontext() if run is None else run.in_training()
         with written, _ctrl_c_stops(trainer) as came, lost_ranks_named(run and run.folder):
@@ -176,20 +174,12 @@ def _logger(config: TrainingConfig) -> Any:
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
+def _without_hints() -> Generator[None]:
     """Without Lightning's hints on devices and loader workers: batches are one gather and need no workers."""
-    loggers = [logging.getLogger(name) for name in LIGHTNING_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with quiet(*LIGHTNING), warnings.catch_warnings():
         for hint in NOT_FOR_USERS:
             warnings.filterwarnings("ignore", message=hint)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield
 
 
 @contextmanager
