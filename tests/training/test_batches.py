@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elinformer.training.batches import ShuffledBatches
+from elinformer.data.panel import Panel
+from elinformer.data.windows import Reach, WindowDataset
+from elinformer.training.batches import ShuffledBatches, training_loader
 
 SIZES = {"n_windows": st.integers(1, 100), "batch_size": st.integers(1, 40)}
 
@@ -60,3 +64,18 @@ def test_another_epoch_and_another_seed_have_another_order() -> None:
 @pytest.mark.parametrize("seed", [0, (1 << 64) - 1])
 def test_the_largest_seed_has_a_second_epoch(seed: int) -> None:
     assert sorted(next(iter(batches(5, 5, seed=seed, epoch=1)))) == [0, 1, 2, 3, 4]
+
+
+def test_a_training_loader_gives_every_window_once_in_the_order_of_its_seed(hourly_panel: Panel) -> None:
+    windows = WindowDataset(hourly_panel, None, np.arange(4, 60), Reach(4, 3))
+
+    def targets(seed: int) -> list[torch.Tensor]:
+        return [batch.target.nan_to_num(-1) for batch in training_loader(windows, batches(56, 10, seed=seed))]
+
+    assert [len(target) for target in targets(1)] == [10, 10, 10, 10, 10, 6]
+    first, again, other = (torch.cat(targets(seed)) for seed in (1, 1, 2))
+    order = [window for batch in batches(56, 10, seed=1) for window in batch]
+    assert sorted(order) == list(range(56)) != order
+    assert first.equal(windows[order].target.nan_to_num(-1))
+    assert first.equal(again)
+    assert not first.equal(other)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from elinformer.errors import InputError
 
@@ -169,10 +169,7 @@ class WindowDataset(Dataset[Batch]):
         return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future])
 
 
-def window_loader(
-    dataset: WindowDataset, batch_size: int, *, shuffle: bool = False, generator: torch.Generator | None = None
-) -> DataLoader[Batch]:
-    """Batches of windows, in order of time or shuffled by `generator`."""
-    sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
-    batches = BatchSampler(sampler, batch_size, drop_last=False)
+def window_loader(dataset: WindowDataset, batch_size: int) -> DataLoader[Batch]:
+    """Batches of windows in the order of time."""
+    batches = BatchSampler(SequentialSampler(dataset), batch_size, drop_last=False)
     return DataLoader(dataset, sampler=batches, batch_size=None)
