@@ -1,0 +1,217 @@
+"""Pictures show what the documents hold, come out the same each time, and are those of the committed measurements."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from benchmarks._common import RESULTS
+from benchmarks.pictures.__main__ import IMAGES, PICTURES, draw, main, source_of
+from benchmarks.pictures._style import spread, style
+from benchmarks.pictures.accuracy import draw_accuracy, draw_horizon
+from benchmarks.pictures.ops import draw_ops
+from benchmarks.pictures.sharpness import AS_TRAINED, draw_entropies, draw_sharpness, unevenness
+from benchmarks.sharpness import measured
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from elinformer.data.windows import WindowDataset, window_origins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOCS = Path(__file__).parents[2] / "docs"
+ERRORS = {"elinformer": (5.0, 5.2), "none": (5.6,), "stid": (5.3, 5.5), "softmax": (5.2,), "dlinear": (40.0,)}
+NAIVE_ERRORS = {"last_value": (30.0,), "seasonal_naive": (6.0,)}
+
+
+def comparison(data: str, factor: float = 1.0) -> dict[str, Any]:
+    runs = [
+        {"data": data, "model": model, "name": model, "seed": seed, "test": scores(factor * error)}
+        for model, errors in (ERRORS | NAIVE_ERRORS).items()
+        for seed, error in enumerate(errors)
+    ]
+    return {"data": {data: {}}, "runs": runs}
+
+
+def scores(mae: float) -> dict[str, Any]:
+    return {"mae": mae, "by_horizon": {str(step): {"mae": mae + (step - 6.5) / 10} for step in range(1, 13)}}
+
+
+def operators() -> dict[str, Any]:
+    rows = [
+        operator_row(name, n, seconds * n**order if order * n < 200_000 else None)
+        for name, seconds, order in (("eala", 1e-7, 1), ("elu", 3e-7, 1), ("taylor", 1e-6, 1), ("softmax", 1e-8, 2))
+        for n in (1_000, 10_000, 100_000)
+    ]
+    about = {"processor": "any", "threads": 1, "torch": "2"}
+    return {"about": about, "rows": [*rows, operator_row("eala", 207, 1.0, B=32), operator_row("elu", 207, 1.0, B=32)]}
+
+
+def operator_row(name: str, n: int, seconds: float | None, B: int = 1) -> dict[str, Any]:
+    memory = seconds and 1024 * n
+    row = {"operator": name, "shape": [B, 4, n, 32], "dtype": "float32", "both_s": seconds, "peak_bytes": memory}
+    return row | {"eight_tensors_bytes": 1000 * n}
+
+
+@pytest.fixture(scope="module")
+def forced(hourly_panel, make_forecaster) -> dict[str, Any]:
+    forecaster = make_forecaster().fit(hourly_panel)
+    origins = window_origins(forecaster.parts(hourly_panel).test, forecaster.reach)
+    windows = WindowDataset(hourly_panel, forecaster.info.calendar, origins, forecaster.reach)
+    return {"data": "hangzhou_metro", "model": "elinformer", "rows": measured(forecaster, windows)}
+
+
+@pytest.fixture
+def results(tmp_path: Path, forced) -> Path:
+    """A folder with measurements for every picture."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    documents = {
+        "compare-hangzhou": comparison("hangzhou_metro"),
+        "compare-other": comparison("of_my_own", 0.5),
+        "ops-cpu": operators(),
+        "sharpness-hangzhou": forced,
+        "sharpness-hangzhou-softmax": forced | {"model": "softmax"},
+    }
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document))
+    return folder
+
+
+def drawn(function: Callable[..., Figure], *documents: dict[str, Any]) -> Figure:
+    with style():
+        return function(documents)
+
+
+def lines(axis: Axes) -> list[np.ndarray]:
+    return [np.asarray(line.get_xydata()) for line in axis.lines]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_the_same_each_time_and_says_what_it_was_drawn_from(name, results, tmp_path):
+    first, second = (draw(name, results, tmp_path / folder) for folder in ("a", "b"))
+    assert first is not None
+    assert second is not None
+    assert first.read_bytes() == second.read_bytes()
+    assert ET.parse(first).getroot().tag.endswith("svg")
+    assert source_of(sorted(results.glob(PICTURES[name].files))) in first.read_text()
+
+
+def test_a_picture_of_other_numbers_is_another(results, tmp_path):
+    before = draw("accuracy", results, tmp_path)
+    assert before is not None
+    old = before.read_text()
+    (results / "compare-hangzhou.json").write_text(json.dumps(comparison("hangzhou_metro", 1.1)))
+    draw("accuracy", results, tmp_path)
+    assert before.read_text() != old
+
+
+def test_models_are_sorted_by_their_mean_and_naive_ones_come_last():
+    (axis,) = drawn(draw_accuracy, comparison("hangzhou_metro")).axes
+    shown = ["elinformer", "softmax twin", "STID", "no attention", "DLinear", "seasonal naive", "last value"]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == shown
+    numbers = [text.get_text() for text in axis.texts]
+    assert numbers == ["5.100", "5.200", "5.400", "5.600", "40.00", "6.000", "30.00"]
+
+
+def test_what_is_far_worse_is_an_arrow_and_no_dot_lies_outside():
+    (axis,) = drawn(draw_accuracy, comparison("hangzhou_metro")).axes
+    low, high = axis.get_xlim()
+    assert all(low < x < high for line in lines(axis) for x in line[:, 0])
+    assert sum(line.get_marker() == ">" for line in axis.lines) == 2
+
+
+def test_each_data_set_has_a_panel_in_a_fixed_order():
+    documents = [comparison(name) for name in ("of_my_own", "nyc-airports", "hangzhou_metro")]
+    axes = drawn(draw_accuracy, *documents).axes
+    assert [axis.get_title(loc="left") for axis in axes] == ["Hangzhou metro", "New York airports", "of_my_own"]
+
+
+def test_errors_by_step_are_means_over_seeds_beside_the_best_naive_one_alone():
+    (axis,) = drawn(draw_horizon, comparison("hangzhou_metro")).axes
+    at_the_end = sorted(line[-1, 1] for line in lines(axis))
+    assert at_the_end == pytest.approx([5.65, 5.75, 5.95, 6.15, 6.55])
+
+
+def test_an_operator_ends_where_it_was_not_measured():
+    time, memory = drawn(draw_ops, operators()).axes
+    assert sorted(len(line) for line in lines(time)) == [2, 3, 3, 3]
+    assert len(lines(memory)) == 5
+    assert time.get_xscale() == time.get_yscale() == "log"
+
+
+def test_the_forced_attentions_meet_at_uniform_and_the_circle_is_at_what_was_trained(forced):
+    (axis,) = drawn(draw_sharpness, forced).axes
+    softmax, family, _, circle = lines(axis)
+    np.testing.assert_allclose(softmax[0], family[0])
+    assert softmax[0, 0] == pytest.approx(0, abs=1e-3)
+    assert circle[0, 1] == pytest.approx(0, abs=0.01)
+    trained = next(row for row in forced["rows"] if row["attention"] == AS_TRAINED["elinformer"])
+    mean = np.mean([layer["share_of_log_n"] for layer in trained["layers"]])
+    assert circle[0, 0] == pytest.approx(unevenness(float(mean)))
+
+
+def test_every_head_of_every_layer_is_a_dot(forced):
+    (axis,) = drawn(draw_entropies, forced, forced | {"model": "softmax"}).axes
+    dots = sum(len(line.get_xdata()) for line in axis.lines if line.get_marker() == "o")
+    heads = sum(len(layer["share_of_log_n"]) for layer in forced["rows"][1]["layers"])
+    assert dots == 3 * heads
+    assert {text.get_text() for text in axis.texts} == {"EALA", "softmax twin", "softmax of\nits scores"}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.floats(0.01, 0.3))
+def test_labels_are_a_gap_apart_in_their_order_and_move_only_where_they_have_to(wanted, gap):
+    placed = np.array(spread(wanted, gap))
+    order = np.argsort(wanted, kind="stable")
+    assert (np.diff(placed[order]) >= gap - 1e-9).all()
+    if len(wanted) == 1 or np.diff(np.sort(wanted)).min() >= gap:
+        np.testing.assert_allclose(placed, wanted)
+    assert placed.mean() == pytest.approx(np.mean(wanted))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "horizon", "ops"])
+def test_no_label_of_a_committed_picture_covers_another(name):
+    documents = [json.loads(file.read_text()) for file in sorted(RESULTS.glob(PICTURES[name].files))]
+    figure = drawn(PICTURES[name].draw, *documents)
+    FigureCanvasAgg(figure)
+    for axis in figure.axes:
+        boxes = [text.get_window_extent() for text in axis.texts]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_committed_pictures_are_those_of_the_committed_measurements(name):
+    files, image = sorted(RESULTS.glob(PICTURES[name].files)), IMAGES / f"{name}.svg"
+    assert image.is_file() == bool(files), "run python -m benchmarks.pictures"
+    if files:
+        assert source_of(files) in image.read_text(), "run python -m benchmarks.pictures"
+
+
+def test_every_committed_picture_stands_in_a_page():
+    pages = "".join(page.read_text() for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md"])
+    assert [image.name for image in IMAGES.iterdir() if f"images/{image.name})" not in pages] == []
+
+
+def test_a_picture_without_measurements_is_skipped_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pictures", "ops", "--results", str(tmp_path), "--images", str(tmp_path)])
+    main()
+    assert capsys.readouterr().out.startswith("ops: skipped, for there is no ops-cpu.json in ")
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_unknown_picture_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pictures", "opps"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "got opps" in capsys.readouterr().err
