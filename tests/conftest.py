@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from small_models import NARROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +31,6 @@ settings.load_profile("elinformer")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-NARROW = {
-    "window_width": 8,
-    "series_width": 4,
-    "slot_width": 4,
-    "day_width": 4,
-    "n_layers": 1,
-    "n_heads": 2,
-}
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -51,7 +43,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def narrow() -> dict[str, int]:
     """Options of a model that trains in a fraction of a second."""
-    return dict(NARROW)
+    return NARROW | {"n_layers": 1}
 
 
 @pytest.fixture(scope="session")
@@ -67,14 +59,14 @@ def two_channel_panel() -> Panel:
 
 
 @pytest.fixture(scope="session")
-def make_forecaster() -> Callable[..., Forecaster]:
+def make_forecaster(narrow: dict[str, int]) -> Callable[..., Forecaster]:
     """Make a narrow forecaster, 6 steps in and 3 out; keywords are options of training."""
     from elinformer.forecaster import Forecaster
     from elinformer.training import TrainingConfig
 
     def make(*, model: dict[str, Any] | None = None, **training: Any) -> Forecaster:
         options: dict[str, Any] = {"epochs": 2} | training
-        return Forecaster(6, 3, model=NARROW | (model or {}), training=TrainingConfig(**options))
+        return Forecaster(6, 3, model=narrow | (model or {}), training=TrainingConfig(**options))
 
     return make
 

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
+from small_models import NARROW, small_module
 from torch.testing import assert_close
 
-from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Batch
 from elinformer.errors import InputError
 from elinformer.evaluation.in_parts import InParts
-from elinformer.models import Sizes, build_model
-from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.training import ForecastModule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 N, T, S = 23, 6, 3
+DEEP = NARROW | {"n_layers": 3}
 
 
 def module(name: str = "elinformer", n_series: int = N, **options: Any) -> ForecastModule:
-    torch.manual_seed(0)
-    model = build_model(name, Sizes(window=T, horizon=S, n_series=n_series, n_slots=4), options)
-    rng = np.random.default_rng(0)
-    scaler = Scaler(*(rng.random((n_series, 1)).astype(np.float32) + 1 for _ in range(2)))
-    return ForecastModule(model, scaler, scaler.std, TrainingConfig()).eval()
+    return small_module(name, n_series=n_series, **options).eval()
 
 
 def batch(n_series: int = N) -> Batch:
@@ -39,27 +34,24 @@ def batch(n_series: int = N) -> Batch:
     return Batch(values.masked_fill(~mask, torch.nan), mask, calendar, values[:, :0], mask[:, :0])
 
 
-NARROW = {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4, "n_heads": 2}
-
-
 @pytest.mark.parametrize("series_at_once", [1, 3, 7, 23, 100])
 @pytest.mark.parametrize("patch_length", [0, 2])
 def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: int) -> None:
-    whole = module(n_layers=3, patch_length=patch_length, **NARROW)
+    whole = module(**DEEP, patch_length=patch_length)
     with torch.inference_mode():
         expected = whole(batch())
     assert_close(InParts(whole, series_at_once)(batch()), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_tokens_may_lie_in_a_file(tmp_path: Path) -> None:
-    whole = module(**NARROW)
+    whole = module(**DEEP)
     in_memory = InParts(whole, 5)(batch())
     assert torch.equal(InParts(whole, 5, folder=tmp_path)(batch()), in_memory)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_model_without_a_chain_of_blocks_is_computed_anew_for_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = module(n_layers=3, **NARROW)
+    whole = module(**DEEP)
     kept = InParts(whole, 5)(batch())
     monkeypatch.delattr(type(whole.model), "chain")
     assert torch.equal(InParts(whole, 5)(batch()), kept)
@@ -74,7 +66,7 @@ def test_models_whose_series_never_meet_take_parts_too(name: str) -> None:
 
 
 def test_the_module_is_left_as_it_was() -> None:
-    whole = module(**NARROW)
+    whole = module(**DEEP)
     before = {name: (id(x), x.clone()) for name, x in [*whole.named_parameters(), *whole.named_buffers()]}
     InParts(whole, 4)(batch())
     after = dict([*whole.named_parameters(), *whole.named_buffers()])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_models import NARROW
 from torch import Tensor, nn
 
 from elinformer.models import MODELS, TWINS, ELinFormer, Sizes, build_model
@@ -14,7 +15,6 @@ from elinformer.models import MODELS, TWINS, ELinFormer, Sizes, build_model
 B, T, S, N, SLOTS = 3, 6, 4, 11, 24
 """N is the size of no other dimension, so that what belongs to single series can be found by its shape."""
 
-NARROW = {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4, "n_layers": 2, "n_heads": 2}
 OPTIONS: dict[str, dict[str, Any]] = dict.fromkeys(("elinformer", *TWINS), NARROW) | {
     "dlinear": {"trend_length": 3},
     "stid": {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4},

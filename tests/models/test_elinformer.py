@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from small_models import NARROW
 from torch import Tensor
 
 from elinformer.models import ELinFormer, ELinFormerConfig
@@ -18,18 +19,7 @@ from elinformer.models.elinformer import START_OF_RECALL, filled_forward, period
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
 
-SMALL = ELinFormerConfig(
-    window=T,
-    horizon=S,
-    n_series=N,
-    n_slots=SLOTS,
-    window_width=8,
-    series_width=4,
-    slot_width=4,
-    day_width=4,
-    n_layers=2,
-    n_heads=2,
-)
+SMALL = ELinFormerConfig(window=T, horizon=S, n_series=N, n_slots=SLOTS, **NARROW)
 
 VARIANTS = {
     "one channel": SMALL,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
+from small_models import NARROW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 STARTER = Path(__file__).parent / "runs.py"
-MODEL = {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4, "n_layers": 2, "n_heads": 2}
-WITHOUT_DROPOUT = MODEL | {"dropout": 0.0, "calendar_dropout": 0.0}
+WITHOUT_DROPOUT = NARROW | {"dropout": 0.0, "calendar_dropout": 0.0}
 TRAINING = {"epochs": 4, "batch_size": 15, "checkpoint_steps": 3, "device": "cpu"}
 
 MESHES = {"series": (2, 2), "windows": (2, 1), "both": (4, 2)}
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs = [_job(folder, "alone", 1, 1)]
     jobs += [_job(folder, name, *mesh) for name, mesh in MESHES.items()]
     jobs += [_job(folder, "killed", 2, 2, kill=1), _job(folder, "killed", 3, 3, log="resumed", resume=True)]
-    jobs += [_job(folder, "dropout", 2, 2, model=MODEL), _job(folder, "too_many", 4, 4, data=_two_series(folder))]
+    jobs += [_job(folder, "dropout", 2, 2, model=NARROW), _job(folder, "too_many", 4, 4, data=_two_series(folder))]
     (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, str(STARTER), str(folder / "jobs.json")], env=environment, timeout=300, check=True)

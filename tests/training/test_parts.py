@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
+from small_models import NARROW, small_module
 from torch.testing import assert_close
 
-from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Batch
 from elinformer.errors import InputError
-from elinformer.models import Sizes, build_model
-from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.training import ForecastModule
 from elinformer.training.parallel.machines import Machines
 from elinformer.training.parts import loss_in_parts
 
@@ -26,17 +24,13 @@ if TYPE_CHECKING:
     from elinformer.forecaster import Forecaster
 
 N, T, S = 40, 6, 3
-NARROW = {"window_width": 8, "series_width": 8, "slot_width": 4, "day_width": 4, "n_heads": 2, "n_layers": 2}
 
 
 def module(name: str = "elinformer", **options: Any) -> ForecastModule:
-    torch.manual_seed(0)
-    model = build_model(name, Sizes(window=T, horizon=S, n_series=N, n_slots=4), options)
-    for parameter in model.parameters():  # far from where it starts, so that attention matters
+    made = small_module(name, n_series=N, **NARROW | {"series_width": 8} | options)
+    for parameter in made.model.parameters():  # far from where it starts, so that attention matters
         torch.nn.init.normal_(parameter, std=0.3)
-    rng = np.random.default_rng(0)
-    scaler = Scaler(*(rng.random((N, 1)).astype(np.float32) + 1 for _ in range(2)))
-    return ForecastModule(model, scaler, scaler.std, TrainingConfig()).double()
+    return made.double()
 
 
 def batch() -> Batch:
@@ -49,7 +43,7 @@ def batch() -> Batch:
 
 
 def without_dropout() -> ForecastModule:
-    return module(dropout=0.0, calendar_dropout=0.0, **NARROW)
+    return module(dropout=0.0, calendar_dropout=0.0)
 
 
 def error_of(whole: ForecastModule) -> Callable[..., Tensor]:
@@ -101,7 +95,7 @@ def test_a_forecaster_trains_in_parts(make_forecaster: Callable[..., Forecaster]
 
 
 def test_a_model_that_needs_all_series_is_refused() -> None:
-    whole = module("softmax", **NARROW)
+    whole = module("softmax")
     with pytest.raises(InputError, match="softmax_attention"):
         loss_in_parts(whole, batch(), 10, error_of(whole))
 

@@ -1,0 +1,28 @@
+"""Models that train and forecast in a fraction of a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from elinformer.training import ForecastModule
+
+NARROW = {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4, "n_layers": 2, "n_heads": 2}
+"""Options of ELinFormer and its twins."""
+
+
+def small_module(name: str = "elinformer", *, n_series: int, **options: Any) -> ForecastModule:
+    """A model of 6 steps in and 3 out with 4 slots a day; its weights and scales are drawn at random."""
+    import torch  # not before conftest.py has set how many threads it takes
+
+    from elinformer.data.scaling import Scaler
+    from elinformer.models import Sizes, build_model
+    from elinformer.training import ForecastModule, TrainingConfig
+
+    torch.manual_seed(0)
+    model = build_model(name, Sizes(window=6, horizon=3, n_series=n_series, n_slots=4), options)
+    rng = np.random.default_rng(0)
+    scaler = Scaler(*(rng.random((n_series, 1)).astype(np.float32) + 1 for _ in range(2)))
+    return ForecastModule(model, scaler, scaler.std, TrainingConfig())
