@@ -1,4 +1,4 @@
-"""Calendar: slots of the day and weekdays, neutral for what training never saw."""
+"""Calendar: slots of the day and weekdays, with stand-ins for what training never saw."""
 
 from __future__ import annotations
 
@@ -44,17 +44,31 @@ def test_what_training_saw_is_encoded_by_the_clock_of_the_wall(start: pd.Timesta
     calendar = Calendar.fit(times, freq)
     encoded = calendar.encode(times)
     for (slot, day), time in zip(encoded, pd.DatetimeIndex(times), strict=True):
-        assert day == time.day_of_week + 1
+        assert day == time.day_of_week + 1 or time.day_of_week not in calendar.known_days
         minutes = time.hour * 60 + time.minute
         assert slot == 1 + int(minutes * calendar.n_slots // (24 * 60))
         assert slot <= calendar.n_slots
 
 
-def test_a_slot_and_a_weekday_that_training_never_saw_are_neutral() -> None:
+def test_a_slot_and_a_kind_of_day_that_training_never_saw_are_neutral() -> None:
     training = hours("2024-01-01 06:00", 12)  # Monday, 6 to 17 o'clock
     calendar = Calendar.fit(training, "1h")
-    later = np.array(["2024-01-01T05", "2024-01-02T06", "2024-01-02T20", "2024-01-08T17"], "datetime64[ns]")
+    later = np.array(["2024-01-01T05", "2024-01-06T06", "2024-01-07T20", "2024-01-08T17"], "datetime64[ns]")
     assert calendar.encode(later).tolist() == [[NEUTRAL, 1], [7, NEUTRAL], [NEUTRAL, NEUTRAL], [18, 1]]
+
+
+@pytest.mark.parametrize(
+    ("hours_of_training", "week"),
+    [
+        (24 * 4 + 6, [4, 4, 4, 4, 5, 6, 7]),  # Thursday to Sunday, and a few hours of Monday
+        (24 * 5, [1, 1, 4, 4, 5, 6, 7]),
+        (24 * 2, [4, 4, 4, 4, 5, NEUTRAL, NEUTRAL]),
+        (24 * 7, [1, 2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_the_nearest_known_day_of_its_kind_stands_in_for_a_weekday(hours_of_training: int, week: list[int]) -> None:
+    calendar = Calendar.fit(hours("2012-03-01", hours_of_training), "1h")  # a Thursday
+    assert calendar.encode(hours("2012-03-05", 7, "1D"))[:, 1].tolist() == week
 
 
 def test_service_hours_have_the_slots_of_the_whole_day() -> None:

@@ -1,4 +1,4 @@
-"""Calendar features: slot of the day and day of the week, with a neutral index for what training never saw."""
+"""Calendar features: slot of the day and day of the week, with stand-ins for what training never saw."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import pandas as pd
 from elinformer.data.time_grid import DAY, step_length
 
 DAYS_PER_WEEK = 7
+KINDS_OF_DAY = (range(5), range(5, DAYS_PER_WEEK))  # Monday to Friday, the weekend
 MAX_SLOTS = 1440
 NEUTRAL = 0
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """Slots and weekdays that occur in training; all others are encoded as `NEUTRAL`.
+    """Slots and weekdays that occur in training.
+
+    Other slots are encoded as `NEUTRAL`. Other weekdays are encoded as the nearest known one of their kind (Monday to
+    Friday, or the weekend), so that a model of a few days forecasts a Tuesday as it would a Thursday; as `NEUTRAL` if
+    there is none.
 
     Attributes:
         freq: The step.
         n_slots: Slots of a whole day, night hours that are not recorded included; at most one a minute.
         known_slots: Slots (0 = midnight) that occur in training.
-        known_days: Weekdays (0 = Monday) that occur in training.
+        known_days: Weekdays (0 = Monday) of which training saw at least half as much as of that it saw most of.
     """
 
     freq: str
@@ -36,13 +41,22 @@ class Calendar:
         step = step_length(freq)
         n_slots = 1 if step is None or step >= DAY else min(MAX_SLOTS, int(np.ceil(DAY / step)))
         slot, day = _slot_and_day(timestamps, n_slots)
-        return cls(freq, n_slots, *(tuple(int(i) for i in np.unique(x)) for x in (slot, day)))
+        counts = np.bincount(day, minlength=DAYS_PER_WEEK)
+        known_days = np.flatnonzero((counts > 0) & (2 * counts >= counts.max()))
+        return cls(freq, n_slots, *(tuple(int(i) for i in x) for x in (np.unique(slot), known_days)))
 
     def encode(self, timestamps: np.ndarray) -> np.ndarray:
-        """(n,) time stamps -> (n, 2) int64: slot + 1 and weekday + 1, or `NEUTRAL`."""
+        """(n,) time stamps -> (n, 2) int64: slot + 1 and weekday + 1, those of the stand-in, or `NEUTRAL`."""
         slot, day = _slot_and_day(timestamps, self.n_slots)
-        known = (slot, self.known_slots), (day, self.known_days)
-        return np.stack([np.where(np.isin(x, seen), x + 1, NEUTRAL) for x, seen in known], axis=-1).astype(np.int64)
+        slots = np.where(np.isin(slot, self.known_slots), slot + 1, NEUTRAL)
+        days = np.array([self._stand_in(day) for day in range(DAYS_PER_WEEK)])[day]
+        return np.stack([slots, days], axis=-1).astype(np.int64)
+
+    def _stand_in(self, day: int) -> int:
+        """What a weekday is encoded as."""
+        (kind,) = (kind for kind in KINDS_OF_DAY if day in kind)
+        known = [other for other in self.known_days if other in kind]
+        return 1 + min(known, key=lambda other: abs(other - day)) if known else NEUTRAL
 
 
 def _slot_and_day(timestamps: np.ndarray, n_slots: int) -> tuple[np.ndarray, np.ndarray]:
