@@ -62,9 +62,9 @@ def _draw_table(axis: Axes, table: Table) -> None:
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     axis.grid(visible=False, axis="y")
-    axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_title(table.data.title)
-    axis.set_xlabel(f"mean absolute error ({table.data.unit})")
+    axis.set_xlabel(f"mean absolute test error ({table.data.unit})")
 
 
 def _draw_model(axis: Axes, model: Model, row: int, end: float) -> None:
