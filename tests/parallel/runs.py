@@ -3,7 +3,7 @@
     python runs.py JOBS.json
 
 Each job is forked into its ranks, because what takes long is to import PyTorch. Written to the job's `log`: exit codes,
-seconds, and what each rank said. With `kill`, that rank is killed once there is a checkpoint.
+seconds, and what each rank said. With `signal`, as `["SIGKILL", 1]`, that rank gets it once there is a new checkpoint.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from elinformer.training.parallel.machines import Machines
 
 def main(path: str) -> None:
     for job in json.loads(Path(path).read_text(encoding="utf-8")):
-        began, port = time.monotonic(), _free_port()
+        began, port, before = time.monotonic(), _free_port(), _checkpoints(job)
         ranks = [_forked(job, rank, port) for rank in range(job["world"])]
-        if "kill" in job:
-            _wait_for_checkpoint(Path(job["out"]))
-            os.kill(ranks[job["kill"]], signal.SIGKILL)
+        if "signal" in job:
+            name, rank = job["signal"]
+            _wait_for_checkpoint(job, before)
+            os.kill(ranks[rank], signal.Signals[name])
             began = time.monotonic()
         codes = [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
         log = {"codes": codes, "seconds": time.monotonic() - began}
@@ -50,6 +51,8 @@ def _forked(job: dict[str, Any], rank: int, port: int) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         os._exit(2)
+    except SystemExit as end:
+        os._exit(int(end.code or 0))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -86,9 +89,13 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait_for_checkpoint(run: Path) -> None:
+def _checkpoints(job: dict[str, Any]) -> set[Path]:
+    return set((Path(job["out"]) / "checkpoints").glob("step-*.safetensors"))
+
+
+def _wait_for_checkpoint(job: dict[str, Any], before: set[Path]) -> None:
     until = time.monotonic() + 60
-    while not list((run / "checkpoints").glob("step-*.safetensors")) and time.monotonic() < until:
+    while not _checkpoints(job) - before and time.monotonic() < until:
         time.sleep(0.005)
 
 

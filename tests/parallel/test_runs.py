@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ TRAINING = {"epochs": 4, "batch_size": 15, "checkpoint_steps": 3, "device": "cpu
 MESHES = {"series": (2, 2), "windows": (2, 1), "both": (4, 2)}
 """Ranks, and how many of them share the series of a window."""
 
+DRAWING = {"dropout": ((2, 2), {}), "dropout_in_parts": ((2, 1), {"series_at_once": 3})}
+"""Runs whose weights depend on what ranks draw: their meshes, and options of training."""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,12 +39,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_data(folder / "hours.csv")
     jobs = [_job(folder, "alone", 1, 1)]
     jobs += [_job(folder, name, *mesh) for name, mesh in MESHES.items()]
-    jobs += [_job(folder, "killed", 2, 2, kill=1), _job(folder, "killed", 3, 3, log="resumed", resume=True)]
-    jobs += [_job(folder, "dropout", 2, 2, model=NARROW), _job(folder, "too_many", 4, 4, data=_two_series(folder))]
+    jobs += [_job(folder, "killed", 2, 2, signal=["SIGKILL", 1])]
+    jobs += [_job(folder, "killed", 3, 3, log="resumed", resume=True)]
+    jobs += [job for name in DRAWING for job in _drawing(folder, name)]
+    jobs += [_job(folder, "too_many", 4, 4, data=_two_series(folder))]
     (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, str(STARTER), str(folder / "jobs.json")], env=environment, timeout=300, check=True)
     return folder
+
+
+def _drawing(folder: Path, name: str) -> list[dict[str, Any]]:
+    """A run with dropout, and again: killed, gone on with and terminated, and gone on with to the end."""
+    (world, series_parallel), training = DRAWING[name]
+    whole = _job(folder, name, world, series_parallel, model=NARROW, training=TRAINING | training)
+    again = whole | {"out": str(folder / f"{name}_again")}
+    ends = {"killed": {"signal": ["SIGKILL", 0]}, "terminated": {"signal": ["SIGTERM", 1]}, "resumed": {}}
+    return [
+        whole,
+        *(
+            again | more | {"resume": end != "killed", "log": str(folder / f"{name}_{end}.json")}
+            for end, more in ends.items()
+        ),
+    ]
 
 
 def _job(folder: Path, out: str, world: int, series_parallel: int, **other: Any) -> dict[str, Any]:
@@ -111,13 +132,39 @@ def test_a_run_goes_on_with_another_number_of_ranks(folder: Path) -> None:
     log, alone, resumed = log_of(folder, "resumed"), scores(folder, "alone"), scores(folder, "killed")
     assert log["codes"] == [0, 0, 0]
     assert "going on from step" in log["said"][0]
+    assert "training was on 1 x 2 ranks (windows x series), and now is on 1 x 3\n" in log["said"][0]
     assert resumed["test"]["mae"] == pytest.approx(alone["test"]["mae"], rel=1e-5)
     assert resumed["test"]["count"] == alone["test"]["count"]
 
 
-def test_ranks_train_with_dropout(folder: Path) -> None:
-    assert log_of(folder, "dropout")["codes"] == [0, 0]
-    assert scores(folder, "dropout")["test"]["mae"] < 2 * scores(folder, "alone")["test"]["mae"]
+@pytest.mark.parametrize("name", DRAWING)
+def test_ranks_train_with_dropout(folder: Path, name: str) -> None:
+    assert log_of(folder, name)["codes"] == [0, 0]
+    assert scores(folder, name)["test"]["mae"] < 2 * scores(folder, "alone")["test"]["mae"]
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_ranks_that_are_killed_and_terminated_end_with_the_same_weights(folder: Path, name: str) -> None:
+    killed, resumed = (log_of(folder, f"{name}_{end}") for end in ("killed", "resumed"))
+    assert killed["codes"] == [-9, 2]
+    assert killed["seconds"] < 60
+    assert "another one ended" in killed["said"][1]
+    assert resumed["codes"] == [0, 0]
+    assert "random numbers differ" not in resumed["said"][0]
+    weights, again = (folder / run / "model.safetensors" for run in (name, f"{name}_again"))
+    assert weights.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_a_rank_that_is_terminated_ends_all_with_a_checkpoint(folder: Path, name: str) -> None:
+    log = log_of(folder, f"{name}_terminated")
+    assert log["codes"] == [143, 143]
+    first, second = (said.strip() for said in log["said"])
+    sentence = r"ended by SIGTERM after step (\d+) of \d+: go on with `elinformer train --resume .*again`$"
+    step = re.search(sentence, first)
+    assert step is not None
+    assert not second
+    assert f"going on from step {step[1]} of" in log_of(folder, f"{name}_resumed")["said"][0]
 
 
 def test_more_ranks_than_series_are_refused(folder: Path) -> None:

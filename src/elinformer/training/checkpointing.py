@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from elinformer.errors import InputError
-from elinformer.training.parallel.strategy import draw_apart, own_state, whole_state
-from elinformer.training.resume import Position, restore_random, restore_training, training_state
+from elinformer.training.parallel.random_numbers import drawn_on, restore_random
+from elinformer.training.parallel.strategy import mesh_of, own_state, whole_state
+from elinformer.training.resume import Position, restore_training, training_state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from elinformer.training.batches import ShuffledBatches
@@ -58,14 +61,22 @@ class Checkpointing(pl.Callback):
         position = Position(**found.state["position"])
         self._step = position.step
         self._console.print(f"going on from step {position.step} of {position.steps}", highlight=False)
+        before, now = drawn_on(found.state["random"]), mesh_of(trainer).shape
+        if before != now:
+            self._console.print(
+                "random numbers differ from here on: training was on {} x {} ranks (windows x series), and now is on "
+                "{} x {}".format(*before, *now),
+                style="yellow",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Write where it is time to; the first batch after a restart finds the random numbers it would have found."""
         if self._random is not None:
-            restore_random(self._random, pl_module.device)
-            draw_apart(trainer.global_rank)
+            restore_random(self._random, mesh_of(trainer), pl_module.device)
             self._random = None
         if batch_idx % trainer.accumulate_grad_batches == 0 and self._is_due(trainer):
             self._write(trainer, pl_module, batch_idx)
@@ -78,6 +89,16 @@ class Checkpointing(pl.Callback):
         between_steps = done % trainer.accumulate_grad_batches == 0 and done < len(self._batches)
         if trainer.should_stop and between_steps:
             self._write(trainer, pl_module, done)
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self._folder.path.parent
+
+    def write_if_new(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches_done: int) -> None:
+        """Write, between two steps, unless none was done since the last checkpoint."""
+        if trainer.global_step > self._step:
+            self._write(trainer, pl_module, batches_done)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         """The same answer on all ranks, whose clocks differ."""
@@ -108,8 +129,7 @@ class Checkpointing(pl.Callback):
         try:
             self._folder.write(step, state)
         except InputError as error:
-            run = self._folder.path.parent
             raise InputError(
                 f"{error}: the checkpoints before are whole, so make room and go on with `elinformer train --resume "
-                f"{run}`"
+                f"{self.run}`"
             ) from error

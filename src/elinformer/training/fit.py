@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,8 +21,9 @@ from elinformer.training.checkpointing import Checkpointing
 from elinformer.training.clock import Clock
 from elinformer.training.finite import IN_A_ROW, FiniteSteps, WholeLastStep
 from elinformer.training.parallel.machines import Machines, is_first_process, lost_ranks_named
-from elinformer.training.parallel.strategy import ask_to_stop, spread_of, was_stopped
+from elinformer.training.parallel.strategy import spread_of
 from elinformer.training.progress import TrainingProgress
+from elinformer.training.stopping import Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -78,7 +77,8 @@ def fit(
 ) -> FitResult:
     """Train `module` in place and leave it with the weights of the lowest validation loss.
 
-    The first Ctrl-C ends training after the step in progress and keeps the best weights so far.
+    The first Ctrl-C ends training after the step in progress and keeps the best weights so far. SIGTERM ends the
+    process after it, with a checkpoint where there is a run.
 
     Args:
         module: What to train; its `config` says how.
@@ -92,6 +92,7 @@ def fit(
 
     Raises:
         InputError: The error became NaN at every validation, or in every step; another rank ended.
+        SystemExit: SIGTERM came, with 143.
     """
     config, machines = module.config, machines or Machines()
     if config.series_at_once and machines.series_parallel > 1:
@@ -103,16 +104,17 @@ def fit(
     parts = config.micro_batches(-(-tokens_per_window // machines.world))
     batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)
     clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
-    watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks]
-    if run is not None:
-        watching.append(Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console))
+    written = None if run is None else Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console)
+    stopping = Stopping(written, console)
+    watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks, stopping]
+    watching += [] if written is None else [written]
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
     with _without_hints():
         trainer = _trainer(config, parts, watching, machines)
-        written = nullcontext() if run is None else run.in_training()
-        with written, _ctrl_c_stops(trainer) as came, lost_ranks_named(run and run.folder):
+        in_folder = nullcontext() if run is None else run.in_training()
+        with in_folder, stopping.listening(), lost_ranks_named(run and run.folder):
             trainer.fit(module, *loaders)
-    interrupted = bool(came) or was_stopped(trainer)
+    interrupted = stopping.was_interrupted(trainer)
     if not interrupted:
         _refuse_divergence(trainer, best, finite, config.learning_rate)
     if finite.persists:
@@ -180,23 +182,3 @@ def _without_hints() -> Generator[None]:
         for hint in NOT_FOR_USERS:
             warnings.filterwarnings("ignore", message=hint)
         yield
-
-
-@contextmanager
-def _ctrl_c_stops(trainer: pl.Trainer) -> Generator[list[bool]]:
-    """Let the first Ctrl-C end training in order; the list has an entry where it came."""
-    came: list[bool] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-
-    def stop(*_: Any) -> None:
-        came.append(True)
-        ask_to_stop(trainer)
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, before)

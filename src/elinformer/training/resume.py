@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from elinformer.errors import InputError
+from elinformer.training.parallel.random_numbers import random_state
+from elinformer.training.parallel.strategy import mesh_of
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+    import torch
     from torch import Tensor, nn
 
     from elinformer.training.batches import ShuffledBatches
@@ -38,7 +39,8 @@ class Position:
 def training_state(trainer: pl.Trainer, module: pl.LightningModule, position: Position) -> State:
     """All that decides how training goes on: weights, optimiser, schedule, callbacks, random numbers, position.
 
-    Whatever else a module or callback remembers is in there too, as long as its `state_dict` says so.
+    Whatever else a module or callback remembers is in there too, as long as its `state_dict` says so. All ranks must
+    call it.
     """
     return {
         "position": asdict(position),
@@ -46,7 +48,7 @@ def training_state(trainer: pl.Trainer, module: pl.LightningModule, position: Po
         "optimizer": _optimizer_state(trainer.optimizers[0], module),
         "schedules": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         "callbacks": {callback.state_key: state for callback, state in _callback_states(trainer)},
-        "random": random_state(module.device),
+        "random": random_state(mesh_of(trainer), module.device),
     }
 
 
@@ -69,19 +71,6 @@ def restore_training(trainer: pl.Trainer, module: pl.LightningModule, batches: S
         raise InputError(
             f"expected a checkpoint of this training, but its parts differ ({reason}): train it again"
         ) from error
-
-
-def random_state(device: torch.device) -> State:
-    """The state of PyTorch's random numbers, on the CPU and on `device`."""
-    state = {"cpu": torch.get_rng_state()}
-    return state if device.type == "cpu" else state | {device.type: torch.get_device_module(device).get_rng_state()}
-
-
-def restore_random(state: State, device: torch.device) -> None:
-    """Go on with the random numbers of `random_state`; another kind of device begins its own."""
-    torch.set_rng_state(state["cpu"])
-    if device.type != "cpu" and device.type in state:
-        torch.get_device_module(device).set_rng_state(state[device.type])
 
 
 def _callback_states(trainer: pl.Trainer) -> list[tuple[pl.Callback, State]]:

@@ -69,14 +69,29 @@ class Mesh:
         )
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.n_rows, self.n_columns
+
+    @property
+    def n_ranks(self) -> int:
+        """How many ranks there are."""
+        return self.n_rows * self.n_columns
+
+    @property
+    def rank(self) -> int:
+        """The number of this one, from 0."""
+        return self.row * self.n_columns + self.column
+
+    @property
     def is_alone(self) -> bool:
         """Whether there is one rank."""
-        return self.n_rows == self.n_columns == 1
+        return self.n_ranks == 1
 
     @property
     def is_first(self) -> bool:
         """Whether this is the rank that writes."""
-        return self.row == self.column == 0
+        return self.rank == 0
 
     def series_of(self, column: int, n_series: int) -> slice:
         """The series that ranks of a column hold; sizes differ by one at most.
@@ -100,7 +115,7 @@ class Mesh:
 
     def share_of_rank(self, n: int) -> slice:
         """This rank's share of `n` things that all ranks divide among themselves."""
-        return _share(n, self.row * self.n_columns + self.column, self.n_rows * self.n_columns)
+        return _share(n, self.rank, self.n_ranks)
 
 
 def _share(n: int, part: int, parts: int) -> slice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,12 +12,26 @@ from pytorch_lightning.strategies import DDPStrategy
 from elinformer.training.parallel.gradients import clip_gradients, sum_gradients
 from elinformer.training.parallel.loaders import own_loader
 from elinformer.training.parallel.mesh import Mesh
+from elinformer.training.parallel.random_numbers import draw_apart
 from elinformer.training.parallel.shard import Spread, parallelize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytorch_lightning as pl
+
+
+@dataclass
+class Wishes:
+    """What signals ask of a training, of one rank or of all.
+
+    Attributes:
+        stop: To end after the step in progress, with the best weights so far.
+        leave: To exit after the step in progress, with a checkpoint.
+    """
+
+    stop: bool = False
+    leave: bool = False
 
 
 class MeshStrategy(DDPStrategy):
@@ -29,6 +44,11 @@ class MeshStrategy(DDPStrategy):
     Args:
         series_parallel: Ranks that share the series of a window; it divides their number.
         options: Of `DDPStrategy`.
+
+    Attributes:
+        spread: How the module is spread.
+        wishes: What is asked of this rank.
+        agreed: What was asked of any rank before its last step; the same on all.
     """
 
     def __init__(self, series_parallel: int = 1, **options: Any) -> None:
@@ -36,7 +56,7 @@ class MeshStrategy(DDPStrategy):
         super().__init__(precision_plugin=self._precision, **options)
         self.series_parallel = series_parallel
         self.spread: Spread | None = None
-        self.stop_is_wanted = self.was_stopped = False
+        self.wishes, self.agreed = Wishes(), Wishes()
 
     def setup(self, trainer: pl.Trainer) -> None:
         """Spread the module, before its optimiser is made; every rank draws its own random numbers from here on."""
@@ -71,13 +91,10 @@ class MeshStrategy(DDPStrategy):
         return own_loader(dataloader, spread.mesh, spread.n_series)
 
     def _sum_gradients(self) -> None:
-        """Beside them goes whether a rank was asked to stop, so that all do so after the same step."""
-        stop = torch.full((1,), float(self.stop_is_wanted), device=self.root_device)
-        sum_gradients(self._spread(), beside=[stop])
-        if stop.item():
-            self.was_stopped = True
-            trainer: Any = self._spread().module.trainer
-            trainer.should_stop = True
+        """Beside them goes what is asked of a rank, so that all heed it after the same step."""
+        asked = torch.tensor([self.wishes.stop, self.wishes.leave], dtype=torch.float32, device=self.root_device)
+        sum_gradients(self._spread(), beside=[asked])
+        self.agreed = Wishes(*(ranks > 0 for ranks in asked.tolist()))
 
     def _spread(self) -> Spread:
         if self.spread is None:
@@ -96,16 +113,15 @@ class _WholeNorm(Precision):
             clip_gradients(self.spread, float(clip_val))
 
 
-def draw_apart(rank: int) -> None:
-    """Give a rank random numbers of its own, which follow from those of the first; the first goes on with its own."""
-    following = int(torch.randint(1 << 62, (1,), generator=torch.Generator().set_state(torch.get_rng_state())))
-    if rank:
-        torch.manual_seed(following + rank)
-
-
 def spread_of(trainer: pl.Trainer) -> Spread | None:
     """How the module of a trainer is spread; None on a single rank."""
     return trainer.strategy.spread if isinstance(trainer.strategy, MeshStrategy) else None
+
+
+def mesh_of(trainer: pl.Trainer) -> Mesh:
+    """The ranks of a trainer."""
+    spread = spread_of(trainer)
+    return Mesh() if spread is None else spread.mesh
 
 
 def whole_state(trainer: pl.Trainer, state: Any) -> Any:
@@ -118,16 +134,3 @@ def own_state(trainer: pl.Trainer, state: Any) -> Any:
     """This rank's part of what `whole_state` gives."""
     spread = spread_of(trainer)
     return state if spread is None else spread.own_state(state)
-
-
-def ask_to_stop(trainer: pl.Trainer) -> None:
-    """End training after the step in progress, on all ranks after the same one."""
-    if isinstance(trainer.strategy, MeshStrategy):
-        trainer.strategy.stop_is_wanted = True
-    else:
-        trainer.should_stop = True
-
-
-def was_stopped(trainer: pl.Trainer) -> bool:
-    """Whether any rank was asked to stop."""
-    return isinstance(trainer.strategy, MeshStrategy) and trainer.strategy.was_stopped
