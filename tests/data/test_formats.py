@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import zipfile
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from pickles import Bomb
 
 from elinformer.data.formats import read_panel
 from elinformer.data.frames import long_frame
@@ -32,16 +32,6 @@ SHARED = {  # steps, series, channels, first and last time, share observed in %
     "nyc_taxi_od": (1464, 900, 1, "2018-05-01T00:00", "2018-06-30T23:00", 100),
     "pjm_load": (45312, 10, 1, "2013-06-02T00:00", "2018-08-02T23:00", 100),
 }
-
-
-class Bomb:
-    """Leaves a folder behind where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.mkdir, (str(self.path),))
 
 
 @pytest.mark.shared_data

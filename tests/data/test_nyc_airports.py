@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections import Counter
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = ROOT / "src/elinformer/data/embedded/nyc-airports.parquet"
@@ -87,11 +87,7 @@ def test_values_lie_where_their_units_put_them(table: pd.DataFrame, group: str, 
 def test_the_tool_builds_the_committed_table(table: pd.DataFrame, tmp_path: Path):
     if not SDIST.is_file():
         pytest.skip(f"needs the source package as {SDIST.name} in the repository or in ELINFORMER_NYC_SDIST")
-    spec = importlib.util.spec_from_file_location("build_nyc_airports", ROOT / "tools/build_nyc_airports.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_script(ROOT / "tools/build_nyc_airports.py")
     tool.write_table(tool.build_table(SDIST), tmp_path / "built.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "built.parquet").set_index("time"), table)
     assert pq.read_schema(tmp_path / "built.parquet").metadata == pq.read_schema(EMBEDDED).metadata

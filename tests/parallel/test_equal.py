@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from scripts import load_script
 from torch.testing import assert_close
 
 from elinformer.ops.sharded import numbers_exchanged
@@ -30,12 +30,7 @@ MESHES = [(1, 1), (2, 2), (2, 1), (4, 4), (4, 2)]
 
 @pytest.fixture(scope="module")
 def steps() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("steps", WORKER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(WORKER)
 
 
 def settings(dtype: str, series_parallel: int = 1, **other: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,3 +79,15 @@ def offset() -> type[Offset]:
 @pytest.fixture
 def training() -> type[Training]:
     return Training
+
+
+@pytest.fixture
+def no_unpickling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the test where anything is unpickled."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("something is unpickled")
+
+    for module, names in ((pickle, ("load", "loads", "Unpickler")), (torch, ("load",))):
+        for name in names:
+            monkeypatch.setattr(module, name, refuse)
