@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import resource
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
 from benchmarks._common import Bystanders
 from benchmarks._memory import entry_bytes
 from benchmarks._variants import Shape, least_bytes, least_operations, variant
-from elinformer._memory import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,34 +46,12 @@ class Race:
     note: str | None = None
 
 
-def in_child(function: Callable[..., None], *arguments: Any, seconds: float) -> dict[str, Any]:
-    """Run `function(connection, *arguments)` in a fresh process; what it sent until it ended or was ended."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks._measure"])
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=function, args=(sender, *arguments))
-    child.start()
-    sender.close()
-    sent, deadline = {}, time.monotonic() + seconds
-    try:
-        while receiver.poll(max(0.0, deadline - time.monotonic())):
-            sent |= receiver.recv()
-        sent.setdefault("failure", f"over {LIMIT:.0f} s")
-    except EOFError:
-        child.join()
-        if child.exitcode:
-            sent.setdefault("failure", "does not fit" if child.exitcode < 0 else "fails")  # below zero: killed
-    child.kill()
-    child.join()
-    return sent
-
-
 def probe(connection: Connection, name: str, setting: Setting) -> None:
     """Send the seconds and the peak memory of one forward and backward, inputs and gradients counted in."""
     try:
         _prepare(setting, limit_memory=True)
         _run_small(name, setting)
-        before = _reset_peak(setting.device)
+        before = reset_peak(setting.device)
         inputs = _inputs(setting)
         attend, began = variant(name, setting.shape, setting.device, setting.dtype), time.perf_counter()
         output = attend(*inputs[:3])
@@ -86,11 +61,11 @@ def probe(connection: Connection, name: str, setting: Setting) -> None:
         _wait(setting.device)
         seconds = time.perf_counter() - began
         finite = all(bool(g.isfinite().all()) for g in grads)
-        connection.send({"both": seconds, "peak": _peak(setting.device) - before})
+        connection.send({"both": seconds, "peak": peak_bytes(setting.device) - before})
         if not finite:
             connection.send({"failure": "not finite"})
     except Exception as error:  # whatever one attention raises is its result, and the others go on
-        connection.send({"failure": _reason(error)})
+        connection.send({"failure": reason(error)})
 
 
 def race(connection: Connection, names: list[str], setting: Setting) -> None:
@@ -203,32 +178,9 @@ def _run_small(name: str, setting: Setting) -> None:
 def _prepare(setting: Setting, *, limit_memory: bool) -> None:
     torch.set_num_threads(setting.threads)
     if limit_memory and setting.device == "cpu" and Path("/proc/meminfo").exists():
-        most = entry_bytes("/proc/self/status", "VmSize") + _free_memory()
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _reset_peak(device: str) -> int:
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated()
-    with contextlib.suppress(OSError):  # elsewhere than on Linux the peak so far stands
-        Path("/proc/self/clear_refs").write_text("5")
-    return _peak(device)
-
-
-def _peak(device: str) -> int:
-    """Bytes: of the allocator on a GPU, else of the process."""
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated()
-    return peak_memory() or 0
+        allow_memory(_free_memory())
 
 
 def _wait(device: str) -> None:
     if device != "cpu":
         torch.cuda.synchronize()
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    no_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in text
-    return "does not fit" if no_memory else f"fails: {text.splitlines()[0][:80]}"

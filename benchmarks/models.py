@@ -13,52 +13,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._products import recorded, replay
 from elinformer.models import MODELS, Sizes, build_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from torch import Tensor, nn
-
-Product = tuple[torch.Size, torch.Size]
-
-PRODUCTS = {
-    torch.ops.aten.mm.default: (0, 1),
-    torch.ops.aten.bmm.default: (0, 1),
-    torch.ops.aten.addmm.default: (1, 2),
-    torch.ops.aten.baddbmm.default: (1, 2),
-}
-"""Which arguments are multiplied."""
-
-
-class ProductRecorder(TorchDispatchMode):
-    """Collects the shapes of all matrix products, those inside EALA's fused operator too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.products: list[Product] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in PRODUCTS:
-            left, right = (args[i].shape for i in PRODUCTS[func])
-            self.products.append((left, right))
-        elif "elinformer::eala" in func.name():
-            self.products += _attention_products(args[0].shape, args[1].shape, backward="backward" in func.name())
-        return func(*args, **(kwargs or {}))
-
-
-def _attention_products(query: torch.Size, key: torch.Size, *, backward: bool) -> list[Product]:
-    """Keys times values and queries times the state; their gradients are two products each."""
-    *heads, n_queries, width = query
-    sets, n_keys = torch.Size(heads).numel(), key[-2]
-    build = torch.Size((sets, width, n_keys)), torch.Size((sets, n_keys, width))
-    apply = torch.Size((sets, n_queries, width)), torch.Size((sets, width, width))
-    build_back = torch.Size((sets, width, n_queries)), torch.Size((sets, n_queries, width))
-    apply_keys = torch.Size((sets, n_keys, width)), torch.Size((sets, width, width))
-    return [build_back, apply, apply_keys, apply_keys] if backward else [build, apply]
 
 
 def main() -> None:
@@ -83,7 +46,7 @@ def measured(names: Iterable[str], options: argparse.Namespace) -> list[dict[str
     for name in names:
         model = _model(name, options)
         step, forecast = _step(model, options), _forecast(model, options)
-        runs |= {(name, "step"): step, (name, "forecast"): forecast, (name, "products"): _replay(_recorded(step))}
+        runs |= {(name, "step"): step, (name, "forecast"): forecast, (name, "products"): replay(recorded(step))}
         parameters[name] = sum(p.numel() for p in model.parameters())
     least: dict[tuple[str, str], float] = {}
     for turn in range(options.turns + 1):
@@ -157,22 +120,6 @@ def _forecast(model: nn.Module, options: argparse.Namespace) -> Callable[[], obj
         _wait(options.device)
 
     return forecast
-
-
-def _recorded(step: Callable[[], object]) -> list[Product]:
-    with ProductRecorder() as recorder:
-        step()
-    return recorder.products
-
-
-def _replay(products: list[Product]) -> Callable[[], object]:
-    pairs = [tuple(torch.randn(shape) for shape in product) for product in products]
-
-    def replay() -> None:
-        for left, right in pairs:
-            torch.matmul(left, right)
-
-    return replay
 
 
 def _wait(device: str) -> None:

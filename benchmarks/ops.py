@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import _variants
+from benchmarks._children import in_child
 from benchmarks._common import described, load_warning, surroundings, write_results
-from benchmarks._measure import FLOORS, LIMIT, Race, Setting, fits_race, floor_seconds, in_child, probe, race
+from benchmarks._measure import FLOORS, LIMIT, Race, Setting, fits_race, floor_seconds, probe, race
 from benchmarks._summary import seconds_text, summary
 from benchmarks._variants import Shape
 
@@ -93,7 +94,7 @@ def _measured(setting: Setting, names: list[str], before: list[dict[str, Any]]) 
         names = [name for name in names if name != _variants.PLAIN]
     probes = {name: _estimated(name, setting, before) or _probed(name, setting) for name in names}
     able = [n for n, found in probes.items() if "failure" not in found and fits_race(found["peak"], setting)]
-    sent = in_child(race, able, setting, seconds=LIMIT * (len(able) + 1))
+    sent = in_child(race, able, setting, seconds=LIMIT * (len(able) + 1), limit=LIMIT)
     result: Race = sent.get("race") or Race(note=f"The race did not end: {sent.get('failure')}.")
     floors = None
     if all(name in result.forward for name in FLOORS):
@@ -118,7 +119,7 @@ def _measured(setting: Setting, names: list[str], before: list[dict[str, Any]]) 
 
 
 def _probed(name: str, setting: Setting) -> dict[str, Any]:
-    found = in_child(probe, name, setting, seconds=LIMIT + 15)
+    found = in_child(probe, name, setting, seconds=LIMIT + 15, limit=LIMIT)
     if found.get("both", 0) > LIMIT:
         found["failure"] = f"over {LIMIT:.0f} s"
     return found

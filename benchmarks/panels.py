@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
-import pytorch_lightning as pl
 import torch
 
 from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
 from benchmarks._memory import Watched
+from benchmarks._steps import FewSteps
 from elinformer.data.conversion import convert_panel
 from elinformer.data.disk import open_panel
 from elinformer.data.fingerprint import fingerprint
@@ -42,22 +42,6 @@ ROWS = 480  # of the source, written at once
 WINDOW = HORIZON = 12
 BATCH = 16
 MIB = 1 << 20
-
-
-class FewSteps(pl.Callback):
-    """Ends training after some steps, and measures them."""
-
-    def __init__(self, n_steps: int) -> None:
-        self._n_steps, self._began, self.seconds = n_steps, 0.0, 0.0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self._began = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Stop where that was the last."""
-        if trainer.global_step >= self._n_steps and not trainer.should_stop:
-            self.seconds, trainer.should_stop = time.perf_counter() - self._began, True
 
 
 def main() -> None:
@@ -151,9 +135,9 @@ def _train(folder: Path) -> dict[str, Any]:
     WindowDataset.__getitem__ = timed  # pyright: ignore[reportAttributeAccessIssue]
     with Watched() as watched:
         forecaster.fit(panel, callbacks=[steps])
-    share = loading[0] / steps.seconds
+    share = loading[0] / sum(steps.each)
     return _row(
-        watched, "set up and train 3 steps", seconds_a_step=round(steps.seconds / 3, 2), loading_share=f"{share:.2%}"
+        watched, "set up and train 3 steps", seconds_a_step=round(sum(steps.each) / 3, 2), loading_share=f"{share:.2%}"
     )
 
 

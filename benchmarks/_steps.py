@@ -1,0 +1,36 @@
+"""A few steps of a training as users run it, and the time of each."""
+
+from __future__ import annotations
+
+import time
+
+import pytorch_lightning as pl
+
+
+class FewSteps(pl.Callback):
+    """Ends training after some steps, and keeps what each took, loading of data included.
+
+    Args:
+        least: Steps that are taken in any case.
+        seconds: After which there are no more.
+
+    Attributes:
+        each: The seconds of every step.
+    """
+
+    def __init__(self, least: int, seconds: float = 0.0) -> None:
+        self._least, self._seconds, self._last = least, seconds, 0.0
+        self.each: list[float] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Start the clock; what lies between two epochs is no step."""
+        self._last = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Keep the time, unless more micro-batches follow, and stop where there were enough."""
+        if trainer.global_step <= len(self.each) or trainer.should_stop:
+            return
+        now = time.perf_counter()
+        self.each.append(now - self._last)
+        self._last = now
+        trainer.should_stop = len(self.each) >= self._least and sum(self.each) >= self._seconds

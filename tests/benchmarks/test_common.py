@@ -1,0 +1,34 @@
+"""What benchmarks say beside their numbers."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+import pytest
+from benchmarks._common import Bystanders
+
+from benchmarks import _common
+
+
+def work_in_child(seconds: float) -> None:
+    if not (child := os.fork()):
+        while time.process_time() < seconds:
+            pass
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def test_children_are_no_bystanders(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ours() -> float:
+        both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+    monkeypatch.setattr(_common, "_busy_seconds", ours)  # a machine that does nothing else
+    before = ours()
+    with Bystanders() as bystanders:
+        work_in_child(0.3)
+    assert ours() - before > 0.2
+    assert bystanders.cores < 0.1
+    assert bystanders.note() is None
