@@ -12,7 +12,7 @@ import torch
 from elinformer import __version__
 from elinformer._files import new_file
 from elinformer._memory import peak_device_memory, peak_memory
-from elinformer.data.catalog import CATALOG, load_dataset
+from elinformer.data.catalog import CATALOG, check_unasked, load_dataset
 from elinformer.data.formats import read_panel
 from elinformer.data.windows import window_origins
 from elinformer.errors import InputError
@@ -49,9 +49,7 @@ READING = ("null_value", "start", "freq", "steps_per_day")
 def load_panel(data: str, settings: Settings) -> Panel:
     """The panel called `data` in the catalogue, or read from the path `data`."""
     if data.lower() in CATALOG:
-        given = [name for name, value in reading(settings).items() if value is not None]
-        if given:
-            raise InputError(f"expected no {' or '.join(given)} for {data}: the catalogue says how its sets are read")
+        check_unasked(data, **reading(settings))
         return load_dataset(data)
     if not Path(data).expanduser().exists():
         raise InputError(

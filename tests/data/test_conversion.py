@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from elinformer.data import row_blocks, table_streams, wide_streams
+from elinformer.data.catalog import load_dataset
 from elinformer.data.conversion import convert_panel
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
@@ -221,6 +222,21 @@ def test_a_long_table_that_is_not_sorted_is_refused_with_the_step_that_is_missin
     with pytest.raises(InputError, match=f"in series 'a' 2024-{message}.*: sort the table by unique_id and ds first"):
         convert(tmp_path, source)
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("text", ["time,a\n2024-01-01,true\n2024-01-02,false\n", "unique_id,ds,y\na,1,1\na,2,True\n"])
+def test_words_for_true_and_false_in_a_csv_file_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match=r"expected a number in column '[ay]', got '[tT]rue' in row [12]"):
+        convert(tmp_path, tmp_path / "a.csv")
+
+
+def test_a_set_of_the_catalogue_is_converted_by_its_name(tmp_path: Path) -> None:
+    assert_same_panel(convert_panel("nyc-airports", tmp_path / "out"), load_dataset("nyc-airports"))
+    with pytest.raises(InputError, match="expected no freq or name for NYC-airports: the catalogue says"):
+        convert_panel("NYC-airports", tmp_path / "out", freq="1h", name="airports", overwrite=True)
+    with pytest.raises(InputError, match="out"):
+        convert_panel("nyc-airports", tmp_path / "out")
 
 
 def test_rows_of_several_series_may_come_in_any_order_of_series(tmp_path: Path) -> None:

@@ -59,6 +59,18 @@ CONVERTED = """
 def run(path, out):
     conversion.convert_panel(path, out, overwrite=True)
 """
+LARGEST = """
+from dataclasses import replace
+from pathlib import Path
+from elinformer.data.catalog import CATALOG
+from elinformer.data.convert.published import convert_published
+from elinformer.data.hdf5 import read_hdf5
+
+def run(path, out):
+    n_steps, n_series, _ = read_hdf5(Path(path, "ca_his_raw_2019.h5")).pieces.shape
+    dataset = replace(CATALOG["largest-ca"], shape=(n_steps // 3, n_series, 1))
+    convert_published(dataset, Path(path), out, overwrite=True)
+"""
 READ = """
 def run(path, out):
     return read_panel(path)
@@ -117,6 +129,22 @@ def write_long_parquet(path: Path, values: np.ndarray) -> None:
     frame.to_parquet(path.with_suffix(".parquet"), row_group_size=1 << 18)
 
 
+def write_hdf5(path: Path, values: np.ndarray) -> None:
+    h5py = pytest.importorskip("h5py")
+    names = np.array([f"s{i}" for i in range(values.shape[1])], "S9")
+    times = pd.date_range("2019-01-01", periods=len(values), freq="5min").to_numpy("datetime64[ns]")
+    with h5py.File(path.with_suffix(".h5"), "w") as file:
+        file["t/axis0"], file["t/block0_items"], file["t/block0_values"] = names, names, values
+        file["t/axis1"] = times.view(np.int64)
+
+
+def write_largest(path: Path, values: np.ndarray) -> None:
+    path.mkdir()
+    write_hdf5(path / "ca_his_raw_2019.h5", values)
+    names = [f"s{i}" for i in range(values.shape[1])]
+    pd.DataFrame({"ID": names, "Lat": 32.5, "Lng": -117.1, "District": 11}).to_csv(path / "ca_meta.csv", index=False)
+
+
 def write_panel_folder(path: Path, values: np.ndarray) -> None:
     write_panel(path, [values], shape=values.shape)
 
@@ -135,6 +163,7 @@ def written(write: Callable[[Path, np.ndarray], None], values: np.ndarray, path:
         write_npz,
         write_npz_by_column,
         write_wide_parquet,
+        write_hdf5,
         pytest.param(write_wide_csv, marks=pytest.mark.slow),
         pytest.param(write_long_parquet, marks=pytest.mark.slow),
     ],
@@ -143,6 +172,10 @@ def test_conversion_holds_a_part_of_the_values_in_memory(
     write: Callable[[Path, np.ndarray], None], values: np.ndarray, tmp_path: Path
 ) -> None:
     assert peak(CONVERTED, *written(write, values, tmp_path)) < BOUND
+
+
+def test_converting_largest_holds_a_part_of_the_values_in_memory(values: np.ndarray, tmp_path: Path) -> None:
+    assert peak(LARGEST, *written(write_largest, values, tmp_path)) < BOUND
 
 
 def test_training_holds_a_part_of_a_panel_on_disk_in_memory(values: np.ndarray, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ datasets_app = typer.Typer(help="List the data sets of the catalogue, or fetch o
 
 
 def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A file or folder.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A file, folder or name of the catalogue.", show_default=False)
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder for the panel.", show_default=False)],
     null_value: NullValue = None,
     start: Start = None,

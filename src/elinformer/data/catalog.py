@@ -5,6 +5,7 @@ Importing it loads neither pandas nor pooch, so that listing it is quick.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from elinformer.data.entries import ENTRIES
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from elinformer.data.dataset import Dataset
     from elinformer.data.fetch import Progress
     from elinformer.data.panel import Panel
@@ -53,10 +56,55 @@ def load_dataset(name: str, *, cache_dir: str | Path | None = None, progress: Pr
 def read_dataset(dataset: Dataset, cache_dir: str | Path | None = None, progress: Progress | None = None) -> Panel:
     """`load_dataset` for an entry, which need not be in the catalogue."""
     from elinformer.data.convert.published import read_published
+
+    with _files(dataset, cache_dir, progress) as files:
+        return read_published(dataset, files)
+
+
+def convert_dataset(
+    name: str,
+    folder: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Panel:
+    """Write the data set called `name` to a folder, and open it from there; LargeST a piece at a time.
+
+    Args:
+        name: A name of the catalogue.
+        folder: Where the panel goes.
+        cache_dir: As in `load_dataset`.
+        overwrite: Whether a panel that stands in `folder` may be replaced.
+        progress: Called with the number of values that are written, and of all.
+
+    Raises:
+        InputError: As `load_dataset`, or the folder cannot be written to.
+    """
+    from elinformer.data.convert.published import convert_published
+    from elinformer.data.disk import check_panel_folder
+
+    check_panel_folder(folder, overwrite=overwrite)  # before anything is fetched
+    dataset = find_dataset(name)
+    with _files(dataset, cache_dir) as files:
+        return convert_published(dataset, files, folder, overwrite=overwrite, progress=progress)
+
+
+def check_unasked(dataset: str, /, **reading: object) -> None:
+    """Refuse to be told how a data set of the catalogue is read."""
+    given = [option for option, value in reading.items() if value is not None]
+    if given:
+        raise InputError(f"expected no {' or '.join(given)} for {dataset}: the catalogue says how its sets are read")
+
+
+@contextmanager
+def _files(dataset: Dataset, cache_dir: str | Path | None, progress: Progress | None = None) -> Generator[Path]:
+    """The folder of the files of a data set, fetched where they are not there; the body may refuse them."""
     from elinformer.data.fetch import cache_folder, fetched
 
     if dataset.embedded:
-        return read_published(dataset, EMBEDDED)
+        yield EMBEDDED
+        return
     folder = cache_folder(dataset, cache_dir)
     with fetched(dataset, folder, progress):
-        return read_published(dataset, folder)
+        yield folder

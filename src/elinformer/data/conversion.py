@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elinformer.data.catalog import CATALOG, check_unasked, convert_dataset
 from elinformer.data.disk import check_panel_folder, is_panel_folder, open_panel, recording_of, write_recording
 from elinformer.data.formats import READERS, find_reader, name_of, naming
 from elinformer.data.long_streams import stream_long
@@ -35,8 +36,8 @@ def convert_panel(
     """Write what `read_panel(source, ...)` reads to a folder, a piece at a time, and open it from there.
 
     Args:
-        source: A file or folder as `read_panel` reads it. The rows of every series in a long table have to stand in
-            the order of time.
+        source: A file or folder as `read_panel` reads it, or a name of the catalogue. The rows of every series in a
+            long table have to stand in the order of time.
         folder: Where the panel goes.
         null_value: A number that stands for missing, such as 0.0 in traffic data.
         start: The time of the first step, for a file without times.
@@ -49,6 +50,9 @@ def convert_panel(
     Raises:
         InputError: What `read_panel` refuses, a long table that is not sorted, or a folder that cannot be written to.
     """
+    if isinstance(source, str) and source.lower() in CATALOG:
+        check_unasked(source, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, name=name)
+        return convert_dataset(source, folder, overwrite=overwrite, progress=progress)
     check_panel_folder(folder, overwrite=overwrite)
     path = Path(source).expanduser()
     with naming(path):

@@ -27,7 +27,7 @@ from elinformer.data.row_blocks import VALUES_AT_A_TIME
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from elinformer.data.pieces import Progress
 
@@ -145,17 +145,28 @@ def write_panel(
 
 
 def write_recording(
-    recording: Recording, folder: str | Path, *, overwrite: bool = False, progress: Progress | None = None
+    recording: Recording,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    check: Callable[[Panel], None] | None = None,
 ) -> Panel:
-    """Write what a file holds to a folder, piece by piece, whole or not at all, and open it from there."""
+    """Write what a file holds to a folder, piece by piece, whole or not at all, and open it from there.
+
+    What `check` raises keeps the panel from its place.
+    """
     check_panel_folder(folder, overwrite=overwrite)
     with new_folder(folder) as new:
-        _write_files(recording, new, progress)
+        panel = recording.to_panel(lambda shape: _allocate(new, shape), progress)
+        if check is not None:
+            check(panel)
+        _write_files(panel, new)
     return open_panel(folder)
 
 
-def _write_files(recording: Recording, folder: Path, progress: Progress | None) -> None:
-    panel = recording.to_panel(lambda shape: _allocate(folder, shape), progress)
+def _write_files(panel: Panel, folder: Path) -> None:
+    """All that belongs to a panel whose values and mask are in the folder."""
     for array in (panel.values, panel.mask):
         if isinstance(array, np.memmap):
             array.flush()  # an error of the disk comes now or never

@@ -39,7 +39,7 @@ def _largest(name: str, region: str, n_series: int) -> Dataset:
         title=f"LargeST, {region}: traffic flow of {n_series:,} sensors in 2019",
         description=(
             "Vehicles in 5 minutes, averaged over 15 minutes and rounded, as in the literature. All four regions are "
-            "read from the same two files; that takes about 7 GB of memory."
+            "read from the same two files."
         ),
         shape=(35040, n_series, 1),
         freq="15min",

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from elinformer.data import row_blocks
 from elinformer.data.catalog import CATALOG
-from elinformer.data.convert.published import check_panel, read_published
+from elinformer.data.convert.published import check_panel, convert_published, read_published
+from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
 
@@ -155,12 +157,36 @@ def test_largest_is_averaged_to_15_minutes_and_cut_to_its_districts(tmp_path: Pa
     np.testing.assert_array_equal(panel.locations, [[32.5, -117.1]] * 2)
 
 
-def test_all_of_california_is_every_sensor_over_many_blocks(tmp_path: Path):
+@pytest.mark.parametrize("values_at_a_time", [30, 1 << 21], ids=["rows that are no quarters", "all at once"])
+def test_all_of_california_is_every_sensor_over_many_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values_at_a_time: int
+):
+    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", values_at_a_time)
     rng = np.random.default_rng(0)
     flow = rng.integers(1, 900, (3 * 700, 3)).astype(float)
     _write_largest(tmp_path, flow, SENSORS)
     panel = read_published(small("largest-ca", 700, 3, 1), tmp_path)
     np.testing.assert_array_equal(panel.values[..., 0], flow.reshape(700, 3, 3).mean(axis=1).round())
+
+
+@pytest.mark.parametrize("name", ["largest-sd", "pems04"])
+def test_a_converted_set_is_the_set_that_is_read(tmp_path: Path, name: str):
+    rng = np.random.default_rng(0)
+    flow = rng.integers(0, 5, (60, 3)).astype(float)
+    _write_largest(tmp_path, np.where(flow == 4, np.nan, flow), SENSORS)
+    np.savez(tmp_path / "PEMS04.npz", data=flow[..., None])
+    dataset = small("largest-sd", 20, 2, 1) if name == "largest-sd" else small(name, 60, 3, 1)
+    panel = read_published(dataset, tmp_path)
+    converted = convert_published(dataset, tmp_path, tmp_path / "panel")
+    assert fingerprint(converted) == fingerprint(panel)
+    assert converted.name == panel.name == name
+
+
+def test_a_set_that_is_another_is_not_converted(tmp_path: Path):
+    np.savez(tmp_path / "PEMS04.npz", data=np.ones((6, 2, 1)))
+    with pytest.raises(InputError, match=r"expected pems04 of shape \(7, 2, 1\)"):
+        convert_published(small("pems04", 7, 2, 1), tmp_path, tmp_path / "panel")
+    assert [path.name for path in tmp_path.iterdir()] == ["PEMS04.npz"]
 
 
 @pytest.mark.parametrize(("n_rows", "sensors"), [(7, SENSORS), (6, {"1": 11, "2": 11, "3": 11})])

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 
 from elinformer.data.convert.matlab import read_matlab
 from elinformer.data.convert.rdata import read_rdata
+from elinformer.data.disk import recording_of, write_recording
 from elinformer.data.formats import read_panel
 from elinformer.data.hdf5 import read_hdf5
 from elinformer.data.panel import Panel
+from elinformer.data.pieces import Piece, Pieces
+from elinformer.data.recording import Recording
+from elinformer.data.row_blocks import row_blocks
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from elinformer.data.dataset import Dataset
+    from elinformer.data.pieces import Progress
 
 LARGEST_DISTRICTS = {"largest-sd": (11,), "largest-gba": (4,), "largest-gla": (7, 8, 12)}
 SLOTS_OF_5_MINUTES = 3  # in the 15 minutes of the literature
-ROWS_AT_ONCE = 288 * SLOTS_OF_5_MINUTES
 
 
 def read_published(dataset: Dataset, folder: Path) -> Panel:
@@ -31,9 +36,25 @@ def read_published(dataset: Dataset, folder: Path) -> Panel:
     Raises:
         InputError: The files are not of the form, shape or range of values that the catalogue states.
     """
-    panel = READERS[dataset.form](dataset, folder)
+    found = READERS[dataset.form](dataset, folder)
+    panel = found.to_panel() if isinstance(found, Recording) else found
     check_panel(panel, dataset)
     return panel
+
+
+def convert_published(
+    dataset: Dataset, files: Path, folder: str | Path, *, overwrite: bool = False, progress: Progress | None = None
+) -> Panel:
+    """Write the panel of `dataset`, read from what lies in `files` and checked, to a folder, and open it from there.
+
+    Raises:
+        InputError: As `read_published`, or the folder cannot be written to.
+    """
+    found = READERS[dataset.form](dataset, files)
+    recording = found if isinstance(found, Recording) else recording_of(found)
+    return write_recording(
+        recording, folder, overwrite=overwrite, progress=progress, check=lambda panel: check_panel(panel, dataset)
+    )
 
 
 def check_panel(panel: Panel, dataset: Dataset) -> None:
@@ -42,8 +63,12 @@ def check_panel(panel: Panel, dataset: Dataset) -> None:
         raise InputError(
             f"expected {dataset.name} of shape {dataset.shape} = (steps, series, channels), got {panel.values.shape}"
         )
+    blocks = [panel.values[rows] for rows in row_blocks(panel.values.shape)]  # mapped, where the panel is
+    least_of, most_of = (
+        extreme.reduce([extreme.reduce(x, (0, 1)) for x in blocks], 0) for extreme in (np.fmin, np.fmax)
+    )
     for i, (low, high) in enumerate(dataset.value_range):
-        least, most = float(np.nanmin(panel.values[..., i])), float(np.nanmax(panel.values[..., i]))
+        least, most = least_of[i], most_of[i]
         if least < low or most > high:
             raise InputError(
                 f"expected values from {low:g} to {high:g} in channel {panel.channels[i]!r} of {dataset.name}, "
@@ -122,7 +147,7 @@ def _read_data_frame(path: Path) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def _read_largest(dataset: Dataset, folder: Path) -> Panel:
+def _read_largest(dataset: Dataset, folder: Path) -> Recording:
     """Flow of 5 minutes, averaged to the 15 minutes of the literature and rounded, of the sensors of some districts.
 
     Source: liuxu77/LargeST, data/ca/process_ca_his.ipynb and data/<name>/generate_<name>_dataset.ipynb.
@@ -139,9 +164,9 @@ def _read_largest(dataset: Dataset, folder: Path) -> Panel:
             f"expected whole quarters of an hour of the sensors of {sensor_file.name} in {flow_file.name}, "
             f"got {shape} steps and sensors, {(places < 0).sum()} sensors absent"
         )
-    return Panel.from_arrays(
-        _average(recording.pieces.array()[..., 0], places),
-        timestamps=recording.times[::SLOTS_OF_5_MINUTES],
+    return Recording(
+        values=_averages(recording.pieces, places),
+        times=recording.times[::SLOTS_OF_5_MINUTES],
         freq=dataset.freq,
         series=list(sensors["ID"]),
         channels=dataset.channels,
@@ -151,16 +176,30 @@ def _read_largest(dataset: Dataset, folder: Path) -> Panel:
     )
 
 
-def _average(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Means (T / 3, N) of the observed values of every three steps, in blocks because all of California is large."""
-    averages = np.empty((len(values) // SLOTS_OF_5_MINUTES, len(places)), np.float32)
-    for first in range(0, len(values), ROWS_AT_ONCE):
-        block = values[first : first + ROWS_AT_ONCE, places].reshape(-1, SLOTS_OF_5_MINUTES, len(places))
-        counts = np.count_nonzero(~np.isnan(block), axis=1)
-        with np.errstate(invalid="ignore"):
-            means = np.nansum(block, axis=1) / counts
-        averages[first // SLOTS_OF_5_MINUTES :][: len(means)] = np.round(means)
-    return averages
+def _averages(pieces: Pieces, places: np.ndarray) -> Pieces:
+    """Means (T / 3, N, 1) of the observed values of every three steps of the series that stand at `places`."""
+    rank = np.full(pieces.shape[1], -1)
+    rank[places] = np.arange(len(places))
+
+    def read() -> Iterator[Piece]:
+        rest = np.empty((0, 0), np.float32)  # rows that a piece has beyond its last three
+        for rows, columns, numbers in pieces.read():
+            to = rank[columns]
+            block = numbers[:, to >= 0, 0].astype(np.float32)
+            if len(rest):
+                block = np.concatenate([rest, block])
+            first = (cast("slice", rows).start - len(rest)) // SLOTS_OF_5_MINUTES  # of a table, they come in order
+            n = len(block) // SLOTS_OF_5_MINUTES
+            rest = block[n * SLOTS_OF_5_MINUTES :]
+            means = _means(block[: n * SLOTS_OF_5_MINUTES].reshape(n, SLOTS_OF_5_MINUTES, -1))
+            yield Piece(slice(first, first + n), to[to >= 0], means[..., None])
+
+    return Pieces((pieces.shape[0] // SLOTS_OF_5_MINUTES, len(places), 1), read)
+
+
+def _means(block: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.round(np.nansum(block, axis=1) / np.count_nonzero(~np.isnan(block), axis=1))
 
 
 READERS = {
