@@ -26,7 +26,7 @@ class FewSteps(pl.Callback):
         """Start the clock; what lies between two epochs is no step."""
         self._last = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         """Keep the time, unless more micro-batches follow, and stop where there were enough."""
         if trainer.global_step <= len(self.each) or trainer.should_stop:
             return

@@ -1,0 +1,148 @@
+"""One number of series, measured in a process of its own: the steps of a training, or one forecast."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
+from benchmarks._common import Bystanders
+from benchmarks._products import recorded, replay
+from benchmarks._steps import FewSteps
+from elinformer.data.panel import Panel
+from elinformer.data.scaling import Scaler, error_scale
+from elinformer.data.series_info import SeriesInfo
+from elinformer.data.simulate import simulate_freeway
+from elinformer.data.windows import Reach, WindowDataset
+from elinformer.training import ForecastModule, TrainingConfig, fit
+from elinformer.training.fitted import Fitted, new_model, tokens_per_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+REACH = Reach(window=12, horizon=12)
+BATCH = 16
+N_STEPS = BATCH * 4 + 3 * REACH.horizon  # windows of an epoch, and one for validation
+LARGEST_NETWORK = 65_536
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is measured; it crosses into the child process.
+
+    Attributes:
+        model: A name of `elinformer.models.MODELS`.
+        series: N.
+        windows: A training step has.
+        source: A file with the speeds (T, at least N) of a simulated freeway.
+        threads: Of PyTorch.
+        seconds: To spend on repeats.
+        memory: Bytes that it may take.
+    """
+
+    model: str
+    series: int
+    windows: int
+    source: str
+    threads: int
+    seconds: float
+    memory: int
+
+
+def write_speeds(path: str, n_series: int) -> None:
+    """Simulate the speeds (T, N) at sensors of a freeway, of several side by side where it takes more than one."""
+    sizes = [min(LARGEST_NETWORK, n_series - start) for start in range(0, n_series, LARGEST_NETWORK)]
+    networks = [simulate_freeway(max(10, n), N_STEPS, seed, start="2024-01-01T06:00") for seed, n in enumerate(sizes)]
+    np.save(path, np.concatenate([panel.values[:, :, 0] for panel in networks], axis=1)[:, :n_series])
+
+
+def steps(connection: Connection, job: Job) -> None:
+    """Send the least seconds of a training step, the first apart, and the most memory beside an empty process."""
+    _measure(connection, job, _steps)
+
+
+def forecasts(connection: Connection, job: Job) -> None:
+    """Send the least seconds of a forecast and of its matrix products, and the most memory beside an empty process."""
+    _measure(connection, job, _forecasts)
+
+
+def _measure(connection: Connection, job: Job, measure: Callable[[Connection, Job, int], None]) -> None:
+    try:
+        torch.set_num_threads(job.threads)
+        _forecast_some()
+        allow_memory(job.memory)
+        with Bystanders() as bystanders:
+            measure(connection, job, reset_peak())
+        connection.send({"others": bystanders.cores})
+    except Exception as error:  # what one size raises is its result, and the others go on
+        connection.send({"failure": reason(error)})
+
+
+def _forecast_some() -> None:
+    """Load libraries and start threads, so that neither their time nor their memory is counted."""
+    panel = _panel(np.ones((N_STEPS, 2), np.float32))
+    _fitted("elinformer", panel).forecasts(panel, np.array([N_STEPS]))
+
+
+def _steps(connection: Connection, job: Job, before: int) -> None:
+    panel, few = _read(job), FewSteps(2, job.seconds)
+    fitted = _fitted(job.model, panel, batch_size=job.windows)
+    train, validation = np.arange(BATCH * 4) + REACH.window, np.array([N_STEPS - REACH.horizon])
+    windows = (WindowDataset(panel, fitted.info.calendar, origins, REACH) for origins in (train, validation))
+    tokens = tokens_per_window(fitted.model, job.series)
+    fit(fitted.module.train(), *windows, tokens_per_window=tokens, console=Console(quiet=True), callbacks=[few])
+    connection.send({"seconds": min(few.each[1:]) / job.windows, "peak_bytes": peak_bytes() - before})
+
+
+def _forecasts(connection: Connection, job: Job, before: int) -> None:
+    panel = _read(job)
+    fitted, origin = _fitted(job.model, panel), np.array([N_STEPS])
+    runs: dict[str, Callable[[], object]] = {"seconds": lambda: fitted.forecasts(panel, origin)}
+    first = _seconds(runs["seconds"])
+    connection.send({"seconds": first, "peak_bytes": peak_bytes() - before})
+    if job.model == "elinformer":  # in the others, operators hide the products of attention
+        runs["products"] = _products(fitted, panel)
+    connection.send(_least_in_turns(runs, job.seconds))
+
+
+def _products(fitted: Fitted, panel: Panel) -> Callable[[], object]:
+    windows = WindowDataset(panel, fitted.info.calendar, np.array([N_STEPS]), REACH, with_targets=False)
+    with torch.no_grad():
+        return replay(recorded(lambda: fitted.module(windows[[0]])))
+
+
+def _least_in_turns(runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    least, began = dict.fromkeys(runs, float("inf")), time.perf_counter()
+    while time.perf_counter() - began < seconds or float("inf") in least.values():
+        for name, run in runs.items():
+            least[name] = min(least[name], _seconds(run))
+    return least
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def _read(job: Job) -> Panel:
+    return _panel(np.load(job.source, mmap_mode="r")[:, : job.series])
+
+
+def _panel(speeds: np.ndarray) -> Panel:
+    return Panel.from_arrays(speeds, start="2024-01-01T06:00", freq="5min")
+
+
+def _fitted(model: str, panel: Panel, batch_size: int = BATCH) -> Fitted:
+    """As training leaves it, with the weights it begins with."""
+    torch.manual_seed(0)
+    info, scaler = SeriesInfo.of(panel, np.arange(N_STEPS)), Scaler.fit(panel.values, panel.mask)
+    network, plan = new_model(model, {}, REACH, info), TrainingConfig(epochs=1000, batch_size=batch_size, device="cpu")
+    module = ForecastModule(network, scaler, error_scale(panel, N_STEPS, "channel"), plan)
+    return Fitted(REACH, info, network, module.eval(), scaler, None)
