@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,14 +14,15 @@ from elinformer.errors import InputError
 from elinformer.models.registry import check_model
 from elinformer.training import TrainingConfig
 from elinformer.training.fitted import Fitted, new_model, train
+from elinformer.training.new_series import with_new_series
 from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run
+from elinformer.training.trained import Trained
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     import pytorch_lightning as pl
     from rich.console import Console
@@ -30,13 +32,12 @@ if TYPE_CHECKING:
     from elinformer.data.scaling import ScalePer
     from elinformer.data.series_info import SeriesInfo
     from elinformer.evaluation import MetricSums
-    from elinformer.training import FitResult, ForecastModule
     from elinformer.training.parallel.machines import Machines
 
 Part = Literal["train", "validation", "test"]
 
 
-class Forecaster:
+class Forecaster(Trained):
     """Trains a model, an ELinFormer unless told, on a panel and forecasts with it.
 
     Args:
@@ -75,7 +76,6 @@ class Forecaster:
         check_model(self.model_name, options)
         self.training = training or TrainingConfig()
         self._panel: Panel | None = None
-        self._fitted: Fitted | None = None
 
     def fit(
         self,
@@ -204,9 +204,26 @@ class Forecaster:
         origins = part_origins(panel.n_steps, self.split, part, self.reach)
         return fitted.scores(panel, origins, series_at_once)
 
-    def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
-        """Forecasts (n, S, N, C) whose first target steps are `origins` (n,) of a panel like that of training."""
-        return self._trained().forecasts(self.info.align(panel), origins)
+    def add_series(self, data: Panel | Any, *, freq: str | None = None, features: Any | None = None) -> Forecaster:
+        """A forecaster that knows further series too, without training again; this one is left as it is.
+
+        Embeddings of the new series are found by their history, and those of all others and all weights stay. The
+        last fifth of the history says first what that is worth: see `added`.
+
+        Args:
+            data: History of the new series and of those of training; all of it is learnt from.
+            freq: The step of a data frame; that of training by default.
+            features: A frame with `unique_id` and columns of numbers that are known of every series of `data`;
+                locations of a panel are used as well.
+
+        Raises:
+            InputError: No new series, less than a day of one, or a model that has to be trained again.
+        """
+        given = self._given(data, freq)
+        fitted = with_new_series(self._trained(), given, self._new_model, scale_per=self.scale_per, features=features)
+        grown = copy.copy(self)
+        vars(grown).update(_panel=given, _fitted=fitted)
+        return grown
 
     def save(
         self,
@@ -225,7 +242,8 @@ class Forecaster:
             source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
         """
         fitted = self._trained()
-        fitted.save(folder, self._config(fitted.data, source), metrics)
+        added = {} if fitted.added is None else {"added": fitted.added}
+        fitted.save(folder, self._config(fitted.data, source) | added, metrics)
 
     @classmethod
     def load(cls, folder: str | Path) -> Forecaster:
@@ -239,34 +257,6 @@ class Forecaster:
             forecaster = cls(**forecaster_options(run.config))
             forecaster._fitted = Fitted.of_run(run, forecaster.reach, forecaster._new_model, forecaster.training)
         return forecaster
-
-    @property
-    def batch_size(self) -> int:
-        """Windows that are forecast together."""
-        return self._trained().batch_size
-
-    @property
-    def module(self) -> ForecastModule:
-        """What was trained: a function from a `Batch` of windows to forecasts (B, S, N, C) in the data's units."""
-        return self._trained().module
-
-    @property
-    def n_parameters(self) -> int:
-        """Trainable numbers of the model."""
-        return sum(p.numel() for p in self._trained().model.parameters())
-
-    @property
-    def info(self) -> SeriesInfo:
-        """Names, time and calendar of training."""
-        return self._trained().info
-
-    @property
-    def fit_result(self) -> FitResult:
-        """How training went; an error for a forecaster that was loaded."""
-        result = self._trained().result
-        if result is None:
-            raise InputError("expected a forecaster that was fitted here, got one that was loaded")
-        return result
 
     def parts(self, panel: Panel) -> Split:
         """The steps of training, validation and test; see `elinformer.data.windows.split_panel`."""
@@ -284,11 +274,6 @@ class Forecaster:
 
     def _new_model(self, info: SeriesInfo) -> nn.Module:
         return new_model(self.model_name, self.model_options, self.reach, info)
-
-    def _trained(self) -> Fitted:
-        if self._fitted is None:
-            raise InputError("expected a trained forecaster: call fit(...) first, or Forecaster.load(...)")
-        return self._fitted
 
     def _given(self, data: Panel | Any | None, freq: str | None) -> Panel:
         if data is not None:

@@ -84,6 +84,20 @@ class SeriesInfo:
         values[:, places], mask[:, places] = panel.values, panel.mask
         return replace(panel, values=values, mask=mask, series=self.series, locations=None, checked=True)
 
+    def unknown(self, panel: Panel) -> tuple[str, ...]:
+        """Series of a panel that training did not have, in its order.
+
+        Raises:
+            InputError: Other channels, or another step.
+        """
+        self._check_kind(panel)
+        known = set(self.series)
+        return tuple(name for name in panel.series if name not in known)
+
+    def with_series(self, new: tuple[str, ...]) -> SeriesInfo:
+        """The same with further series at the end."""
+        return replace(self, series=self.series + new)
+
     def check_scaler(self, scaler: Scaler) -> None:
         """Refuse a scaler of other series.
 
@@ -95,18 +109,18 @@ class SeriesInfo:
             raise InputError(f"expected a scaler of shape {shape}, got {scaler.mean.shape} and {scaler.std.shape}")
 
     def _check(self, panel: Panel) -> None:
+        if unknown := self.unknown(panel):
+            raise InputError(
+                f"expected series of training, got {len(unknown)} others, such as {unknown[0]!r}: leave them out, or "
+                "add them with add_series or `elinformer add-series`"
+            )
+
+    def _check_kind(self, panel: Panel) -> None:
         same_time = (panel.freq, panel.steps_per_day) == (self.freq, self.steps_per_day)
         if panel.channels != self.channels or not same_time:
             raise InputError(
                 f"expected channels {', '.join(self.channels)} at {_step(self.freq, self.steps_per_day)} as in "
                 f"training, got {', '.join(panel.channels)} at {_step(panel.freq, panel.steps_per_day)}"
-            )
-        known = set(self.series)
-        unknown = [name for name in panel.series if name not in known]
-        if unknown:
-            raise InputError(
-                f"expected series of training, got {len(unknown)} others, such as {unknown[0]!r}: leave them out or "
-                "train again"
             )
 
 

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 class Fitted(NamedTuple):
     """What training gives, or a run that was loaded.
 
-    `data` is what a run remembers of its data, `result` how training went, where it went on here.
+    `data` is what a run remembers of its data, `result` how training went, where it went on here, `added` what is
+    known of series that were added since.
     """
 
     reach: Reach
@@ -53,6 +54,7 @@ class Fitted(NamedTuple):
     scaler: Scaler
     data: Mapping[str, Any] | None
     result: FitResult | None = None
+    added: Mapping[str, Any] | None = None
 
     @classmethod
     def of_run(cls, run: Run, reach: Reach, new: NewModel, config: TrainingConfig) -> Fitted:
@@ -62,7 +64,7 @@ class Fitted(NamedTuple):
         model.load_state_dict(run.weights)
         info.check_scaler(run.scaler)
         module = ForecastModule(model, run.scaler, run.scaler.std, config)
-        return cls(reach, info, model, module.eval(), run.scaler, run.config.get("data"))
+        return cls(reach, info, model, module.eval(), run.scaler, run.config.get("data"), added=run.config.get("added"))
 
     def save(self, folder: str | Path, config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
         """Write the folder of a run, on the first rank alone."""
