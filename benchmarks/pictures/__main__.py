@@ -21,6 +21,7 @@ from benchmarks._common import RESULTS
 from benchmarks.pictures._style import save, style
 from benchmarks.pictures.accuracy import draw_accuracy, draw_horizon
 from benchmarks.pictures.ops import draw_ops
+from benchmarks.pictures.scaling import draw_scaling
 from benchmarks.pictures.sharpness import draw_entropies, draw_sharpness
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -39,6 +40,7 @@ PICTURES = {
     "sharpness": Picture("sharpness-*.json", draw_sharpness),
     "entropies": Picture("sharpness-*.json", draw_entropies),
     "ops": Picture("ops-cpu.json", draw_ops),
+    "scaling": Picture("scaling.json", draw_scaling),
 }
 
 

@@ -45,10 +45,19 @@ def draw_costs(axis: Axes, curves: Sequence[Curve], ticks: Mapping[float, str]) 
         width = shown.width
         axis.plot(*zip(*shown.points, strict=True), "o-", color=shown.colour, linewidth=width, markersize=width + 1.5)
     axis.set_xlim(lengths[0] / 1.4, lengths[-1] * 1.4)
-    axis.set_xticks(lengths, [f"{n:,}" for n in lengths], size=7.5)
+    axis.set_xticks(_sparse(lengths), [f"{n:,}" for n in _sparse(lengths)], size=7)
     axis.set_yticks(list(ticks), list(ticks.values()))
     axis.set_ylim(min(costs) / 2, max(costs) * 2)  # after the ticks, which widen it
     axis.minorticks_off()
     ends = [Label(shown.text, *shown.points[-1], shown.colour) for shown in curves]
     label_ends(axis, [label for label in ends if label.x == lengths[-1]], size=7.5)
     label_points(axis, [label for label in ends if label.x < lengths[-1]])
+
+
+def _sparse(lengths: Sequence[float]) -> list[float]:
+    """Those that have room for their names: each at most a fourth of the next, from the last one down."""
+    kept = [lengths[-1]]
+    for length in reversed(lengths):
+        if 4 * length <= kept[-1]:
+            kept.append(length)
+    return kept[::-1]

@@ -16,6 +16,7 @@ from benchmarks.pictures.__main__ import IMAGES, PICTURES, draw, main, source_of
 from benchmarks.pictures._style import spread, style
 from benchmarks.pictures.accuracy import draw_accuracy, draw_horizon
 from benchmarks.pictures.ops import draw_ops
+from benchmarks.pictures.scaling import draw_scaling
 from benchmarks.pictures.sharpness import AS_TRAINED, draw_entropies, draw_sharpness, unevenness
 from benchmarks.sharpness import measured
 from hypothesis import given
@@ -64,6 +65,27 @@ def operator_row(name: str, n: int, seconds: float | None, B: int = 1) -> dict[s
     return row | {"eight_tensors_bytes": 1000 * n}
 
 
+def growing() -> dict[str, Any]:
+    rows = []
+    for model, power in (("elinformer", 1), ("softmax", 2)):
+        for part in ("step", "forecast"):
+            for n in (2**k for k in range(8, 18)):
+                ended = power == 2 and n > 20_000
+                seconds, products = (
+                    1e-6 * (n + (n / 500) ** power),
+                    1e-6 * n if part == "forecast" and power == 1 else None,
+                )
+                row = {
+                    "series": n,
+                    "model": model,
+                    "part": part,
+                    "windows": 16 if n < 9_000 else 1,
+                    "products": products,
+                }
+                rows.append(row | {"seconds": None if ended else seconds, "peak_bytes": None if ended else 40_000 * n})
+    return {"about": {"processor": "any", "threads": 1, "torch": "2"}, "rows": rows}
+
+
 @pytest.fixture(scope="module")
 def forced(hourly_panel, make_forecaster) -> dict[str, Any]:
     forecaster = make_forecaster().fit(hourly_panel)
@@ -81,6 +103,7 @@ def results(tmp_path: Path, forced) -> Path:
         "compare-hangzhou": comparison("hangzhou_metro"),
         "compare-other": comparison("of_my_own", 0.5),
         "ops-cpu": operators(),
+        "scaling": growing(),
         "sharpness-hangzhou": forced,
         "sharpness-hangzhou-softmax": forced | {"model": "softmax"},
     }
@@ -149,6 +172,13 @@ def test_an_operator_ends_where_it_was_not_measured():
     assert sorted(len(line) for line in lines(time)) == [2, 3, 3, 3]
     assert len(lines(memory)) == 5
     assert time.get_xscale() == time.get_yscale() == "log"
+
+
+def test_each_model_has_a_line_for_what_was_measured_and_the_products_one():
+    step, forecast, *memory = drawn(draw_scaling, growing()).axes
+    assert [len(line) for line in lines(step)] == [10, 7]
+    assert [len(line) for line in lines(forecast)] == [10, 10, 7]
+    assert [[len(line) for line in lines(axis)] for axis in memory] == [[6, 6], [6, 6]]  # of as many windows
 
 
 def test_the_forced_attentions_meet_at_uniform_and_the_circle_is_at_what_was_trained(forced):
