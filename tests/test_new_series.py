@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from elinformer.__main__ import main
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
@@ -224,3 +225,44 @@ def test_steps_without_times_take_new_series() -> None:
     forecaster = Forecaster(6, 3, model={"n_layers": 1}, training=TrainingConfig(epochs=1))
     grown = forecaster.fit(of_series(panel, [0, 1, 2, 3])).add_series(panel)
     assert np.isfinite(grown.predict(panel)["elinformer"]).all()
+
+
+@pytest.fixture
+def folder(known: Forecaster, town: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of the ten known series, and files with the history and the features of all fourteen."""
+    monkeypatch.chdir(tmp_path)
+    known.save("run", source={"data": "old.csv"})
+    frame = pd.DataFrame(town.values[:HISTORY, :, 0], columns=list(town.series))
+    frame.insert(0, "ds", town.timestamps[:HISTORY])
+    frame.to_csv("all.csv", index=False)
+    pd.DataFrame({"unique_id": town.series, "level": np.arange(14.0)}).to_csv("features.csv", index=False)
+    return tmp_path
+
+
+def command(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["elinformer", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+    return int(end.value.code or 0)
+
+
+def test_the_command_adds_them_to_a_new_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("add-series", "run", "all.csv", "--out", "grown", "--features", "features.csv") == 0
+    printed = capsys.readouterr().out
+    for words in ("added 4 series: new 0, new 1, new 2, new 3", "same time yesterday", "left out in turn"):
+        assert words in printed
+    assert command("forecast", "grown", "--out", "next.csv") == 0
+    assert set(pd.read_csv("next.csv")["unique_id"]) >= {"new 0", "old 0"}
+    assert len(Forecaster.load(folder / "run").info.series) == N_KNOWN
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_refuses_what_stands_there_and_features_that_are_no_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command("add-series", "run", "all.csv", "--out", "run") == 2
+    assert "run holds a run" in capsys.readouterr().err
+    assert command("add-series", "run", "all.csv", "--out", "grown", "--features", "none.csv") == 2
+    assert "expected a CSV file with unique_id" in capsys.readouterr().err
+    assert not Path("grown").exists()

@@ -14,6 +14,7 @@ from elinformer._files import new_file
 from elinformer._memory import peak_device_memory, peak_memory
 from elinformer.data.catalog import CATALOG, check_unasked, load_dataset
 from elinformer.data.formats import read_panel
+from elinformer.data.profile import read_features
 from elinformer.data.windows import window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import naives_for, score_naive
@@ -133,6 +134,29 @@ def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -
     with new_file(out) as path:
         frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path, index=False)
     return len(frame)
+
+
+def add_series_run(
+    run: str | Path, data: str, out: str | Path, *, features: str | Path | None = None, overwrite: bool = False
+) -> Document:
+    """Add the series of `data` that a run does not know, and write the run `out`; see `Forecaster.add_series`.
+
+    Args:
+        run: The folder of the run, which is left as it is.
+        data: Where the history of the new series and of those of training is; read as the data of training were.
+        out: A folder.
+        features: A CSV file with `unique_id` and columns of numbers.
+        overwrite: Whether a run that stands in `out` is replaced.
+
+    Returns:
+        What was added, and the errors that were measured.
+    """
+    check_run_folder(out, overwrite=overwrite)
+    forecaster, panel = open_run(run, data)
+    grown = forecaster.add_series(panel, features=None if features is None else read_features(features))
+    source = (read_json(Path(run) / CONFIG).get("source") or {}) | {"data": _address(data)}
+    grown.save(out, source=source)
+    return dict(grown.added or {})
 
 
 def run_information(run: str | Path) -> Document:

@@ -75,6 +75,17 @@ def _hundredths(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
+def added_table(added: Document) -> Table:
+    """What is to be expected of series that were added: MAE on the last fifth of their history."""
+    table = number_table("MAE on the last fifth of the history", "forecast", "MAE")
+    table.add_row("added series, embeddings from before", number(added["mae"]), style="bold")
+    for name, error in added["naive"].items():
+        table.add_row(f"added series, {name}", number(error))
+    table.add_row("series of training", number(added["trained"]))
+    table.add_row("series of training, left out in turn", number(added["left_out"]))
+    return table
+
+
 def dataset_table(datasets: Iterable[Dataset]) -> Table:
     """The catalogue, a row a data set."""
     table = Table(box=SIMPLE_HEAD, title="data sets", title_justify="left")

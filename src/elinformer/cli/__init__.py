@@ -9,7 +9,7 @@ import typer
 from elinformer import __version__
 from elinformer.cli.comparing import compare
 from elinformer.cli.data import convert, datasets_app
-from elinformer.cli.trained import evaluate, forecast, info
+from elinformer.cli.trained import add_series, evaluate, forecast, info
 from elinformer.cli.training import demo, train
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (demo, train, compare, evaluate, forecast, convert, info):
+for command in (demo, train, compare, evaluate, forecast, add_series, convert, info):
     app.command()(command)
 app.add_typer(datasets_app, name="datasets")
 

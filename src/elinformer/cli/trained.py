@@ -1,4 +1,4 @@
-"""Commands on runs that are trained: evaluate, forecast, info."""
+"""Commands on runs that are trained: evaluate, forecast, add-series, info."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from elinformer import tables
 from elinformer.cli._common import OtherData, Run, out_console, show_scores
 
 
@@ -33,6 +34,23 @@ def forecast(
 
     rows = forecast_run(run, out, data=data)
     out_console.print(f"{rows} forecasts in {out}")
+
+
+def add_series(
+    run: Run,
+    data: Annotated[str, typer.Argument(help="History of the new series and of those of training.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run.", show_default=False)],
+    features: Annotated[
+        Path | None, typer.Option(help="A CSV file with unique_id and numbers that are known of every series.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a run that stands there.")] = False,
+) -> None:
+    """Add series that a run was not trained on, without training again."""
+    from elinformer.runs import add_series_run
+
+    added = add_series_run(run, data, out, features=features, overwrite=overwrite)
+    out_console.print(f"added {len(added['series'])} series: {', '.join(added['series'])}", highlight=False)
+    out_console.print(tables.added_table(added))
 
 
 def info(run: Run) -> None:

@@ -12,6 +12,7 @@ from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import Scaler
@@ -98,6 +99,18 @@ def static_features(frame: Any, series: Sequence[str], *, id_column: str = "uniq
     if missing := [name for name in series if name not in place]:
         raise InputError(f"expected features of every series, but {missing[0]!r} has none ({len(missing)} in all)")
     return _numbers(table, columns)[[place[name] for name in series]]
+
+
+def read_features(path: str | Path, *, id_column: str = "unique_id") -> pd.DataFrame:
+    """A CSV file as a frame for `static_features`; names stay as they are written.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return pd.read_csv(path, dtype={id_column: str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a CSV file with {id_column} and numbers in {path}: {error}") from error
 
 
 def _numbers(table: nw.DataFrame[Any], columns: list[str]) -> np.ndarray:

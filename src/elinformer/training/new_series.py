@@ -5,7 +5,8 @@ What that is worth is measured first: on the last fifth of their history, with r
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,8 +62,14 @@ class AddedSeries:
     trained: float
 
     def to_document(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self) | {"series": list(self.series)}
+        """For JSON, which knows no NaN: None stands for an error where nothing was observed."""
+        mae, left_out, trained = (_known(error) for error in (self.mae, self.left_out, self.trained))
+        naive = {name: _known(error) for name, error in self.naive.items()}
+        return {"series": list(self.series), "mae": mae, "naive": naive, "left_out": left_out, "trained": trained}
+
+
+def _known(error: float) -> float | None:
+    return None if math.isnan(error) else error
 
 
 def with_new_series(
@@ -122,7 +129,7 @@ def _judge(search: NewRows, rows: Tensor, origins: np.ndarray, stop: int) -> Add
         for each in naives_for(panel)
     }
     of_new, of_known = (own.scores(series=torch.where(which)[0].tolist()).mae for which in (new, known))
-    return AddedSeries(only_new.series, of_new, naive, absolute / count, of_known)
+    return AddedSeries(only_new.series, of_new, naive, absolute / count if count else math.nan, of_known)
 
 
 def _widened(fitted: Fitted, info: SeriesInfo, scaler: Scaler, new_model: NewModel) -> Fitted:
