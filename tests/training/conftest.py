@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from power_cuts import AtStep, PowerCutError, power_cut
 from torch import Tensor, nn
 
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Reach, WindowDataset
+from elinformer.forecaster import Forecaster
 from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
 
 WINDOW, HORIZON = 4, 2
@@ -91,3 +93,41 @@ def no_unpickling(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, names in ((pickle, ("load", "loads", "Unpickler")), (torch, ("load",))):
         for name in names:
             monkeypatch.setattr(module, name, refuse)
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch) -> AtStep:
+    """Call something at the n-th forward pass of training from now (from 1), or never."""
+    forward = ForecastModule.training_step
+
+    def set_up(at: int | None, call: Callable[[], Any] = power_cut) -> None:
+        passes = iter(range(1, 1_000_000))
+
+        def step(self: ForecastModule, *arguments: Any) -> Tensor:
+            if next(passes) == at:
+                call()
+            return forward(self, *arguments)
+
+        monkeypatch.setattr(ForecastModule, "training_step", step)
+
+    return set_up
+
+
+@pytest.fixture
+def make(make_forecaster: Callable[..., Forecaster]) -> Callable[..., Forecaster]:
+    """A forecaster that trains for 15 steps, in 3 epochs, and writes a checkpoint after every other."""
+
+    def make(**options: Any) -> Forecaster:
+        return make_forecaster(**{"epochs": 3, "batch_size": 32, "checkpoint_steps": 2} | options)
+
+    return make
+
+
+@pytest.fixture
+def cut(make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, at_step: AtStep) -> Path:
+    """A run whose training was cut off in its ninth step, with checkpoints after the sixth and the eighth."""
+    at_step(9, power_cut)
+    with pytest.raises(PowerCutError):
+        make().fit(hourly_panel, run=tmp_path / "run")
+    at_step(None, power_cut)
+    return tmp_path / "run"

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: the run that is gone on with ends with the weights of one that was never killed."""
+"""SIGKILL or SIGTERM at any moment: the run that is gone on with ends with the weights of one that was left alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,8 +26,11 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are forked from a server"),
 ]
 
-KILLS = 10
+KILLS, TERMINATIONS = 10, 4
 SEED = 20240501
+
+KINDS: dict[str, dict[str, int]] = {"whole": {}, "in parts": {"series_at_once": 3}}
+"""Options of training; both draw random numbers in every step."""
 
 
 class Unharmed(NamedTuple):
@@ -65,15 +69,41 @@ class Trainings:
         assert process.exitcode in {-9, 0}
         return process.exitcode == -9
 
+    def terminate(self, process: BaseProcess) -> bool:
+        """Whether it ended with a checkpoint; before its first step and after its last one it just ends."""
+        process.terminate()
+        process.join(60)
+        assert process.exitcode in {143, -15, 0}
+        return process.exitcode == 143
 
-@pytest.fixture(scope="module")
-def trainings(narrow: dict[str, int], hourly_panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> Trainings:
+    def ended_often(self, folder: Path, times: int, end: Callable[[BaseProcess], bool], seconds: float) -> list[Path]:
+        """Runs whose training `end` ended so many times, each within `seconds`, and that went on after each."""
+        rng, ended, runs = random.Random(SEED), 0, [folder / "run 0"]
+        while ended < times:
+            process = self.start(runs[-1])
+            time.sleep(rng.uniform(0, seconds))
+            ended += end(process)
+            if is_finished(runs[-1]):
+                runs.append(folder / f"run {len(runs)}")
+        self.finish(runs[-1])
+        for run in runs:
+            shutil.rmtree(run / "checkpoints", ignore_errors=True)  # where the end came after the last write
+        return runs
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trainings(
+    request: pytest.FixtureRequest,
+    narrow: dict[str, int],
+    hourly_panel: Panel,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Trainings:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["elinformer.runs", "pytorch_lightning.trainer.trainer"])
     context.Process(target=int).start()  # so that no test waits for the server
     data = tmp_path_factory.mktemp("data") / "d.npz"
     np.savez(data, data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))
-    training = {"epochs": 5, "batch_size": 24, "checkpoint_steps": 1, "keep_checkpoints": 2}
+    training = {"epochs": 5, "batch_size": 24, "checkpoint_steps": 1, "keep_checkpoints": 2, **KINDS[request.param]}
     settings = Settings().updated({"window": 6, "horizon": 3, "model": narrow, "training": training})
     return Trainings(context, data, settings)
 
@@ -101,16 +131,14 @@ def assert_same(run: Path, other: Path) -> None:
 def test_a_training_that_is_killed_at_ten_random_moments_ends_with_the_same_weights(
     trainings: Trainings, unharmed: Unharmed, tmp_path: Path
 ) -> None:
-    rng, kills, runs = random.Random(SEED), 0, [tmp_path / "run 0"]
-    while kills < KILLS:
-        process = trainings.start(runs[-1])
-        time.sleep(rng.uniform(0, unharmed.seconds))
-        kills += trainings.kill(process)
-        if is_finished(runs[-1]):
-            runs.append(tmp_path / f"run {len(runs)}")
-    trainings.finish(runs[-1])
-    for run in runs:
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)  # where the kill came after the last write
+    for run in trainings.ended_often(tmp_path, KILLS, trainings.kill, unharmed.seconds):
+        assert_same(run, unharmed.run)
+
+
+def test_a_training_that_is_terminated_at_random_moments_ends_with_the_same_weights(
+    trainings: Trainings, unharmed: Unharmed, tmp_path: Path
+) -> None:
+    for run in trainings.ended_often(tmp_path, TERMINATIONS, trainings.terminate, unharmed.seconds):
         assert_same(run, unharmed.run)
 
 

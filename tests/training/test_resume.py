@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from power_cuts import AtStep, PowerCutError, assert_same, checkpoints, power_cut
 from rich.console import Console
 from torch import Tensor
 
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.training import ForecastModule
-
-Weights = dict[str, Tensor]
-AtStep = Callable[[int | None, Callable[[], Any]], None]
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "one cycle": {"epochs": 3},
@@ -30,76 +26,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "series in parts": {"epochs": 3, "series_at_once": 3},
     "patience": {"epochs": 6, "patience": 2, "learning_rate": 0.5},
 }
-
-
-class PowerCutError(Exception):
-    """Ends a training without notice."""
-
-
-def power_cut() -> None:
-    raise PowerCutError
-
-
-def ctrl_c() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def weights_of(forecaster: Forecaster) -> Weights:
-    return forecaster.module.model.state_dict()
-
-
-def assert_same(forecaster: Forecaster, other: Forecaster) -> None:
-    weights, others = weights_of(forecaster), weights_of(other)
-    assert weights.keys() == others.keys()
-    for name, weight in weights.items():
-        assert torch.equal(weight, others[name]), name
-
-
-def change(path: Path, place: int) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-
-
-def checkpoints(run: Path) -> list[Path]:
-    return sorted((run / "checkpoints").iterdir())
-
-
-@pytest.fixture
-def at_step(monkeypatch: pytest.MonkeyPatch) -> AtStep:
-    """Call something at the n-th forward pass of training from now (from 1), or never."""
-    forward = ForecastModule.training_step
-
-    def set_up(at: int | None, call: Callable[[], Any] = power_cut) -> None:
-        passes = iter(range(1, 1_000_000))
-
-        def step(self: ForecastModule, *arguments: Any) -> Tensor:
-            if next(passes) == at:
-                call()
-            return forward(self, *arguments)
-
-        monkeypatch.setattr(ForecastModule, "training_step", step)
-
-    return set_up
-
-
-@pytest.fixture
-def make(make_forecaster: Callable[..., Forecaster]) -> Callable[..., Forecaster]:
-    """A forecaster that trains for 15 steps and writes a checkpoint after every other."""
-
-    def make(**options: Any) -> Forecaster:
-        return make_forecaster(**{"epochs": 3, "batch_size": 32, "checkpoint_steps": 2} | options)
-
-    return make
-
-
-@pytest.fixture
-def cut(make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, at_step: AtStep) -> Path:
-    """A run whose training was cut off in its ninth step, with checkpoints after the sixth and the eighth."""
-    at_step(9, power_cut)
-    with pytest.raises(PowerCutError):
-        make().fit(hourly_panel, run=tmp_path / "run")
-    at_step(None, power_cut)
-    return tmp_path / "run"
 
 
 def cut_off_and_resume(make: Callable[[], Forecaster], panel: Panel, run: Path, at_step: AtStep, at: int) -> Forecaster:
@@ -277,39 +203,6 @@ def test_what_a_callback_remembers_is_in_the_checkpoint(
     assert torch.equal(resumed.mean, whole.mean)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
-    make: Callable[..., Forecaster], hourly_panel: Panel, cut: Path
-) -> None:
-    screen = io.StringIO()
-    change(checkpoints(cut)[-1], -100)
-    resumed = Forecaster.resume(cut, hourly_panel, console=Console(file=screen, width=200))
-    assert screen.getvalue().splitlines() == [
-        "checkpoint step-00000008.safetensors is damaged (its checksum differs)",
-        "going on from step 6 of 15",
-    ]
-    assert_same(resumed, make().fit(hourly_panel))
-
-
-def test_without_any_whole_checkpoint_training_starts_over_and_says_so(
-    make: Callable[..., Forecaster], hourly_panel: Panel, cut: Path
-) -> None:
-    screen = io.StringIO()
-    for path in checkpoints(cut):
-        path.write_bytes(b"")
-    resumed = Forecaster.resume(cut, hourly_panel, console=Console(file=screen, width=200))
-    assert "no checkpoint is left: training starts over" in screen.getvalue()
-    assert_same(resumed, make().fit(hourly_panel))
-
-
-def test_a_checkpoint_of_another_model_is_refused(hourly_panel: Panel, cut: Path) -> None:
-    config = json.loads((cut / "config.json").read_text(encoding="utf-8"))
-    config["model"]["options"]["window_width"] = 16
-    (cut / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(InputError, match="expected a checkpoint of this training, but its parts differ") as refusal:
-        Forecaster.resume(cut, hourly_panel)
-    assert "\n" not in str(refusal.value)
-
-
 def test_other_data_are_refused(two_channel_panel: Panel, hourly_panel: Panel, cut: Path) -> None:
     with pytest.raises(InputError, match=r"expected the data that .*run was begun with, but those of hourly differ"):
         Forecaster.resume(cut, two_channel_panel)
@@ -318,60 +211,6 @@ def test_other_data_are_refused(two_channel_panel: Panel, hourly_panel: Panel, c
     changed = Panel.from_arrays(values, start="2024-01-01", freq="1h", series=list("abcd"), channels=["flow"])
     with pytest.raises(InputError, match="put the old ones back, or train again with --overwrite"):
         Forecaster.resume(cut, changed)
-
-
-def test_a_full_disk_ends_with_one_sentence_and_the_checkpoints_before(
-    make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, at_step: AtStep
-) -> None:
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    run = tmp_path / "run"
-    at_step(8, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard)))
-    try:
-        with pytest.raises(InputError) as refusal:
-            make().fit(hourly_panel, run=run)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    message = str(refusal.value)
-    assert "step-00000008.safetensors, but File too large" in message
-    assert message.endswith(f"so make room and go on with `elinformer train --resume {run}`")
-    assert "\n" not in message
-    assert [path.name for path in checkpoints(run)] == ["step-00000004.safetensors", "step-00000006.safetensors"]
-    at_step(None, power_cut)
-    assert_same(Forecaster.resume(run, hourly_panel), make().fit(hourly_panel))
-
-
-def test_what_ctrl_c_ended_is_a_whole_run_and_can_be_carried_on(
-    make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, at_step: AtStep
-) -> None:
-    run = tmp_path / "run"
-    at_step(8, ctrl_c)
-    forecaster = make(checkpoint_steps=0).fit(hourly_panel, run=run)
-    assert forecaster.fit_result.interrupted
-    forecaster.save(run)
-    assert [path.name for path in checkpoints(run)] == ["step-00000008.safetensors"]
-    assert_same(Forecaster.load(run), forecaster)
-    at_step(None, power_cut)
-    resumed = Forecaster.resume(run, hourly_panel)
-    assert_same(resumed, make().fit(hourly_panel))
-    resumed.save(run)
-    assert not (run / "checkpoints").exists()
-
-
-def test_a_run_that_ctrl_c_ended_is_unfinished_again_once_it_is_carried_on(
-    make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, at_step: AtStep
-) -> None:
-    run = tmp_path / "run"
-    at_step(8, ctrl_c)
-    make().fit(hourly_panel, run=run).save(run, metrics={"old": True})
-    at_step(2, power_cut)
-    with pytest.raises(PowerCutError):
-        Forecaster.resume(run, hourly_panel)
-    with pytest.raises(InputError, match="expected a finished run"):
-        Forecaster.load(run)
-    at_step(None, power_cut)
-    Forecaster.resume(run, hourly_panel).save(run)
-    assert not (run / "metrics.json").exists()
 
 
 def test_checkpoints_by_the_clock_come_when_it_is_time(

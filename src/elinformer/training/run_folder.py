@@ -88,6 +88,14 @@ def mark_run(folder: str | Path, state: str) -> None:
     write_json(path, read_json(path) | {"state": state})
 
 
+def tidy_run(folder: str | Path) -> None:
+    """Remove what a kill in the middle of writing left behind."""
+    for name in (CONFIG, PANEL, MODEL, SCALER, METRICS):
+        for file in Path(folder).glob(f".{Path(name).stem}.*{Path(name).suffix}"):
+            file.unlink(missing_ok=True)
+    CheckpointFolder(Path(folder) / CHECKPOINTS).tidy()
+
+
 def save_run(
     folder: str | Path,
     *,

@@ -20,6 +20,7 @@ from elinformer.training.run_folder import (
     check_run_folder,
     checked_config,
     mark_run,
+    tidy_run,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class UnfinishedRun:
             self._begin()
         with held_folder(self.folder):
             if self.is_there:
-                self.checkpoints(1).tidy()
+                tidy_run(self.folder)
                 mark_run(self.folder, TRAINING)
             yield
 
