@@ -145,6 +145,9 @@ def test_a_day_of_history_is_enough_and_less_is_not(known: Forecaster, town: Pan
     assert np.isfinite(mae(grown, of_series(town, series), range(10, 11)))
     with pytest.raises(InputError, match="expected at least 24 observed steps of a new series, but new 0 has less"):
         known.add_series(of_series(short, [*OLD, 10, 11], slice(HISTORY - 1)))
+    silent = replace(short, mask=short.mask & (np.arange(14) != 11)[:, None])
+    with pytest.raises(InputError, match="but new 1 has less"):
+        known.add_series(of_series(silent, [*OLD, 11]))
 
 
 def test_what_is_known_beside_the_history_is_used(known: Forecaster, grown: Forecaster, town: Panel) -> None:

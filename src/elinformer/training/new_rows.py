@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from elinformer.data.windows import Batch
     from elinformer.training.fitted import Fitted
 
-STEPS, BATCH = 120, 16
+STEPS, BATCH = 300, 16
 ENCODER_RATE, OWN_RATE = 1e-2, 1e-1
 DECAY = 0.1
 """Of weights of the encoder and of what series add to it (AdamW)."""
@@ -67,7 +67,7 @@ class NewRows:
         for _ in range(STEPS):
             hidden = self.usable & (self.is_new | (torch.rand(len(own)) < HIDDEN))
             rows = torch.where(hidden[:, None], encoder(self.features) + own, self.trained)
-            loss = self._loss(rows, windows[torch.randint(len(windows), (self.batch,)).tolist()], hidden)
+            loss = self._loss(rows, windows[torch.randint(len(windows), (self.batch,)).tolist()])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -88,9 +88,9 @@ class NewRows:
         given = {f"model.{name}": table for name, table in split(rows, self.tables).items()}
         return functional_call(self.fitted.module, given, (batch,))
 
-    def _loss(self, rows: Tensor, batch: Batch, hidden: Tensor) -> Tensor:
-        """The mean absolute error of the hidden series, each in its own scale."""
-        counted = batch.target_mask & hidden[:, None]
+    def _loss(self, rows: Tensor, batch: Batch) -> Tensor:
+        """The mean absolute error of all series, each in its own scale: new series are not to disturb the others."""
+        counted = batch.target_mask & self.usable[:, None]
         error = (self._forecast(rows, batch) - batch.target).abs() / self.fitted.module.std
         return torch.where(counted, error, 0).sum() / counted.sum().clamp_min(1)
 

@@ -80,10 +80,16 @@ def with_new_series(
     if not new:
         raise InputError(f"expected series that training did not have, but all {given.n_series} are known: add others")
     info = fitted.info.with_series(new)
-    panel = _since_first_seen(info.align(given), len(new))
+    panel = info.align(given)
     least = _least_history(panel, fitted.reach)
-    usable = panel.mask.any(2).sum(0) >= least
-    _check_history(info.series, len(new), usable, least)
+    _check_new(panel, len(new), least)
+    panel = _since_first_seen(panel, len(new))
+    usable = _observed_steps(panel) >= least
+    if not usable[: -len(new)].any():
+        raise InputError(
+            "expected series of training beside the new ones, to learn from what they look like, got none with "
+            f"{least} observed steps since the first of a new one: pass the history of both"
+        )
     wide = _widened(fitted, info, _scaler(fitted, panel, scale_per), new_model)
     static = _static(given, info.series, usable, features)
     with isolate_rng():
@@ -203,7 +209,8 @@ def _first_seen(panel: Panel) -> np.ndarray:
 def _judged_steps(panel: Panel, n_new: int, reach: Reach) -> int:
     """How many steps errors are measured on: a fifth of what there is of the series that came last."""
     shortest = panel.n_steps - int(_first_seen(panel)[-n_new:].max())
-    return max(reach.horizon, round(JUDGED * shortest))
+    most = panel.n_steps - reach.history - reach.horizon  # one window to learn from is left
+    return min(max(reach.horizon, round(JUDGED * shortest)), most)
 
 
 def _least_history(panel: Panel, reach: Reach) -> int:
@@ -211,18 +218,18 @@ def _least_history(panel: Panel, reach: Reach) -> int:
     return max(panel.steps_of_day or 0, reach.history + 2 * reach.horizon)
 
 
-def _check_history(series: Sequence[str], n_new: int, usable: np.ndarray, least: int) -> None:
-    short = [name for name, enough in zip(series[-n_new:], usable[-n_new:], strict=True) if not enough]
+def _check_new(panel: Panel, n_new: int, least: int) -> None:
+    counts = _observed_steps(panel)[-n_new:]
+    short = [name for name, count in zip(panel.series[-n_new:], counts, strict=True) if count < least]
     if short:
         raise InputError(
             f"expected at least {least} observed steps of a new series, but {', '.join(short[:5])} "
             f"{'have' if len(short) > 1 else 'has'} less ({len(short)} in all): add them when there is more"
         )
-    if not usable[:-n_new].any():
-        raise InputError(
-            "expected series of training beside the new ones, to learn from how theirs look, got none with "
-            f"{least} observed steps: pass the history of both"
-        )
+
+
+def _observed_steps(panel: Panel) -> np.ndarray:
+    return np.count_nonzero(panel.mask.any(2), axis=0)
 
 
 def _first_steps(panel: Panel, stop: int) -> Panel:
