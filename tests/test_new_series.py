@@ -19,6 +19,7 @@ from elinformer.forecaster import Forecaster
 from elinformer.training import TrainingConfig
 
 N_KNOWN, N_NEW, HISTORY = 10, 4, 16 * 24
+FEW = 60
 
 
 def of_series(panel: Panel, which: list[int], steps: slice = slice(None)) -> Panel:
@@ -51,7 +52,7 @@ def known(make_forecaster: Callable[..., Forecaster], town: Panel) -> Forecaster
 
 @pytest.fixture(scope="module")
 def grown(known: Forecaster, town: Panel) -> Forecaster:
-    return known.add_series(of_series(town, list(range(N_KNOWN + N_NEW)), slice(HISTORY)))
+    return known.add_series(of_series(town, list(range(N_KNOWN + N_NEW)), slice(HISTORY)), steps=FEW)
 
 
 def mae(forecaster: Forecaster, panel: Panel, series: range) -> float:
@@ -84,7 +85,7 @@ def test_new_series_are_forecast_better_than_with_the_mean_embedding(grown: Fore
 def test_the_forecaster_that_is_added_to_stays_as_it_is(known: Forecaster, town: Panel) -> None:
     weights = {name: weight.clone() for name, weight in known.module.model.state_dict().items()}
     generator = torch.get_rng_state()
-    grown = known.add_series(town)
+    grown = known.add_series(town, steps=FEW)
     assert known.info.series == town.series[:N_KNOWN]
     assert known.added is None
     assert torch.equal(torch.get_rng_state(), generator)
@@ -102,7 +103,7 @@ def test_the_order_of_the_series_changes_nothing(known: Forecaster, grown: Forec
         grown.predict(shuffled).sort_values(["unique_id", "ds"], ignore_index=True),
         grown.predict(town).sort_values(["unique_id", "ds"], ignore_index=True),
     )
-    again = known.add_series(of_series(shuffled, list(range(len(order))), slice(HISTORY)))
+    again = known.add_series(of_series(shuffled, list(range(len(order))), slice(HISTORY)), steps=FEW)
     assert set(again.info.series) == set(grown.info.series)
     assert mae(again, town, NEW) == pytest.approx(mae(grown, town, NEW), rel=0.15)
 
@@ -126,7 +127,7 @@ def test_it_is_saved_and_loaded_like_any_run(grown: Forecaster, town: Panel, tmp
 
 
 def test_the_same_call_finds_the_same(known: Forecaster, grown: Forecaster, town: Panel) -> None:
-    again = known.add_series(of_series(town, list(range(N_KNOWN + N_NEW)), slice(HISTORY)))
+    again = known.add_series(of_series(town, list(range(N_KNOWN + N_NEW)), slice(HISTORY)), steps=FEW)
     pd.testing.assert_frame_equal(again.predict(town), grown.predict(town), check_exact=True)
 
 
@@ -141,10 +142,10 @@ def test_a_day_of_history_is_enough_and_less_is_not(known: Forecaster, town: Pan
     values[: HISTORY - 24, 10] = np.nan
     short = replace(town, values=values, mask=~np.isnan(values))
     series = [*OLD, 10]
-    grown = known.add_series(of_series(short, series, slice(HISTORY)))
+    grown = known.add_series(of_series(short, series, slice(HISTORY)), steps=FEW)
     assert np.isfinite(mae(grown, of_series(town, series), range(10, 11)))
     with pytest.raises(InputError, match="expected at least 24 observed steps of a new series, but new 0 has less"):
-        known.add_series(of_series(short, [*OLD, 10, 11], slice(HISTORY - 1)))
+        known.add_series(of_series(short, [*OLD, 10, 11], slice(HISTORY - 1)), steps=FEW)
     silent = replace(short, mask=short.mask & (np.arange(14) != 11)[:, None])
     with pytest.raises(InputError, match="but new 1 has less"):
         known.add_series(of_series(silent, [*OLD, 11]))
@@ -153,10 +154,10 @@ def test_a_day_of_history_is_enough_and_less_is_not(known: Forecaster, town: Pan
 def test_what_is_known_beside_the_history_is_used(known: Forecaster, grown: Forecaster, town: Panel) -> None:
     features = pd.DataFrame({"unique_id": town.series, "level": np.arange(14.0), "kind": np.arange(14) % 2})
     history = of_series(town, list(range(14)), slice(HISTORY))
-    told = known.add_series(history, features=features.sample(frac=1, random_state=0))
+    told = known.add_series(history, features=features.sample(frac=1, random_state=0), steps=FEW)
     assert not told.predict(town).equals(grown.predict(town))
     located = replace(history, locations=np.random.default_rng(0).normal(size=(14, 2)))
-    assert not known.add_series(located).predict(town).equals(grown.predict(town))
+    assert not known.add_series(located, steps=FEW).predict(town).equals(grown.predict(town))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,12 @@ def test_what_is_known_beside_the_history_is_used(known: Forecaster, grown: Fore
 )
 def test_features_that_cannot_be_used_are_refused(features: Any, message: str, known: Forecaster, town: Panel) -> None:
     with pytest.raises(InputError, match=message):
-        known.add_series(town, features=features)
+        known.add_series(town, features=features, steps=FEW)
+
+
+def test_at_least_one_step_is_taken(known: Forecaster, town: Panel) -> None:
+    with pytest.raises(InputError, match="expected at least one step, got steps=0"):
+        known.add_series(town, steps=0)
 
 
 @pytest.mark.parametrize("bad", [None, "high", np.inf])
@@ -198,7 +204,9 @@ def test_other_models_take_new_series_too(name: str, town: Panel) -> None:
     small = {"n_layers": 1, "n_heads": 2} if name == "softmax" else {}
     model = {"name": name, **small}
     forecaster = Forecaster(6, 3, model=model, training=TrainingConfig(epochs=2))
-    grown = forecaster.fit(of_series(town, list(OLD))).add_series(of_series(town, list(range(14)), slice(HISTORY)))
+    grown = forecaster.fit(of_series(town, list(OLD))).add_series(
+        of_series(town, list(range(14)), slice(HISTORY)), steps=FEW
+    )
     assert np.isfinite(mae(grown, town, NEW))
     assert grown.info.series == town.series
 
@@ -209,14 +217,14 @@ def test_models_that_have_to_be_trained_again_are_refused(name: str, reason: str
     model = {"name": name, **small}
     forecaster = Forecaster(6, 3, model=model, training=TrainingConfig(epochs=1)).fit(of_series(town, list(OLD)))
     with pytest.raises(InputError, match=f"expected a model whose series come and go, .*{reason}"):
-        forecaster.add_series(town)
+        forecaster.add_series(town, steps=FEW)
 
 
 def test_several_channels_with_gaps_take_new_series(
     make_forecaster: Callable[..., Forecaster], two_channel_panel: Panel
 ) -> None:
     forecaster = make_forecaster().fit(of_series(two_channel_panel, [0, 1, 2]))
-    grown = forecaster.add_series(two_channel_panel)
+    grown = forecaster.add_series(two_channel_panel, steps=FEW)
     assert np.isfinite(grown.predict()[["elinformer_flow", "elinformer_speed"]].to_numpy()).all()
     assert grown.module.mean.shape == (4, 2)
 
@@ -226,7 +234,7 @@ def test_steps_without_times_take_new_series() -> None:
     waves = np.sin(np.arange(200)[:, None] / rng.uniform(2, 6, 5)) + 0.1 * rng.normal(size=(200, 5))
     panel = Panel.from_arrays(waves, series=list("abcde"))
     forecaster = Forecaster(6, 3, model={"n_layers": 1}, training=TrainingConfig(epochs=1))
-    grown = forecaster.fit(of_series(panel, [0, 1, 2, 3])).add_series(panel)
+    grown = forecaster.fit(of_series(panel, [0, 1, 2, 3])).add_series(panel, steps=FEW)
     assert np.isfinite(grown.predict(panel)["elinformer"]).all()
 
 

@@ -14,7 +14,7 @@ from elinformer.errors import InputError
 from elinformer.models.registry import check_model
 from elinformer.training import TrainingConfig
 from elinformer.training.fitted import Fitted, new_model, train
-from elinformer.training.new_series import with_new_series
+from elinformer.training.new_series import STEPS, with_new_series
 from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run
 from elinformer.training.trained import Trained
 from elinformer.training.unfinished import UnfinishedRun
@@ -204,7 +204,9 @@ class Forecaster(Trained):
         origins = part_origins(panel.n_steps, self.split, part, self.reach)
         return fitted.scores(panel, origins, series_at_once)
 
-    def add_series(self, data: Panel | Any, *, freq: str | None = None, features: Any | None = None) -> Forecaster:
+    def add_series(
+        self, data: Panel | Any, *, freq: str | None = None, features: Any | None = None, steps: int = STEPS
+    ) -> Forecaster:
         """A forecaster that knows further series too, without training again; this one is left as it is.
 
         Embeddings of the new series are found by their history, and those of all others and all weights stay. The
@@ -215,12 +217,15 @@ class Forecaster(Trained):
             freq: The step of a data frame; that of training by default.
             features: A frame with `unique_id` and columns of numbers that are known of every series of `data`;
                 locations of a panel are used as well.
+            steps: How long embeddings are looked for, in steps of 16 windows; twice that in all.
 
         Raises:
             InputError: No new series, less than a day of one, or a model that has to be trained again.
         """
         given = self._given(data, freq)
-        fitted = with_new_series(self._trained(), given, self._new_model, scale_per=self.scale_per, features=features)
+        fitted = with_new_series(
+            self._trained(), given, self._new_model, scale_per=self.scale_per, features=features, steps=steps
+        )
         grown = copy.copy(self)
         vars(grown).update(_panel=given, _fitted=fitted)
         return grown

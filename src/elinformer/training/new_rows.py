@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from elinformer.data.windows import Batch
     from elinformer.training.fitted import Fitted
 
-STEPS, BATCH = 300, 16
+BATCH = 16
 ENCODER_RATE, OWN_RATE = 1e-2, 1e-1
 DECAY = 0.1
 """Of weights of the encoder and of what series add to it (AdamW)."""
@@ -53,7 +53,7 @@ class NewRows:
         self.trained = torch.cat([torch.zeros(len(is_new), 0), *tables], dim=1)  # (N, K)
         self.batch = min(BATCH, fitted.batch_size)
 
-    def find(self, origins: np.ndarray) -> Tensor:
+    def find(self, origins: np.ndarray, steps: int) -> Tensor:
         """Rows (N, K) from the windows of `origins`: of new series, and of the others as if theirs were not known."""
         if not self.tables:
             return self.trained
@@ -62,9 +62,9 @@ class NewRows:
         rates = [ENCODER_RATE, OWN_RATE]
         groups = [{"params": list(encoder.parameters())}, {"params": [own]}]
         optimizer = torch.optim.AdamW(groups, weight_decay=DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=STEPS + 1, pct_start=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps + 1, pct_start=0.1)
         windows = self._windows(origins)
-        for _ in range(STEPS):
+        for _ in range(steps):
             hidden = self.usable & (self.is_new | (torch.rand(len(own)) < HIDDEN))
             rows = torch.where(hidden[:, None], encoder(self.features) + own, self.trained)
             loss = self._loss(rows, windows[torch.randint(len(windows), (self.batch,)).tolist()])

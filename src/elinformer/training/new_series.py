@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from elinformer.data.windows import Reach
     from elinformer.training.fitted import Fitted, NewModel
 
+STEPS = 300
+"""Steps of gradient that a search takes where nothing else is said."""
 JUDGED = 0.2
 """Share of the history, its last part, that errors are measured on."""
 WINDOWS = 128
@@ -73,9 +75,17 @@ def _known(error: float) -> float | None:
 
 
 def with_new_series(
-    fitted: Fitted, given: Panel, new_model: NewModel, *, scale_per: ScalePer, features: Any | None = None
+    fitted: Fitted,
+    given: Panel,
+    new_model: NewModel,
+    *,
+    scale_per: ScalePer,
+    features: Any | None = None,
+    steps: int = STEPS,
 ) -> Fitted:
     """What was trained, and the series of `given` that it does not know; arguments as in `Forecaster.add_series`."""
+    if steps < 1:
+        raise InputError(f"expected at least one step, got steps={steps}")
     new = fitted.info.unknown(given)
     if not new:
         raise InputError(f"expected series that training did not have, but all {given.n_series} are known: add others")
@@ -94,11 +104,13 @@ def with_new_series(
     static = _static(given, info.series, usable, features)
     with isolate_rng():
         torch.manual_seed(wide.module.config.seed)
-        added = _add(wide, panel, len(new), usable, static)
+        added = _add(wide, panel, len(new), usable, static, steps=steps)
     return wide._replace(data=described(given), added=added.to_document())
 
 
-def _add(wide: Fitted, panel: Panel, n_new: int, usable: np.ndarray, static: Sequence[np.ndarray]) -> AddedSeries:
+def _add(
+    wide: Fitted, panel: Panel, n_new: int, usable: np.ndarray, static: Sequence[np.ndarray], *, steps: int
+) -> AddedSeries:
     """Measure, then find the rows of the new series from their whole history and put them into the model."""
     is_new = torch.arange(panel.n_series) >= panel.n_series - n_new
     stop = panel.n_steps - _judged_steps(panel, n_new, wide.reach)
@@ -106,7 +118,7 @@ def _add(wide: Fitted, panel: Panel, n_new: int, usable: np.ndarray, static: Seq
     def rows_from(stop: int) -> tuple[NewRows, Tensor]:
         features = _features(_first_steps(panel, stop), wide.scaler, usable, static)
         search = NewRows(wide, panel, features, is_new, torch.from_numpy(usable))
-        return search, search.find(window_origins((0, stop), wide.reach))
+        return search, search.find(window_origins((0, stop), wide.reach), steps)
 
     wide.module.requires_grad_(False)
     origins = window_origins((stop, panel.n_steps), wide.reach)
