@@ -184,8 +184,8 @@ def _legend(options: argparse.Namespace) -> str:
         "ELinFormer of the default shape and its twin with softmax (PyTorch's fused kernel, which stores no weights), "
         "window 12, horizon 12, speeds of a simulated freeway. Times are the least of several; those of a step are "
         f"over its number of windows. What is foretold to take more than {options.limit:.0f} s is left out. Weights: "
-        "what those of softmax take, computed, where they are stored (one window, 8 heads, float32): of all three layers "
-        "in a step, whose backward needs them, and of one in a forecast."
+        "what those of softmax take, computed, where they are stored (one window, 8 heads, float32): in a step those "
+        "of all three layers, which its backward needs, and in a forecast those of one."
     )
 
 

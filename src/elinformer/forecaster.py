@@ -170,7 +170,8 @@ class Forecaster(Trained):
                 of training that is absent counts as not observed and is not forecast.
             freq: The step of a data frame; that of training by default.
             series_at_once: Series that are computed together, for what memory holds; the forecast is the same. All of
-                them by default, as long as a window is no more than `tokens_at_once` of the training options.
+                them by default, as long as a window is no more than four times `tokens_at_once` of the training
+                options.
 
         Returns:
             A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).

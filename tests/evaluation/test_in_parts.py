@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from elinformer.data.windows import Batch
 from elinformer.errors import InputError
-from elinformer.evaluation.in_parts import InParts
+from elinformer.evaluation.in_parts import InParts, forecasting
 from elinformer.training import ForecastModule
 
 if TYPE_CHECKING:
@@ -41,6 +41,18 @@ def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: in
     with torch.inference_mode():
         expected = whole(batch())
     assert_close(InParts(whole, series_at_once)(batch()), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_series", "patches", "tokens_at_once", "series_at_once"),
+    [(23, 1, 6, None), (23, 1, 5, 5), (23, 2, 12, None), (23, 2, 11, 5), (30_000, 2, 14_000, 4096)],
+)
+def test_parts_are_as_large_as_memory_allows_and_speed_asks_for(
+    n_series: int, patches: int, tokens_at_once: int, series_at_once: int | None
+) -> None:
+    whole = module(n_series=n_series)
+    chosen = forecasting(whole, n_series, tokens=patches * n_series, tokens_at_once=tokens_at_once)
+    assert (chosen.series_at_once if isinstance(chosen, InParts) else None) == series_at_once
 
 
 def test_tokens_may_lie_in_a_file(tmp_path: Path) -> None:

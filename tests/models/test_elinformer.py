@@ -15,7 +15,7 @@ from small_models import NARROW
 from torch import Tensor
 
 from elinformer.models import ELinFormer, ELinFormerConfig
-from elinformer.models.elinformer import START_OF_RECALL, filled_forward, periodic_features
+from elinformer.models.elinformer import ROWS, START_OF_RECALL, filled_forward, periodic_features
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
 
@@ -265,6 +265,19 @@ def test_a_state_dict_of_one_model_loads_into_another(config: ELinFormerConfig) 
     model, other, batch = a_model(config), a_model(config, seed=1), a_batch(config)
     other.load_state_dict(model.state_dict())
     assert torch.equal(model(*batch), other(*batch))
+
+
+@pytest.mark.parametrize("attention", ["eala", "none"])
+def test_tokens_that_are_fed_forward_by_rows_come_out_as_all_at_once(attention: str) -> None:
+    config = replace(SMALL, n_series=ROWS // 2 + 7, attention=attention)
+    model = a_model(config)
+    batch = a_batch(config)
+    expected = model(*batch).detach()
+    given: list[tuple[Tensor, Tensor]] = []
+    model.blocks[0].register_forward_pre_hook(lambda _, inputs: given.append((inputs[0], inputs[0].clone())))
+    with torch.no_grad():
+        torch.testing.assert_close(model(*batch), expected)
+    assert torch.equal(*given[0]), "what goes into a block is left as it was"
 
 
 def test_dropout_is_for_training_alone(config: ELinFormerConfig) -> None:

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from elinformer.data.windows import Batch
 
 
+WITHOUT_GRADIENT = 4
+"""How many times the tokens of training a forecast may hold: it takes less than a fifth of the memory for each."""
+
+TOKENS_OF_PART = 8192
+"""Larger parts only cost time: the allocator gives their tensors back to the system, which clears them anew."""
+
+
 def forecasting(
     module: nn.Module, n_series: int, *, tokens: int, tokens_at_once: int, series_at_once: int | None = None
 ) -> Callable[[Batch], Tensor]:
@@ -34,15 +41,16 @@ def forecasting(
         module: A function from a `Batch` to (B, S, N, C).
         n_series: N.
         tokens: What a window of all series takes.
-        tokens_at_once: More of them are computed in parts, where the model can be.
-        series_at_once: Size of the parts; by default as many as `tokens_at_once` lets in.
+        tokens_at_once: What training holds together with its gradient. A forecast, which has none, holds four times
+            as many; more are computed in parts, where the model can be.
+        series_at_once: Size of the parts; by default as many as `tokens_at_once` lets in, at most 8,192 tokens.
 
     Raises:
         InputError: A number of series that is not positive, or less than all of them for a model that needs all.
     """
     if series_at_once is None:
-        fits = tokens <= tokens_at_once or why_whole(module) is not None
-        series_at_once = n_series if fits else max(1, n_series * tokens_at_once // tokens)
+        fits = tokens <= WITHOUT_GRADIENT * tokens_at_once or why_whole(module) is not None
+        series_at_once = n_series if fits else max(1, n_series * min(tokens_at_once, TOKENS_OF_PART) // tokens)
     if series_at_once < 1:
         raise InputError(f"expected series_at_once of at least 1, got {series_at_once}")
     return module if series_at_once >= n_series else InParts(module, series_at_once)
