@@ -17,7 +17,7 @@ from elinformer.nn import EntropyLinearAttention
 START_OF_RECALL = 0.75
 """How much of the last value a forecast begins with."""
 
-ROWS = 1024
+ROWS = 2048
 """Tokens that a CPU feeds forward together where there is no gradient, so that what lies between stays in its cache."""
 
 
