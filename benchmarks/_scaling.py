@@ -14,6 +14,7 @@ from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
 from benchmarks._common import Bystanders
 from benchmarks._products import recorded, replay
 from benchmarks._steps import FewSteps
+from elinformer._allocator import keep_freed_memory
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.series_info import SeriesInfo
@@ -74,6 +75,7 @@ def forecasts(connection: Connection, job: Job) -> None:
 
 def _measure(connection: Connection, job: Job, measure: Callable[[Connection, Job, int], None]) -> None:
     try:
+        keep_freed_memory()  # as the command does
         torch.set_num_threads(job.threads)
         _forecast_some()
         allow_memory(job.memory)

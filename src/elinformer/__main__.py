@@ -3,6 +3,7 @@
 import os
 import sys
 
+from elinformer._allocator import keep_freed_memory
 from elinformer.errors import InputError, MissingExtraError
 
 
@@ -11,6 +12,7 @@ def main() -> None:
     # Threads of GNU OpenMP that wait for each other spin for milliseconds, which costs a multiple of the time where
     # other programs want the cores too. A tenth of a millisecond costs nothing on cores of one's own.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    keep_freed_memory()
     from elinformer.cli import app
 
     try:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from rich.console import Console
 
+from elinformer._allocator import keep_freed_memory
 from elinformer.comparison.plan import Job
 from elinformer.comparison.scoring import Work, run_job
 from elinformer.errors import InputError, MissingExtraError
@@ -45,6 +46,7 @@ class EpochLines(pl.Callback):
 
 def main(arguments: list[str]) -> int:
     """Do the job in the file that is named first."""
+    keep_freed_memory()
     if WATCH in arguments:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
