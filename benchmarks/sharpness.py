@@ -44,7 +44,7 @@ def main() -> None:
     text = "\n\n".join([title, described(about), error_table(rows), head_table(rows)])
     print(text)
     if options.out:
-        data = {"about": about, "run": str(options.run), "data": panel.name, "part": options.part, "rows": rows}
+        data = {"about": about, "data": panel.name, "part": options.part, "rows": rows}
         write_results(options.out, data | {"model": forecaster.model_name, "windows": len(windows)}, text)
 
 

@@ -125,7 +125,8 @@ def label_ends(axis: Axes, labels: Sequence[Label], *, size: float = 8) -> None:
     """
     to_axis = axis.transData + axis.transAxes.inverted()
     wanted = [float(to_axis.transform((label.x, label.y))[1]) for label in labels]
-    placed = spread(wanted, LABEL_GAP * size / 8 / _inches(axis)[1])
+    tallest = max((1 + label.text.count("\n") for label in labels), default=1)
+    placed = spread(wanted, LABEL_GAP * (1 + tallest) / 2 * size / 8 / _inches(axis)[1])
     excess = max(0.0, *placed) - 1 if placed else 0.0
     for label, y in zip(labels, placed, strict=True):
         weight = "bold" if label.colour == OURS else "normal"
