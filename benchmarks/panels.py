@@ -26,6 +26,7 @@ import torch
 from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
 from benchmarks._memory import Watched
 from benchmarks._steps import FewSteps
+from elinformer._allocator import keep_freed_memory
 from elinformer.data.conversion import convert_panel
 from elinformer.data.disk import open_panel
 from elinformer.data.fingerprint import fingerprint
@@ -155,8 +156,13 @@ def _forget(folder: Path) -> None:
 
 def _in_child(work: Callable[..., dict[str, Any]], threads: int, *arguments: Path) -> dict[str, Any]:
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(threads,)) as pool:
         return pool.submit(work, *arguments).result()
+
+
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    keep_freed_memory()  # as the command does
 
 
 def _blocks(shape: tuple[int, int]) -> Iterator[np.ndarray]:
