@@ -20,6 +20,7 @@ import torch
 
 from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
 from elinformer import Forecaster, Panel, read_panel
+from elinformer.data.part import part_of
 from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.nn.per_series import per_series_names
@@ -111,7 +112,7 @@ def _added(case: Case, n_steps: int) -> dict[str, Any]:
     """Scores where the last `n_steps` before the test part are known of the series held out."""
     mask = case.panel.mask[: case.test].copy()
     mask[: case.test - n_steps, case.held] = False
-    history = part_of(case.panel, np.arange(case.panel.n_series), slice(case.test))
+    history = part_of(case.panel, steps=slice(case.test))
     began = time.perf_counter()
     grown = case.forecaster.add_series(replace(history, mask=mask, checked=True))
     seconds = time.perf_counter() - began
@@ -162,19 +163,6 @@ def _trained(panel: Panel, run: Path, epochs: int) -> Forecaster:
         forecaster = Forecaster(12, 12, training=TrainingConfig(epochs=epochs, device="cpu")).fit(panel, run=run)
     forecaster.save(run)
     return forecaster
-
-
-def part_of(panel: Panel, series: np.ndarray, steps: slice = slice(None)) -> Panel:
-    """Some series and steps of a panel."""
-    return replace(
-        panel,
-        values=panel.values[steps][:, series],
-        mask=panel.mask[steps][:, series],
-        timestamps=panel.timestamps[steps],
-        series=tuple(panel.series[i] for i in series),
-        locations=None if panel.locations is None else panel.locations[series],
-        checked=True,
-    )
 
 
 def _options() -> argparse.Namespace:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from elinformer.data.panel import Panel
+from elinformer.data.part import part_of
 from elinformer.data.series_info import SeriesInfo
 from elinformer.errors import InputError
 
@@ -16,17 +17,6 @@ from elinformer.errors import InputError
 @pytest.fixture
 def info(hourly_panel: Panel) -> SeriesInfo:
     return SeriesInfo.of(hourly_panel, np.arange(6, 100))
-
-
-def part_of(panel: Panel, series: list[int]) -> Panel:
-    return Panel.from_arrays(
-        panel.values[:, series],
-        timestamps=panel.timestamps,
-        freq=panel.freq,
-        series=[panel.series[i] for i in series],
-        channels=panel.channels,
-        steps_per_day=panel.steps_per_day,
-    )
 
 
 def test_it_survives_json(info: SeriesInfo, hourly_panel: Panel) -> None:

@@ -6,7 +6,7 @@ What that is worth is measured first: on the last fifth of their history, with r
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from elinformer.data.given import described
+from elinformer.data.part import part_of
 from elinformer.data.profile import history_profile, principal_components, static_features
 from elinformer.data.scaling import Scaler, measure
 from elinformer.data.windows import window_origins
@@ -116,7 +117,7 @@ def _add(
     stop = panel.n_steps - _judged_steps(panel, n_new, wide.reach)
 
     def rows_from(stop: int) -> tuple[NewRows, Tensor]:
-        features = _features(_first_steps(panel, stop), wide.scaler, usable, static)
+        features = _features(part_of(panel, steps=slice(stop)), wide.scaler, usable, static)
         search = NewRows(wide, panel, features, is_new, torch.from_numpy(usable))
         return search, search.find(window_origins((0, stop), wide.reach), steps)
 
@@ -141,7 +142,7 @@ def _judge(search: NewRows, rows: Tensor, origins: np.ndarray, stop: int) -> Add
         hidden = known & (torch.arange(len(new)) % FOLDS == fold)
         sums = search.score(rows, hidden | new, origins)
         absolute, count = absolute + float(sums.absolute[:, hidden].sum()), count + int(sums.count[:, hidden].sum())
-    only_new = _of_series(panel, new.numpy())
+    only_new = part_of(panel, new.numpy())
     naive = {
         each.name: score_naive(each, only_new, origins, search.fitted.reach.horizon, stop).scores().mae
         for each in naives_for(panel)
@@ -242,14 +243,3 @@ def _check_new(panel: Panel, n_new: int, least: int) -> None:
 
 def _observed_steps(panel: Panel) -> np.ndarray:
     return np.count_nonzero(panel.mask.any(2), axis=0)
-
-
-def _first_steps(panel: Panel, stop: int) -> Panel:
-    arrays = {name: getattr(panel, name)[:stop] for name in ("values", "mask", "timestamps")}
-    return replace(panel, **arrays, checked=True)
-
-
-def _of_series(panel: Panel, which: np.ndarray) -> Panel:
-    names = tuple(name for name, chosen in zip(panel.series, which, strict=True) if chosen)
-    values, mask = panel.values[:, which], panel.mask[:, which]
-    return replace(panel, values=values, mask=mask, series=names, locations=None, checked=True)
