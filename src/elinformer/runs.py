@@ -34,6 +34,8 @@ from elinformer.training.run_folder import (
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from elinformer.data.panel import Panel
@@ -80,7 +82,7 @@ def train_run(
         InputError: Data or settings that cannot be used, or a folder that may not be written to.
     """
     check_run_folder(out, overwrite=overwrite)
-    forecaster = _forecaster(settings)
+    forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
     panel = load_panel(data, settings)
     _check_observed(panel)
     source = {"data": _address(data), **reading(settings)}
@@ -195,19 +197,16 @@ def _finished(forecaster: Forecaster, panel: Panel, run: str | Path, source: Doc
     return metrics
 
 
-def _forecaster(settings: Settings) -> Forecaster:
-    known = TrainingConfig.__dataclass_fields__
-    unknown = [name for name in settings.training if name not in known]
-    if unknown:
-        raise InputError(f"expected training options out of {', '.join(known)}, got {', '.join(unknown)}")
+def forecaster_for(settings: Settings, model: Mapping[str, Any], training: TrainingConfig) -> Forecaster:
+    """One that is not trained yet, with window, horizon, lags, split and scaling of the settings."""
     return Forecaster(
         settings.window,
         settings.horizon,
         lags=settings.lags,
         split=settings.split,
         scale_per=settings.scale_per,
-        model=settings.model,
-        training=TrainingConfig(**settings.training),
+        model=model,
+        training=training,
     )
 
 

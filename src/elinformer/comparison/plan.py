@@ -77,11 +77,7 @@ class Task:
 
     def training(self, seed: int, device: str = "auto") -> TrainingConfig:
         """How a model is trained with that seed on that device."""
-        known = TrainingConfig.__dataclass_fields__
-        if unknown := [name for name in self.settings.training if name not in known]:
-            raise InputError(f"expected training options out of {', '.join(known)}, got {', '.join(unknown)}")
-        options: dict[str, Any] = {**self.settings.training, "seed": seed, "device": device}
-        return TrainingConfig(**options)
+        return TrainingConfig.of(self.settings.training, seed=seed, device=device)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from elinformer.data.windows import Batch, WindowDataset, split_panel, window_lo
 from elinformer.errors import InputError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.runs import load_panel, reading
+from elinformer.runs import forecaster_for, load_panel, reading
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
@@ -205,15 +205,8 @@ def train(course: Course, work: Work) -> Trained:
 def _fitted(course: Course, work: Work) -> Forecaster:
     """A trained forecaster; where an earlier comparison was killed, training goes on from its newest checkpoint."""
     settings, contender = course.job.task.settings, course.job.contender
-    forecaster = Forecaster(
-        settings.window,
-        settings.horizon,
-        lags=settings.lags,
-        split=settings.split,
-        scale_per=settings.scale_per,
-        model={"name": registered(contender.name), **contender.options},
-        training=course.job.task.training(course.job.seed, work.device),
-    )
+    model = {"name": registered(contender.name), **contender.options}
+    forecaster = forecaster_for(settings, model, course.job.task.training(course.job.seed, work.device))
     try:
         run = UnfinishedRun.open(work.checkpoints)
     except InputError:  # none yet

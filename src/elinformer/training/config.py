@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from elinformer._options import check_types
 from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CHOICES = {
     "loss_scale": ("channel", "series", "seasonal"),
@@ -76,6 +79,14 @@ class TrainingConfig:
             if getattr(self, name) not in allowed:
                 choices = " or ".join(str(choice) for choice in allowed if choice)
                 raise InputError(f"expected {name} to be {choices}, got {getattr(self, name)!r}")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], **others: Any) -> TrainingConfig:
+        """From options by name, as a settings file has them, and `others`, which win."""
+        known = cls.__dataclass_fields__
+        if unknown := [name for name in options if name not in known]:
+            raise InputError(f"expected training options out of {', '.join(known)}, got {', '.join(unknown)}")
+        return cls(**{**options, **others})
 
     def micro_batches(self, tokens_per_window: int) -> int:
         """How many parts a batch is computed in."""
