@@ -3,8 +3,8 @@
     python -m benchmarks.sharpness RUN --out sharpness-hangzhou
 
 RUN is a folder that `elinformer train` wrote, of `elinformer` or of its `softmax` twin. Nothing is trained: the weights
-of the model stay, and only what its scores become is changed. Scores are those that the model was trained with: of relu
-features for EALA, of the plain projections for softmax.
+of the model stay, and only what its scores become is changed. Scores are those that the model was trained with: under
+its feature map for EALA, of the plain projections for softmax.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from benchmarks._common import described, surroundings, write_results
 from benchmarks._forced import FORCED, forced
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.evaluation import backtest
+from elinformer.models import ELinFormerConfig
 from elinformer.runs import open_run
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 NUMBERS_AT_ONCE = 20_000_000  # of dense weights
 SHOWN = 5e-5  # of negative weight; less is rounding
-FEATURES: dict[str, FeatureMap] = {"elinformer": "relu", "softmax": "identity"}
 
 
 def main() -> None:
@@ -50,15 +50,20 @@ def main() -> None:
 
 def measured(forecaster: Forecaster, windows: WindowDataset) -> list[dict[str, Any]]:
     """MAE, and the attention of every layer by head: as trained, and forced to each of `FORCED`."""
-    features = FEATURES.get(forecaster.model_name)
-    if features is None:
-        raise SystemExit(f"expected a run of {' or '.join(FEATURES)}, got one of {forecaster.model_name}")
+    features = _feature_map(forecaster)
     rows = [_row("as trained", forecaster, windows, forecaster.batch_size)]
     for name, weights in FORCED.items():
         with forced(forecaster.module, weights, features) as layers:
             rows.append(_row(name, forecaster, windows, _batch_size(forecaster)))
             rows[-1]["layers"] = [layer.by_head() for layer in layers]
     return rows
+
+
+def _feature_map(forecaster: Forecaster) -> FeatureMap:
+    config = getattr(forecaster.module.model, "config", None)
+    if not isinstance(config, ELinFormerConfig) or config.attention not in {"eala", "softmax"}:
+        raise SystemExit(f"expected a run of elinformer or softmax, got one of {forecaster.model_name}")
+    return config.feature_map if config.attention == "eala" else "identity"
 
 
 def _row(name: str, forecaster: Forecaster, windows: WindowDataset, batch_size: int) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import torch
 
-from elinformer.nn import EntropyLinearAttention
+from elinformer.nn import EalaOperator, EntropyLinearAttention
 
 attention = EntropyLinearAttention(embed_dim=64, num_heads=4, batch_first=True)
 x = torch.randn(2, 1000, 64)
 padding = torch.zeros(2, 1000, dtype=torch.bool)  # True = takes no part, as in torch.nn.MultiheadAttention
 output, _ = attention(x, x, x, key_padding_mask=padding)
 
+plain = EntropyLinearAttention(64, 4, batch_first=True, operator=EalaOperator("identity"))  # as in ELinFormer
 peer = EntropyLinearAttention(64, 4, batch_first=True, operator="elu")  # another attention in the same place
 peer.load_state_dict(attention.state_dict())

@@ -42,8 +42,8 @@ def batch() -> Batch:
     return Batch(values[:, :T], mask[:, :T], calendar, values[:, T:], mask[:, T:])
 
 
-def without_dropout() -> ForecastModule:
-    return module(dropout=0.0, calendar_dropout=0.0)
+def without_dropout(**options: Any) -> ForecastModule:
+    return module(dropout=0.0, calendar_dropout=0.0, **options)
 
 
 def error_of(whole: ForecastModule) -> Callable[..., Tensor]:
@@ -61,8 +61,9 @@ def gradients(whole: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("series_at_once", [1, 7, 20, 40])
-def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int) -> None:
-    whole = without_dropout()
+@pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus"])
+def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int, feature_map: str) -> None:
+    whole = without_dropout(feature_map=feature_map)
     error = error_of(whole)
     in_parts = loss_in_parts(whole, batch(), series_at_once, error)
     assert_close(in_parts.detach(), error(whole, batch()).detach(), rtol=1e-10, atol=0)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from elinformer.data.windows import Batch
+    from elinformer.nn.operators import EalaOperator
+    from elinformer.ops.features import FeatureMap
 
 
 WITHOUT_GRADIENT = 4
@@ -109,7 +111,8 @@ class _EnoughError(Exception):
 class _MergedKeys:
     """EALA to the keys of all parts: takes in those of one part after the other, then answers queries."""
 
-    def __init__(self) -> None:
+    def __init__(self, eala: EalaOperator) -> None:
+        self.feature_map: FeatureMap = eala.feature_map
         self.parts: list[KeyState] = []
         self.whole: KeyState | None = None
 
@@ -117,7 +120,7 @@ class _MergedKeys:
         """As `elinformer.ops.eala_attention`, once the keys are whole."""
         if self.whole is not None:
             return self.whole.apply(query)
-        self.parts.append(KeyState.from_keys(key, value, key_mask))
+        self.parts.append(KeyState.from_keys(key, value, key_mask, feature_map=self.feature_map))
         raise _EnoughError
 
     def merge(self) -> None:
@@ -187,8 +190,8 @@ class _View:
         take_rows(self.module, part, source=self.whole)
         return self.module(of_series(batch, part))
 
-    def _new_operator(self, _: str) -> _MergedKeys:
-        self.operators.append(_MergedKeys())
+    def _new_operator(self, eala: EalaOperator) -> _MergedKeys:
+        self.operators.append(_MergedKeys(eala))
         return self.operators[-1]
 
     def _block(self, index: int, forward: Callable[..., Tensor], x: Tensor, *others: Any) -> Tensor:

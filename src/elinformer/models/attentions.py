@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from elinformer.errors import InputError
-from elinformer.nn import LinformerOperator
+from elinformer.nn import EalaOperator, LinformerOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from elinformer.ops.features import FeatureMap
 
 NO_ATTENTION = "none"
 """No attention sublayer at all: every token by itself."""
@@ -51,12 +53,15 @@ ATTENTIONS: dict[str, str | Callable[..., Tensor]] = {
 """What stands for the name in `EntropyLinearAttention(operator=...)`."""
 
 
-def check_attention(name: str) -> None:
-    """Raise InputError for a name that no attention has."""
+def check_attention(name: str, feature_map: FeatureMap) -> None:
+    """Raise InputError for a name that no attention has, or no feature map."""
+    EalaOperator(feature_map)
     if name not in {*ATTENTIONS, NO_ATTENTION}:
         raise InputError(f"expected attention out of {', '.join(ATTENTIONS)}, {NO_ATTENTION}, got {name!r}")
 
 
-def attention_operator(name: str, length: int) -> str | Callable[..., Tensor]:
-    """The operator of that name, for `length` tokens."""
+def attention_operator(name: str, length: int, feature_map: FeatureMap) -> str | Callable[..., Tensor]:
+    """The operator of that name, for `length` tokens; `feature_map` is that of EALA."""
+    if name == "eala":
+        return EalaOperator(feature_map)
     return LinformerOperator(length) if name == "linformer" else ATTENTIONS[name]

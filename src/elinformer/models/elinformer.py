@@ -13,6 +13,7 @@ from elinformer.models.attentions import NO_ATTENTION, attention_operator, check
 from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
 from elinformer.nn import EntropyLinearAttention
+from elinformer.ops.features import FeatureMap
 
 START_OF_RECALL = 0.75
 """How much of the last value a forecast begins with."""
@@ -41,6 +42,8 @@ class ELinFormerConfig:
         n_layers: Blocks of attention and feed-forward.
         n_heads: Attention heads; they divide `width`.
         attention: "eala", or the name of a twin: see docs/models.md.
+        feature_map: What EALA does to queries and keys, "identity", "relu" or "softplus"; other attentions have a way
+            of their own.
         feedforward_ratio: Width of the feed-forward layer over `width`.
         dropout: Of the residual branches, while training.
         calendar_dropout: Share of training windows whose slot, and whose day, is replaced by the neutral
@@ -61,13 +64,14 @@ class ELinFormerConfig:
     n_layers: int = 3
     n_heads: int = 8
     attention: str = "eala"
+    feature_map: FeatureMap = "identity"
     feedforward_ratio: int = 2
     dropout: float = 0.1
     calendar_dropout: float = 0.02
 
     def __post_init__(self) -> None:
         check_sizes(self, shares=("dropout", "calendar_dropout"), may_be_zero=("n_lags", "n_slots", "patch_length"))
-        check_attention(self.attention)
+        check_attention(self.attention, self.feature_map)
         if self.window % self.steps_per_patch:
             raise ValueError(
                 f"expected patch_length to divide window={self.window}, got {self.patch_length}: "
@@ -236,7 +240,7 @@ class Block(nn.Module):
         width, hidden = config.width, config.feedforward_ratio * config.width
         self.attends = config.attention != NO_ATTENTION
         if self.attends:
-            operator = attention_operator(config.attention, config.n_tokens)
+            operator = attention_operator(config.attention, config.n_tokens, config.feature_map)
             self.attention_norm = nn.LayerNorm(width)
             self.attention = EntropyLinearAttention(width, config.n_heads, batch_first=True, operator=operator)
         self.feedforward_norm = nn.LayerNorm(width)

@@ -1,10 +1,11 @@
 """Layers on top of the operators; needs torch alone."""
 
 from elinformer.nn.attention import EntropyLinearAttention
-from elinformer.nn.operators import FocusedOperator, LinformerOperator, PerformerOperator
+from elinformer.nn.operators import EalaOperator, FocusedOperator, LinformerOperator, PerformerOperator
 from elinformer.nn.swap import swap_attention
 
 __all__ = [
+    "EalaOperator",
     "EntropyLinearAttention",
     "FocusedOperator",
     "LinformerOperator",

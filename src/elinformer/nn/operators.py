@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from elinformer.errors import InputError
+from elinformer.ops.eala import eala_attention
+from elinformer.ops.features import FEATURE_MAPS
 from elinformer.ops.others import (
     focused_attention,
     linformer_attention,
@@ -21,6 +24,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from elinformer.ops.features import FeatureMap
+
+
+@dataclass(frozen=True)
+class EalaOperator:
+    """`eala_attention` under a feature map.
+
+    What computes the same otherwise, in parts or on several ranks, reads the map here.
+
+    Raises:
+        InputError: No feature map of that name.
+    """
+
+    feature_map: FeatureMap = "relu"
+
+    def __post_init__(self) -> None:
+        if self.feature_map not in FEATURE_MAPS:
+            raise InputError(f"expected feature_map to be one of {', '.join(FEATURE_MAPS)}, got {self.feature_map!r}")
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+        """As `elinformer.ops.eala_attention`."""
+        return eala_attention(query, key, value, feature_map=self.feature_map, **options)
 
 
 class PerformerOperator(nn.Module):
@@ -116,6 +142,8 @@ def operator_for(
     Raises:
         InputError: A name that no operator has, or "linformer", which has to know the length.
     """
+    if operator in {"eala", eala_attention}:
+        return EalaOperator()
     if not isinstance(operator, str):
         return operator
     if operator not in OPERATORS:

@@ -9,13 +9,13 @@ attention layer each, where what one block returns goes into the next and nowher
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from elinformer.errors import InputError
 from elinformer.nn.attention import EntropyLinearAttention
-from elinformer.ops.eala import eala_attention
+from elinformer.nn.operators import EalaOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def why_whole(module: nn.Module) -> str | None:
         return f"{model} does not say which of its parameters belong to series (`per_series`)"
     for name, layer in _attention_layers(module):
         operator = layer.operator if isinstance(layer, EntropyLinearAttention) else nn.MultiheadAttention
-        if operator is not eala_attention:
+        if not isinstance(operator, EalaOperator):
             called = getattr(operator, "__name__", type(operator).__name__)
             return f"{name} is {called}, and the keys of EALA alone come down to a state"
     return None
@@ -86,11 +86,11 @@ def chained_blocks(module: nn.Module) -> list[nn.Module]:
     return [] if chain is None else list(model.get_submodule(chain).children())
 
 
-def replace_operators(module: nn.Module, new: Callable[[str], Attend]) -> None:
-    """Give every attention layer the operator `new(name)` in place of EALA."""
-    for name, layer in _attention_layers(module):
+def replace_operators(module: nn.Module, new: Callable[[Any], Attend]) -> None:
+    """Give every attention layer `new(operator)` in place of the operator it has."""
+    for _, layer in _attention_layers(module):
         # Not a module, so not by attribute: `nn.Module` types those as tensors and modules.
-        vars(layer)["operator"] = new(name)
+        vars(layer)["operator"] = new(layer.operator)
 
 
 def _attention_layers(module: nn.Module) -> list[tuple[str, nn.MultiheadAttention]]:

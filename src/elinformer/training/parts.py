@@ -17,7 +17,6 @@ from torch.func import functional_call
 
 from elinformer.evaluation.in_parts import of_series, parts_of, states_of_parts
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows, view_of
-from elinformer.ops.eala import eala_attention
 from elinformer.ops.linear import KeyStatistics
 from elinformer.ops.sharded import Summarised, sharded_attention
 from elinformer.ops.state import KeyState
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from elinformer.data.windows import Batch
+    from elinformer.nn.operators import EalaOperator
 
     Forecast = Callable[[Batch], Tensor]
     LossOf = Callable[[Forecast, Batch, Tensor], Tensor]
@@ -88,16 +88,16 @@ def _losses(module: nn.Module, batch: Batch, series_at_once: int, loss_of: LossO
 def _forecast_of(module: nn.Module, own: Tensor, others: list[list[KeyState]]) -> Forecast:
     """The forecast of the series `own`, which see the others by their states; rows learn in their place among all."""
     view, layers = view_of(module), iter(others)
-    replace_operators(view, lambda _: _seeing(next(layers)))
+    replace_operators(view, lambda eala: _seeing(eala, next(layers)))
     named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     rows = {name: named[name][own] for name in per_series_names(module)}
     return lambda batch: functional_call(view, rows, (batch,))
 
 
-def _seeing(others: list[KeyState]) -> Callable[..., Tensor]:
+def _seeing(eala: EalaOperator, others: list[KeyState]) -> Callable[..., Tensor]:
     """EALA to the keys at hand and to others."""
     if not others:
-        return eala_attention
+        return eala
     state = functools.reduce(KeyState.merge, others)
     some, hi = state.n > 0, state.k_mean if state.hi is None else state.hi  # no bound where no query asks for one
     bounds = state.lo.where(some, 0), hi.where(some, 0)
@@ -106,6 +106,8 @@ def _seeing(others: list[KeyState]) -> Callable[..., Tensor]:
     def attend(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         dtype = torch.promote_types(query.dtype, torch.float32)
         in_dtype = KeyStatistics(*(part.to(dtype) for part in rest))
-        return sharded_attention(query, key, value, others=Summarised(in_dtype), **options)
+        return sharded_attention(
+            query, key, value, others=Summarised(in_dtype), feature_map=eala.feature_map, **options
+        )
 
     return attend

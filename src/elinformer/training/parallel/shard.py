@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows
-from elinformer.ops.eala import eala_attention
 from elinformer.ops.sharded import OnRanks, sharded_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from elinformer.nn.operators import EalaOperator
     from elinformer.training.parallel.exchange import Exchange, Traffic
     from elinformer.training.parallel.mesh import Mesh
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 class ShardedOperator:
     """The operator of an attention layer whose keys are spread over ranks."""
 
-    def __init__(self, ranks: Exchange) -> None:
-        self.ranks = ranks
+    def __init__(self, alone: EalaOperator, ranks: Exchange) -> None:
+        self.alone, self.ranks = alone, ranks
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         """As `elinformer.ops.eala_attention`."""
-        return sharded_attention(query, key, value, others=OnRanks(self.ranks), **options)
+        others, phi = OnRanks(self.ranks), self.alone.feature_map
+        return sharded_attention(query, key, value, others=others, feature_map=phi, **options)
 
 
 def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> Spread:
@@ -50,7 +51,7 @@ def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> Spread:
         return Spread(module, mesh, n_series)
     check_parts(module)
     names = per_series_names(module)
-    replace_operators(module, lambda _: ShardedOperator(mesh.across_series.counted_apart()))
+    replace_operators(module, lambda alone: ShardedOperator(alone, mesh.across_series.counted_apart()))
     take_rows(module, own, copied=True)
     return Spread(module, mesh, n_series, frozenset(names))
 
@@ -101,7 +102,7 @@ class Spread:
             rows = self._all_rows(part.detach())
             setattr(holder, last, nn.Parameter(rows, part.requires_grad) if isinstance(part, nn.Parameter) else rows)
         if self.mesh.n_columns > 1:
-            replace_operators(self.module, lambda _: eala_attention)
+            replace_operators(self.module, lambda sharded: sharded.alone)
 
     def _all_rows(self, x: Tensor) -> Tensor:
         slices = [self.mesh.series_of(column, self.n_series) for column in range(self.mesh.n_columns)]
