@@ -11,7 +11,7 @@ from elinformer.data.frames import long_frame
 from elinformer.data.given import as_panel, described
 from elinformer.data.windows import Reach, Split, chronological_split, part_origins, split_panel
 from elinformer.errors import InputError
-from elinformer.models.registry import check_model
+from elinformer.models.registry import check_model, whole_options
 from elinformer.training import TrainingConfig
 from elinformer.training.fitted import Fitted, new_model, train
 from elinformer.training.new_series import STEPS, with_new_series
@@ -272,7 +272,7 @@ class Forecaster(Trained):
         return {
             "version": __version__,
             "forecaster": {**asdict(self.reach), "split": self.split, "scale_per": self.scale_per},
-            "model": {"name": self.model_name, "options": self.model_options},
+            "model": {"name": self.model_name, "options": whole_options(self.model_name, self.model_options)},
             "training": asdict(self.training),
             "data": data,
             "source": source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,18 @@ from safetensors.torch import load_file, save_file
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.training.run_folder import CONFIG, MODEL, PANEL, SCALER, SCHEMA, load_run, save_run
+from elinformer.models import ELinFormerConfig, Sizes, build_model
+from elinformer.training.run_folder import (
+    CONFIG,
+    MODEL,
+    PANEL,
+    SCALER,
+    SCHEMA,
+    checked_config,
+    forecaster_options,
+    load_run,
+    save_run,
+)
 
 
 @pytest.fixture
@@ -49,6 +61,25 @@ def test_a_run_holds_tensors_and_json_and_nothing_else(run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [CONFIG, MODEL, PANEL, SCALER]
     config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     assert (config["format"], config["schema"]) == ("elinformer-run", SCHEMA)
+
+
+def test_a_run_has_all_options_so_that_other_defaults_change_no_forecast(run: Path) -> None:
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    options = {f.name for f in fields(ELinFormerConfig)} - set(Sizes.__annotations__)
+    assert config["model"]["options"].keys() == options
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_run_from_before_that_has_the_default_of_then(run: Path, schema: int) -> None:
+    change(run / CONFIG, lambda config: (config["model"]["options"].pop("feature_map"), config.update(schema=schema)))
+    assert forecaster_options(checked_config(run))["model"]["feature_map"] == "relu"
+
+
+@pytest.mark.parametrize("name", ["stid", "softmax"])
+def test_runs_of_other_models_from_before_that_are_read_too(name: str) -> None:
+    model: dict[str, Any] = {"name": name, "options": {"n_layers": 2}}
+    read = forecaster_options({"schema": 2, "forecaster": {}, "training": {}, "model": model})["model"]
+    assert build_model(read.pop("name"), Sizes(6, 3, 4), read)
 
 
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:

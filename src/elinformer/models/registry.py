@@ -11,6 +11,9 @@ from torch import nn
 from elinformer.errors import InputError
 from elinformer.models.sizes import Sizes
 
+PLAIN = (bool, int, float, str, type(None))
+"""What JSON gives back as it was."""
+
 Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
 
 
@@ -43,10 +46,21 @@ def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
     if not isinstance(name, str) or name not in MODELS:
         raise InputError(f"expected a model out of {', '.join(MODELS)}, got {name!r}: see docs/models.md for your own")
     entry = MODELS[name]
-    known = [f.name for f in fields(entry.config) if f.name not in {*Sizes.__annotations__, *entry.fixed}]
+    known = _defaults(entry)
     if unknown := [option for option in options if option not in known]:
         raise InputError(f"expected model options out of {', '.join(known)} for {name}, got {', '.join(unknown)}")
     return entry
+
+
+def whole_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a model and the defaults, now, of the others, as far as they are plain numbers or text."""
+    defaults = _defaults(check_model(name, options))
+    return {**{option: value for option, value in defaults.items() if isinstance(value, PLAIN)}, **options}
+
+
+def _defaults(entry: ModelEntry) -> dict[str, Any]:
+    taken = {*Sizes.__annotations__, *entry.fixed}
+    return {f.name: f.default for f in fields(entry.config) if f.name not in taken}
 
 
 def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = None) -> nn.Module:

@@ -16,6 +16,15 @@ CHOICES = {
     "device": ("auto", "cpu", "cuda", "mps"),
     "logger": (None, "tensorboard", "csv"),
 }
+MAY_BE_ZERO = (
+    "weight_decay",
+    "patience",
+    "averaged_epochs",
+    "seed",
+    "series_at_once",
+    "checkpoint_minutes",
+    "checkpoint_steps",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class TrainingConfig:
             the predictable ones then count by how predictable they are, as in MASE).
         patience: Stop after so many validations without a better one; 0 = never. Where it is set, the
             learning rate stays constant after the warm-up, because an annealing that is cut short is none.
+        averaged_epochs: Over how many epochs the weights are averaged that validation sees and training ends with,
+            exponentially; 0 = not at all.
         seed: Of weights, order of windows and dropout.
         device: "auto", "cpu", "cuda", "mps".
         tokens_at_once: Series times windows (times patches) that are held in memory together; a batch of
@@ -55,6 +66,7 @@ class TrainingConfig:
     gradient_clip: float = 1.0
     loss_scale: Literal["channel", "series", "seasonal"] = "channel"
     patience: int = 0
+    averaged_epochs: float = 1.0
     seed: int = 0
     device: str = "auto"
     tokens_at_once: int = 50_000
@@ -70,7 +82,7 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip", "keep_checkpoints"):
             if not getattr(self, name) > 0:
                 raise InputError(f"expected {name} above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "patience", "seed", "series_at_once", "checkpoint_minutes", "checkpoint_steps"):
+        for name in MAY_BE_ZERO:
             if not getattr(self, name) >= 0:
                 raise InputError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if self.seed >= 1 << 64:

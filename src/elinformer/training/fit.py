@@ -15,6 +15,7 @@ from rich.console import Console
 from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError, MissingExtraError
+from elinformer.training.averaging import AveragedWeights
 from elinformer.training.batches import ShuffledBatches, training_loader
 from elinformer.training.best_weights import BestWeights
 from elinformer.training.checkpointing import Checkpointing
@@ -106,7 +107,8 @@ def fit(
     clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
     written = None if run is None else Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console)
     stopping = Stopping(written, console)
-    watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks, stopping]
+    watching = [clock, best, finite, WholeLastStep(), *_averaging(config, -(-len(train) // config.batch_size))]
+    watching += [TrainingProgress(console, best), *callbacks, stopping]
     watching += [] if written is None else [written]
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
     with _without_hints():
@@ -128,6 +130,11 @@ def fit(
     if (spread := spread_of(trainer)) is not None:
         spread.make_whole()
     return FitResult(clock.seconds, trainer.current_epoch, best.epoch, interrupted, finite.skipped, finite.persists)
+
+
+def _averaging(config: TrainingConfig, steps_an_epoch: int) -> list[pl.Callback]:
+    """After what keeps the best weights, which are to be the averages, and before what writes checkpoints."""
+    return [AveragedWeights(config.averaged_epochs * steps_an_epoch)] if config.averaged_epochs else []
 
 
 def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, finite: FiniteSteps, rate: float) -> None:

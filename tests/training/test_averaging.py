@@ -1,0 +1,92 @@
+"""Validation sees averages of the weights, the best of them are kept, and training goes on as without them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+from torch import Tensor
+
+from elinformer.forecaster import Forecaster
+from elinformer.training import ForecastModule
+from elinformer.training.averaging import SHORTEST
+from elinformer.training.run_folder import CONFIG
+
+STEPS = 5
+"""An epoch of the training of conftest.py."""
+
+
+class Notes(pl.Callback):
+    """The weight after every step of training, and at every validation."""
+
+    def __init__(self) -> None:
+        self.after_steps: list[float] = []
+        self.validated: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.after_steps.append(offset_of(pl_module))
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self.validated.append(offset_of(pl_module))
+
+
+def offset_of(module: pl.LightningModule) -> float:
+    assert isinstance(module, ForecastModule)
+    weight = module.model.offset
+    assert isinstance(weight, Tensor)
+    return weight.item()
+
+
+def by_hand(weights: list[float], epochs: float) -> list[float]:
+    """The averages after every step."""
+    averages = weights[:1]
+    for step, weight in enumerate(weights[1:], start=2):
+        decay = min(1 - 1 / max(1, epochs * STEPS), step / (SHORTEST + step))
+        averages.append(decay * averages[-1] + (1 - decay) * weight)
+    return averages
+
+
+def watched(training: Any, offset: Any, **options: Any) -> tuple[Notes, float]:
+    """What was noted, and the weight at the end."""
+    run, notes = training(validation=10.0, options=options), Notes()
+    module = run.module(offset(1.0))
+    run.run(module, callbacks=[notes])
+    return notes, offset_of(module)
+
+
+@pytest.mark.parametrize("epochs", [0.1, 0.5, 1.0, 3.0])
+def test_validation_sees_the_average_and_the_best_one_is_kept(training: Any, offset: Any, epochs: float) -> None:
+    notes, last = watched(training, offset, averaged_epochs=epochs)
+    averages = by_hand(notes.after_steps, epochs)
+    assert len(averages) == 4 * STEPS
+    assert sorted(set(notes.validated)) == pytest.approx(averages[STEPS - 1 :: STEPS], rel=1e-5)
+    assert last == pytest.approx(averages[-1], rel=1e-5)  # every step leads to where validation errs least
+
+
+def test_training_goes_on_from_the_weights_themselves(training: Any, offset: Any) -> None:
+    assert watched(training, offset)[0].after_steps == watched(training, offset, averaged_epochs=0.0)[0].after_steps
+
+
+def test_without_averaging_validation_sees_the_weights(training: Any, offset: Any) -> None:
+    notes, last = watched(training, offset, averaged_epochs=0.0)
+    assert sorted(set(notes.validated)) == notes.after_steps[STEPS - 1 :: STEPS]
+    assert last == notes.after_steps[-1]
+
+
+def test_steps_count_and_not_micro_batches(training: Any, offset: Any) -> None:
+    whole, cut = (watched(training, offset, tokens_at_once=tokens)[1] for tokens in (50_000, 12))
+    assert cut == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_run_from_before_there_was_averaging_goes_on_without(cut: Path, hourly_panel: Any) -> None:
+    document = json.loads((cut / CONFIG).read_text(encoding="utf-8"))
+    del document["training"]["averaged_epochs"]
+    (cut / CONFIG).write_text(json.dumps(document | {"schema": 2}), encoding="utf-8")
+    assert Forecaster.resume(cut, hourly_panel).training.averaged_epochs == 0
