@@ -2,8 +2,8 @@
 
 loss_curve.json     the losses of 20 training steps
 metrics.json        what the forecaster trained by them, and the naive forecasts, score on the test part
-tiny_run/           its folder, which every later version must load
-tiny_forecast.json  a history, and what the folder forecasts from it
+tiny_run/           the folder of one of schema 1, which every later version must load: left as it is where it is there
+tiny_forecast.json  a history, and what that folder forecasts from it
 """
 
 from __future__ import annotations
@@ -78,12 +78,10 @@ def main() -> None:
     """Write all golden files."""
     panel = golden_panel()
     forecaster, losses = train(panel)
-    forecaster.save(GOLDEN / "tiny_run")
-    documents = {
-        "loss_curve": losses,
-        "metrics": scores(forecaster, panel),
-        "tiny_forecast": stored_forecast(forecaster, panel),
-    }
+    documents: dict[str, Any] = {"loss_curve": losses, "metrics": scores(forecaster, panel)}
+    if not (GOLDEN / "tiny_run").exists():
+        forecaster.save(GOLDEN / "tiny_run")
+        documents["tiny_forecast"] = stored_forecast(forecaster, panel)
     for name, document in documents.items():
         text = json.dumps(document, indent=1, allow_nan=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")

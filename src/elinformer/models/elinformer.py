@@ -18,6 +18,13 @@ from elinformer.ops.features import FeatureMap
 START_OF_RECALL = 0.75
 """How much of the last value a forecast begins with."""
 
+START_OF_WINDOW = 3.0
+"""How much larger than PyTorch's the weights begin that embed the window, so that it is not drowned by who and when."""
+
+START_OF_DAYS = 0.1
+"""Standard deviation that embeddings of days begin with: few days are seen, and they begin as nearly one, or each is
+known by heart before what they share is."""
+
 ROWS = 2048
 """Tokens that a CPU feeds forward together where there is no gradient, so that what lies between stays in its cache."""
 
@@ -194,12 +201,15 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.config = config
         self.window = nn.Linear(2 * config.steps_per_patch * config.n_channels, config.window_width)
+        with torch.no_grad():
+            self.window.weight.mul_(START_OF_WINDOW)
         self.position = nn.Parameter(torch.zeros(config.n_patches, 1, config.window_width))
         self.series = nn.Embedding(config.n_series, config.series_width)
         if config.n_slots:
             self.slot = nn.Embedding(1 + config.n_slots, config.slot_width)
             self.day = nn.Embedding(1 + 7, config.day_width)
             with torch.no_grad():
+                self.day.weight.mul_(START_OF_DAYS)
                 self.slot.weight.copy_(periodic_features(config.n_slots, config.slot_width))
 
     def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
