@@ -19,7 +19,7 @@ def test_operations_are_those_that_pytorch_counts(patch_length: int, monkeypatch
     monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products can be seen
     config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length)
     model = ELinFormer(config).eval()
-    replace_operators(model, lambda _: ShardedOperator(Mesh().across_series))
+    replace_operators(model, lambda alone: ShardedOperator(alone, Mesh().across_series))
     values = torch.zeros(2, 12, 50, 1)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(values, torch.ones_like(values, dtype=torch.bool), torch.ones(2, 12, 2, dtype=torch.int64))

@@ -76,10 +76,10 @@ def test_a_model_is_forced_for_a_while_alone():
     mask = torch.ones_like(values, dtype=torch.bool)
     mask[:, :, 3] = False
     plain = model(values, mask)
-    with forced(model, FORCED["c = max(1, m)"], "relu") as layers:
+    with forced(model, FORCED["c = max(1, m)"], "identity") as layers:
         torch.testing.assert_close(model(values, mask), plain)
         assert all(len(layer.by_head()["entropy"]) > 1 for layer in layers)
-    with forced(model, FORCED["uniform"], "relu") as layers:
+    with forced(model, FORCED["uniform"], "identity") as layers:
         assert not torch.allclose(model(values, mask), plain)
         assert [layer.by_head()["share_of_log_n"][0] for layer in layers] == pytest.approx([1.0] * len(layers))
     assert torch.equal(model(values, mask), plain)
