@@ -70,6 +70,8 @@ FORCED: dict[str, Callable[[Scores], Tensor]] = {
     "c = 2 max(1, m)": member(lambda m: 2 * m.clamp_min(1)),
     "c = max(1, m)": member(lambda m: m.clamp_min(1)),
     "c = m": member(lambda m: m.clamp_min(SMALLEST)),
+    "c = m / 2, not certified": member(lambda m: (m / 2).clamp_min(SMALLEST)),
+    "c = m / 4, not certified": member(lambda m: (m / 4).clamp_min(SMALLEST)),
     "c = 1, unguarded": member(torch.ones_like),
     **{f"softmax, temperature {t:g}": softmax_at(t) for t in (4, 2, 1, 0.5, 0.25)},
 }

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmarks.pictures._style import (
-    GREY,
     INK,
     OURS,
     SOFTMAX,
@@ -31,10 +30,9 @@ FAMILY = {
     "uniform": "uniform",
     "c = 4 max(1, m)": "4 x",
     "c = 2 max(1, m)": "2 x",
-    "c = max(1, m)": "c = max(1, m)",
-    "c = m": "c = m",
+    "c = max(1, m)": "EALA",
 }
-UNGUARDED = "c = 1, unguarded"
+SHARPER = {"c = max(1, m)": "", "c = m / 2, not certified": "m / 2", "c = m / 4, not certified": "m / 4"}
 TEMPERATURE = "softmax, temperature "
 AS_TRAINED = {"elinformer": "c = max(1, m)", "softmax": f"{TEMPERATURE}1"}
 TITLES = {"elinformer": "trained with EALA", "softmax": "trained with softmax"}
@@ -50,9 +48,9 @@ def draw_sharpness(documents: Sequence[Mapping[str, Any]]) -> Figure:
         _draw_errors(axis, document)
     foot_note(
         figure,
-        "Blue: the family of EALA, w = (1 + t / c) / n; 4 x and 2 x are multiples of max(1, m). Orange: softmax of the "
-        "same scores at\ntemperatures T. Circle: as trained. Cross: c = 1 without the guard, where weights may be "
-        "negative.",
+        "Blue: the family of EALA, w = (1 + t / c) / n, where c is max(1, m), or 4 or 2 times that; dotted: half or a "
+        "quarter of m, where some\nweights are negative. Orange: softmax of the same scores at temperatures T. Circle: "
+        "as trained.",
     )
     return figure
 
@@ -64,21 +62,26 @@ def _draw_errors(axis: Axes, document: Mapping[str, Any]) -> None:
         name: (unevenness(_share(row)), 100 * (row["mae"] / first - 1)) for name, row in rows.items() if row["layers"]
     }
     softmax = {name: f"T = {name.removeprefix(TEMPERATURE)}" for name in points if name.startswith(TEMPERATURE)}
-    lines = (({"uniform": ""} | softmax, SOFTMAX), (FAMILY, OURS))
-    for names, colour in lines:
-        axis.plot(*zip(*(points[name] for name in names), strict=True), "o-", color=colour)
-    axis.plot(*points[UNGUARDED], "x", color=OURS, markersize=5)
+    beside = (SHARPER, OURS, "x:") if document["model"] == "elinformer" else ({"uniform": ""} | softmax, SOFTMAX, "o-")
+    lines = (beside, (FAMILY, OURS, "o-"))
+    for names, colour, drawn in lines:
+        axis.plot(*zip(*(points[name] for name in names), strict=True), drawn, color=colour)
+    shown = [points[name] for names, *_ in lines for name in names]
     axis.plot(*points[AS_TRAINED[document["model"]]], "o", color=INK, markerfacecolor="none", markersize=10)
-    axis.set_xlim(-0.02, max(x for x, _ in points.values()) + 0.06)
     axis.set_ylim(*_widened(axis.get_ylim()))
     axis.set_xticks([unevenness(tick) for tick in TICKS], [f"{tick:g}" for tick in TICKS])
+    axis.set_xlim(-0.02, 1.12 * max(x for x, _ in shown) + 0.02)
     axis.set_title(f"{data_set(document['data']).title}, {TITLES[document['model']]}")
     axis.set_xlabel("mean entropy of the weights / log n  (flat to sharp)")
     axis.set_ylabel("error against as trained (%)")
-    axis.set_xlim(-0.02, max(x for x, _ in points.values()) + 0.06)
     label_points(
         axis,
-        [Label(text, *points[name], colour) for names, colour in lines[::-1] for name, text in names.items() if text],
+        [
+            Label(text, *points[name], colour)
+            for names, colour, _ in lines[::-1]
+            for name, text in names.items()
+            if text
+        ],
     )
 
 
@@ -124,10 +127,9 @@ class Group(NamedTuple):
 
 
 def _groups(models: Mapping[str, Mapping[str, Any]]) -> list[Group]:
-    """EALA, the softmax of its scores, and the softmax twin, as far as they were measured."""
+    """EALA and the softmax twin, as far as they were measured."""
     wanted = (
         ("EALA", OURS, "elinformer", AS_TRAINED["elinformer"]),
-        ("softmax of\nits scores", GREY, "elinformer", AS_TRAINED["softmax"]),
         ("softmax twin", SOFTMAX, "softmax", AS_TRAINED["softmax"]),
     )
     return [

@@ -142,7 +142,7 @@ def operator_for(
     Raises:
         InputError: A name that no operator has, or "linformer", which has to know the length.
     """
-    if operator in {"eala", eala_attention}:
+    if operator == "eala" or operator is eala_attention:
         return EalaOperator()
     if not isinstance(operator, str):
         return operator

@@ -32,6 +32,11 @@ class AveragedWeights(pl.Callback):
         self._step = 0
         self._averages: dict[str, Tensor] = {}
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Bring averages from a checkpoint to where the weights are."""
+        current = _tensors(pl_module)
+        self._averages = {name: average.to(current[name].device) for name, average in self._averages.items()}
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
