@@ -19,8 +19,16 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: the first column is text, the others are numbers."""
+    """A table: the first column is text, the others are numbers.
 
+    Attributes:
+        kind: "scores", "channels", "steps", "differences", "costs" or "ranks".
+        title: What it shows.
+        headings: Of the columns.
+        rows: Their cells.
+    """
+
+    kind: str
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -44,7 +52,7 @@ def sheets(results: Document, *, full: bool = False) -> Iterator[Sheet]:
         yield _costs(data, entries)
     if len(results["summary"]) > 1:
         rows = tuple((m, f"{r['mean_rank']:.2f}", str(r["data_sets"])) for m, r in results["ranks"].items())
-        yield Sheet("mean rank over the data sets, by scaled error", ("model", "rank", "data sets"), rows)
+        yield Sheet("ranks", "mean rank over the data sets, by scaled error", ("model", "rank", "data sets"), rows)
 
 
 def notes(results: Document) -> list[str]:
@@ -91,11 +99,12 @@ def markdown(results: Document) -> str:
     versions = [", ".join(f"{name} {version}" for name, version in found.items()) for found in results["versions"]]
     parts = ["# Comparison", "\n".join(made), "\n".join([*machine, *versions, results["date"]])]
     parts += [f"- {note}" for note in notes(results)]
-    parts += [f"## {sheet.title}\n\n{_markdown_table(sheet)}" for sheet in sheets(results, full=True)]
+    parts += [f"## {sheet.title}\n\n{markdown_table(sheet)}" for sheet in sheets(results, full=True)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown_table(sheet: Sheet) -> str:
+def markdown_table(sheet: Sheet) -> str:
+    """The table alone, without its title."""
     rule = ("---", *("---:" for _ in sheet.headings[1:]))
     rows = (sheet.headings, rule, *sheet.rows)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -122,7 +131,7 @@ def _accuracy(data: str, entries: Document) -> Sheet:
         for model, entry in entries.items()
     ]
     headings = ("model", "seeds", *(f"@{step}" for step in steps), "MAE", "RMSE", "scaled" if several else "MAPE %")
-    return Sheet(f"{data}: test MAE at some steps, then scores over all", headings, tuple(rows))
+    return Sheet("scores", f"{data}: test MAE at some steps, then scores over all", headings, tuple(rows))
 
 
 def _steps(data: str, entries: Document) -> Sheet:
@@ -133,7 +142,7 @@ def _steps(data: str, entries: Document) -> Sheet:
         for model, entry in entries.items()
     ]
     headings = ("model", *(f"{metric.upper()} {step}" for step, metric in cells))
-    return Sheet(f"{data}: scores at some steps and over all, with standard deviations", headings, tuple(rows))
+    return Sheet("steps", f"{data}: scores at some steps and over all, with standard deviations", headings, tuple(rows))
 
 
 def _channels(data: str, entries: Document) -> Sheet:
@@ -141,7 +150,7 @@ def _channels(data: str, entries: Document) -> Sheet:
     rows = [
         (model, *(_with_sd(entry["by_channel"][name], "mae") for name in names)) for model, entry in entries.items()
     ]
-    return Sheet(f"{data}: MAE by channel", ("model", *names), tuple(rows))
+    return Sheet("channels", f"{data}: MAE by channel", ("model", *names), tuple(rows))
 
 
 def _differences(data: str, entries: Document, results: Document) -> Sheet:
@@ -154,7 +163,7 @@ def _differences(data: str, entries: Document, results: Document) -> Sheet:
             p_values = f"{found['p']:.4f}", f"{found['p_holm']:.4f}"
             rows.append((model, _percent(found["relative"]), interval, *p_values, str(found["seeds"])))
     title = f"{data}: % of error above {results['reference']}'s; {blocks['number']} blocks of time ({blocks['kind']})"
-    return Sheet(title, ("model", "difference", "95 % interval", "p", "p (Holm)", "seeds"), tuple(rows))
+    return Sheet("differences", title, ("model", "difference", "95 % interval", "p", "p (Holm)", "seeds"), tuple(rows))
 
 
 def _costs(data: str, entries: Document) -> Sheet:
@@ -171,7 +180,9 @@ def _costs(data: str, entries: Document) -> Sheet:
         for model, entry in entries.items()
     ]
     headings = ("model", "parameters", "train s", "best epoch", "s/1,000", "peak MiB", "start MiB")
-    return Sheet(f"{data}: what it takes; seconds are per 1,000 forecasts of all series", headings, tuple(rows))
+    return Sheet(
+        "costs", f"{data}: what it takes; seconds are per 1,000 forecasts of all series", headings, tuple(rows)
+    )
 
 
 def _shown_steps(entries: Document) -> list[str]:
