@@ -3,7 +3,7 @@
     python -m benchmarks.tables
 
 What stands between `<!-- compare-NAME -->` and `<!-- end -->` is made from `benchmarks/results/compare-NAME.json`:
-scores, then differences.
+scores, by channel too where there are several, and differences.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def filled(page: str, results: Path = RESULTS) -> str:
 def tables_of(document: Mapping[str, Any]) -> str:
     """Markdown: what the models err by, and by how much more than the reference."""
     shown = [sheet for sheet in sheets(dict(document)) if sheet.kind != "costs"]
-    return "\n\n".join(f"{sheet.title[0].upper()}{sheet.title[1:]}:\n\n{markdown_table(sheet)}" for sheet in shown)
+    return "\n\n".join(f"{sheet.title}:\n\n{markdown_table(sheet)}" for sheet in shown)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.models import MODELS, STID
+from elinformer.models.registry import whole_options
 from elinformer.runs import train_run
 from elinformer.settings import Settings
 from elinformer.training import TrainingConfig
@@ -41,7 +42,7 @@ def test_a_model_is_trained_saved_and_read_by_its_name(name: str, short_panel: P
     assert np.isfinite(forecaster.backtest().scores().mae)
     forecaster.save(tmp_path / "run")
     loaded = Forecaster.load(tmp_path / "run")
-    assert (loaded.model_name, loaded.model_options) == (name, {})
+    assert (loaded.model_name, loaded.model_options) == (name, whole_options(name, {}))
     pd.testing.assert_frame_equal(loaded.predict(short_panel), frame, check_exact=True)
 
 
@@ -52,7 +53,9 @@ def test_options_stand_beside_the_name(short_panel: Panel, tmp_path: Path) -> No
     assert (model.config.n_layers, model.config.dropout, model.config.n_slots) == (1, 0.0, 24)
     forecaster.save(tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["model"] == {"name": "stid", "options": {"n_layers": 1, "dropout": 0.0}}
+    options = whole_options("stid", {"n_layers": 1, "dropout": 0.0})
+    assert config["model"] == {"name": "stid", "options": options}
+    assert (options["n_layers"], options["window_width"]) == (1, 32)
 
 
 def test_settings_choose_the_model(short_panel: Panel, tmp_path: Path) -> None:

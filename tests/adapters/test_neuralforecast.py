@@ -149,7 +149,8 @@ def test_training_gives_the_weights_that_their_own_fit_gives():
     # Their loader draws windows at random. Without dropout, and with all of its windows in every step (two more than
     # ours: their targets end outside the training part and are masked there), nothing random is left.
     options = NARROW["iTransformer"] | {"dropout": 0.0}
-    peer = make_peer(options=options, epochs=3, batch_size=N_TRAIN + 2, gradient_clip=1e9, seed=5).fit(panel)
+    training = {"epochs": 3, "batch_size": N_TRAIN + 2, "gradient_clip": 1e9, "averaged_epochs": 0.0, "seed": 5}
+    peer = make_peer(options=options, **training).fit(panel)
     assert peer.fit_result.best_epoch == 3
     network: Any = peer.module.model
     sizes = {"h": HORIZON, "input_size": WINDOW, "n_series": 4, "max_steps": 3, "windows_batch_size": N_TRAIN + 2}

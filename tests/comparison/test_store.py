@@ -83,6 +83,15 @@ def test_settings_that_a_later_version_has_do_not_keep_old_runs_out(store: Store
     assert store.differing([job]) == []
 
 
+def test_runs_of_before_weights_were_averaged_are_not_mixed_with_those_of_now(store: Store, make_job: MakeJob) -> None:
+    job = make_job("elinformer")
+    document = {**job.to_document(), "test": {}}
+    del document["terms"]["training"]["averaged_epochs"]
+    write_json(store.path(job), document)
+    (found,) = store.differing([job])
+    assert found.what == "training.averaged_epochs 1.0 in place of 0.0"
+
+
 def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(store: Store, make_job: MakeJob) -> None:
     job = make_job("stid")
     finish(store, job)

@@ -2,8 +2,10 @@
 
 loss_curve.json     the losses of 20 training steps
 metrics.json        what the forecaster trained by them, and the naive forecasts, score on the test part
-tiny_run/           the folder of one of schema 1, which every later version must load: left as it is where it is there
-tiny_forecast.json  a history, and what that folder forecasts from it
+tiny_run_1/         the folder of a run of schema 1, which every later version must load; so for later schemas
+tiny_run_1.json     a history, and what that folder forecasts from it
+
+A run that is there is left as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from elinformer import Forecaster, Panel, simulate_freeway
 from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.training import TrainingConfig
+from elinformer.training.run_folder import SCHEMA
 
 GOLDEN = Path(__file__).parent
 N_LOSSES = 20
@@ -79,9 +82,10 @@ def main() -> None:
     panel = golden_panel()
     forecaster, losses = train(panel)
     documents: dict[str, Any] = {"loss_curve": losses, "metrics": scores(forecaster, panel)}
-    if not (GOLDEN / "tiny_run").exists():
-        forecaster.save(GOLDEN / "tiny_run")
-        documents["tiny_forecast"] = stored_forecast(forecaster, panel)
+    run = f"tiny_run_{SCHEMA}"
+    if not (GOLDEN / run).exists():
+        forecaster.save(GOLDEN / run)
+        documents[run] = stored_forecast(forecaster, panel)
     for name, document in documents.items():
         text = json.dumps(document, indent=1, allow_nan=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")

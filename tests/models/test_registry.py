@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from elinformer.errors import InputError
 from elinformer.models import MODELS, TWINS, ELinFormer, ELinFormerConfig, Sizes, build_model, register_model
 from elinformer.models.attentions import ATTENTIONS, mean_attention
+from elinformer.models.registry import whole_options
 from elinformer.ops import eala_attention
 
 SIZES = Sizes(6, 4, 5, n_slots=24)
@@ -39,6 +41,44 @@ class Flat(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None = None) -> Tensor:
         return self.level.expand(len(values), self.horizon, *values.shape[2:])
+
+
+class Mode(StrEnum):
+    """An option that JSON would give back as text."""
+
+    FAST = "fast"
+
+
+@dataclass(frozen=True)
+class OddConfig:
+    """Options that a run can keep, and some that it cannot."""
+
+    horizon: int
+    width: int = 8
+    rate: float = 0.5
+    name: str = "x"
+    other: str | None = None
+    limit: float = float("inf")
+    mode: Mode = Mode.FAST
+    sizes: tuple[int, ...] = (1, 2)
+    many: list[int] = field(default_factory=list)
+    made: int = field(init=False, default=3)
+
+
+def test_a_run_keeps_the_options_that_json_gives_back_as_they_are() -> None:
+    register_model("odd", OddConfig)(Flat)
+    try:
+        assert whole_options("odd", {"sizes": [3]}) == {
+            "width": 8,
+            "rate": 0.5,
+            "name": "x",
+            "other": None,
+            "sizes": [3],
+        }
+        with pytest.raises(InputError, match=r"expected model options out of width.*got made"):
+            whole_options("odd", {"made": 4})
+    finally:
+        del MODELS["odd"]
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from elinformer.forecaster import Forecaster
 from elinformer.training import ForecastModule
@@ -87,6 +88,44 @@ def test_steps_count_and_not_micro_batches(training: Any, offset: Any) -> None:
 
 def test_a_run_from_before_there_was_averaging_goes_on_without(cut: Path, hourly_panel: Any) -> None:
     document = json.loads((cut / CONFIG).read_text(encoding="utf-8"))
-    del document["training"]["averaged_epochs"]
+    del document["training"]["averaged_epochs"], document["model"]["options"]["feature_map"]
     (cut / CONFIG).write_text(json.dumps(document | {"schema": 2}), encoding="utf-8")
-    assert Forecaster.resume(cut, hourly_panel).training.averaged_epochs == 0
+    forecaster = Forecaster.resume(cut, hourly_panel)
+    assert forecaster.training.averaged_epochs == 0
+    assert forecaster.model_options["feature_map"] == "relu"
+
+
+class Tied(nn.Module):
+    """A parameter by two names, and a buffer whose average would be NaN."""
+
+    hidden: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(1.0))
+        self.again = self.offset
+        self.register_buffer("hidden", torch.tensor([0.0, -torch.inf]))
+
+    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
+        return (self.again + self.hidden.exp().sum() - 1).expand(len(values), 2, *values.shape[2:])
+
+
+def test_tied_parameters_are_swapped_back_and_buffers_are_left_alone(training: Any) -> None:
+    noted = []
+    for epochs in (0.0, 1.0):
+        run, notes = training(validation=10.0, options={"averaged_epochs": epochs}), Notes()
+        run.run(run.module(Tied()), callbacks=[notes])
+        noted.append(notes.after_steps)
+    assert noted[0] == noted[1]
+
+
+def test_callbacks_end_a_validation_with_the_weights_it_was_of(training: Any, offset: Any) -> None:
+    seen: list[float] = []
+
+    class Keeps(pl.Callback):
+        def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            seen.append(offset_of(pl_module))
+
+    run, notes = training(validation=10.0), Notes()
+    run.run(run.module(offset(1.0)), callbacks=[notes, Keeps()])
+    assert seen == pytest.approx(by_hand(notes.after_steps, 1.0)[STEPS - 1 :: STEPS], rel=1e-5)

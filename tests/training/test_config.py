@@ -21,6 +21,7 @@ from elinformer.training import TrainingConfig
         ({"gradient_clip": 0}, "expected gradient_clip above 0"),
         ({"weight_decay": -1e-3}, "expected weight_decay of 0 or more, got -0.001"),
         ({"patience": -1}, "expected patience of 0 or more"),
+        ({"averaged_epochs": -0.5}, "expected averaged_epochs of 0 or more"),
         ({"checkpoint_minutes": -1.0}, "expected checkpoint_minutes of 0 or more"),
         ({"checkpoint_steps": -1}, "expected checkpoint_steps of 0 or more"),
         ({"checkpoint_steps": 0.5}, "expected checkpoint_steps to be a whole number"),

@@ -21,7 +21,7 @@ from elinformer._files import held_folder
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
-from elinformer.training.run_folder import read_json, write_json
+from elinformer.training.run_folder import DEFAULTS_BEFORE, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -113,7 +113,8 @@ class Store:
         for path in self._paths():
             run = read_json(path)
             place = run["data"], run["model"], run["seed"]
-            before: Document = {**run["terms"], "model": [run["name"], run["options"]]}
+            training = DEFAULTS_BEFORE["training"] | run["terms"]["training"]
+            before: Document = {**run["terms"], "training": training, "model": [run["name"], run["options"]]}
             asked: Document = {**terms.get(run["data"], {})}
             if place in chosen:
                 asked["model"] = chosen[place]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple, TypeVar
@@ -10,9 +11,6 @@ from torch import nn
 
 from elinformer.errors import InputError
 from elinformer.models.sizes import Sizes
-
-PLAIN = (bool, int, float, str, type(None))
-"""What JSON gives back as it was."""
 
 Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
 
@@ -53,14 +51,18 @@ def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
 
 
 def whole_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a model and the defaults, now, of the others, as far as they are plain numbers or text."""
+    """The options of a model and the defaults, now, of the others, as far as JSON gives them back as they are."""
     defaults = _defaults(check_model(name, options))
-    return {**{option: value for option, value in defaults.items() if isinstance(value, PLAIN)}, **options}
+    return {**{option: value for option, value in defaults.items() if _is_plain(value)}, **options}
 
 
 def _defaults(entry: ModelEntry) -> dict[str, Any]:
     taken = {*Sizes.__annotations__, *entry.fixed}
-    return {f.name: f.default for f in fields(entry.config) if f.name not in taken}
+    return {f.name: f.default for f in fields(entry.config) if f.init and f.name not in taken}
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or type(value) in {bool, int, str} or (type(value) is float and math.isfinite(value))
 
 
 def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = None) -> nn.Module:

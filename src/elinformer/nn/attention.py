@@ -10,7 +10,7 @@ from torch.nn.functional import dropout, linear
 
 from elinformer.errors import InputError
 from elinformer.nn.masks import causal_by, key_mask_of
-from elinformer.nn.operators import operator_for
+from elinformer.nn.operators import EalaOperator, operator_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,6 +189,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
     def extra_repr(self) -> str:
         """Heads, widths and operator, for `print`."""
         name = getattr(self.operator, "__name__", type(self.operator).__name__)
+        name = str(self.operator) if isinstance(self.operator, EalaOperator) else name
         return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}"
 
 

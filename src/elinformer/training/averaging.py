@@ -16,7 +16,7 @@ SHORTEST = 9
 
 
 class AveragedWeights(pl.Callback):
-    """An exponential average of all floating-point tensors of the module, which validation sees in their place.
+    """An exponential average of the parameters, which validation sees in their place; buffers stay as they are.
 
     While the learning rate is high, weights wander around a better point than any they are at; where it anneals, the
     average follows them.
@@ -34,8 +34,8 @@ class AveragedWeights(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Bring averages from a checkpoint to where the weights are."""
-        current = _tensors(pl_module)
-        self._averages = {name: average.to(current[name].device) for name, average in self._averages.items()}
+        parameters = dict(pl_module.named_parameters())
+        self._averages = {name: average.to(parameters[name].device) for name, average in self._averages.items()}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -44,13 +44,13 @@ class AveragedWeights(pl.Callback):
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        current = _tensors(pl_module)
+        parameters = {name: parameter.detach() for name, parameter in pl_module.named_parameters()}
         if not self._averages:
-            self._averages = {name: tensor.clone() for name, tensor in current.items()}
+            self._averages = {name: parameter.clone() for name, parameter in parameters.items()}
             return
         decay = min(self._longest, self._step / (SHORTEST + self._step))
-        averages = [self._averages[name] for name in current]
-        get_ema_multi_avg_fn(decay)(averages, list(current.values()), self._step)
+        averages = [self._averages[name] for name in parameters]
+        get_ema_multi_avg_fn(decay)(averages, list(parameters.values()), self._step)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the averages into the module."""
@@ -69,13 +69,9 @@ class AveragedWeights(pl.Callback):
         self._step, self._averages = state_dict["step"], state_dict["averages"]
 
     def _swap(self, module: pl.LightningModule) -> None:
-        current = _tensors(module)
+        parameters = dict(module.named_parameters())
         with torch.no_grad():
             for name, average in self._averages.items():
-                held = current[name].clone()
-                current[name].copy_(average)
+                held = parameters[name].clone()
+                parameters[name].copy_(average)
                 average.copy_(held)
-
-
-def _tensors(module: pl.LightningModule) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}

@@ -76,7 +76,7 @@ def fit(
     run: UnfinishedRun | None = None,
     machines: Machines | None = None,
 ) -> FitResult:
-    """Train `module` in place and leave it with the weights of the lowest validation loss.
+    """Train `module` in place and leave it with the averaged weights of the lowest validation loss.
 
     The first Ctrl-C ends training after the step in progress and keeps the best weights so far. SIGTERM ends the
     process after it, with a checkpoint where there is a run.
@@ -107,8 +107,8 @@ def fit(
     clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
     written = None if run is None else Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console)
     stopping = Stopping(written, console)
-    watching = [clock, best, finite, WholeLastStep(), *_averaging(config, -(-len(train) // config.batch_size))]
-    watching += [TrainingProgress(console, best), *callbacks, stopping]
+    watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks]
+    watching += [*_averaging(config, -(-len(train) // config.batch_size)), stopping]
     watching += [] if written is None else [written]
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
     with _without_hints():
@@ -133,7 +133,7 @@ def fit(
 
 
 def _averaging(config: TrainingConfig, steps_an_epoch: int) -> list[pl.Callback]:
-    """After what keeps the best weights, which are to be the averages, and before what writes checkpoints."""
+    """After all that may keep the weights that were validated, the averages, and before what writes checkpoints."""
     return [AveragedWeights(config.averaged_epochs * steps_an_epoch)] if config.averaged_epochs else []
 
 

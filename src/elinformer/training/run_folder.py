@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save
 from elinformer._files import check_folder, new_file, new_folder, write_durably
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
-from elinformer.models.registry import whole_options
+from elinformer.models.elinformer import ELinFormerConfig
+from elinformer.models.registry import check_model
 from elinformer.training.checkpoints import CheckpointFolder
 from elinformer.training.config import TrainingConfig
 from elinformer.training.parallel.machines import is_first_process
@@ -47,7 +48,7 @@ CONFIG, PANEL, MODEL, SCALER, METRICS = (
 WITH_ALL_OPTIONS = 3
 """From this schema on, a run has all options of its model; before, only those that differed from the defaults."""
 DEFAULTS_BEFORE: dict[str, dict[str, Any]] = {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}}
-"""Where defaults differ from those before that schema."""
+"""Where defaults, of an ELinFormer and of training, differ from those before that schema."""
 CHECKPOINTS = "checkpoints"
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
 """States of a run; an interrupted one is whole, and has checkpoints to go on from as well."""
@@ -178,8 +179,8 @@ def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
     name, options, training = config["model"]["name"], config["model"]["options"], config["training"]
     if config["schema"] < WITH_ALL_OPTIONS:
-        known = whole_options(name, {})
-        options = {k: v for k, v in DEFAULTS_BEFORE["model"].items() if k in known} | options
+        of_ours = check_model(name, options).config is ELinFormerConfig
+        options = (DEFAULTS_BEFORE["model"] if of_ours else {}) | options
         training = DEFAULTS_BEFORE["training"] | training
     model = {"name": name, **options}
     return {**config["forecaster"], "model": model, "training": TrainingConfig(**training)}
