@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks._common import RESULTS
 from elinformer._files import new_file
 from elinformer.comparison.report import markdown_table, sheets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from elinformer.comparison.plan import Document
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 TABLES = re.compile(r"(<!-- (compare-[a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -34,9 +34,9 @@ def filled(page: str, results: Path = RESULTS) -> str:
     return TABLES.sub(tables, page)
 
 
-def tables_of(document: Mapping[str, Any]) -> str:
+def tables_of(results: Document) -> str:
     """Markdown: what the models err by, and by how much more than the reference."""
-    shown = [sheet for sheet in sheets(dict(document)) if sheet.kind != "costs"]
+    shown = [sheet for sheet in sheets(results) if sheet.kind != "costs"]
     return "\n\n".join(f"{sheet.title}:\n\n{markdown_table(sheet)}" for sheet in shown)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from elinformer.errors import InputError
 from elinformer.nn import EalaOperator, LinformerOperator
+from elinformer.ops.checks import check_feature_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ ATTENTIONS: dict[str, str | Callable[..., Tensor]] = {
 
 def check_attention(name: str, feature_map: FeatureMap) -> None:
     """Raise InputError for a name that no attention has, or no feature map."""
-    EalaOperator(feature_map)
+    check_feature_map(feature_map)
     if name not in {*ATTENTIONS, NO_ATTENTION}:
         raise InputError(f"expected attention out of {', '.join(ATTENTIONS)}, {NO_ATTENTION}, got {name!r}")
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from elinformer.errors import InputError
+from elinformer.ops.checks import check_feature_map
 from elinformer.ops.eala import eala_attention
-from elinformer.ops.features import FEATURE_MAPS
 from elinformer.ops.others import (
     focused_attention,
     linformer_attention,
@@ -41,8 +41,7 @@ class EalaOperator:
     feature_map: FeatureMap = "relu"
 
     def __post_init__(self) -> None:
-        if self.feature_map not in FEATURE_MAPS:
-            raise InputError(f"expected feature_map to be one of {', '.join(FEATURE_MAPS)}, got {self.feature_map!r}")
+        check_feature_map(self.feature_map)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         """As `elinformer.ops.eala_attention`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from elinformer.errors import InputError
 from elinformer.ops.features import FEATURE_MAPS
 
 if TYPE_CHECKING:
@@ -28,9 +29,14 @@ def check_inputs(
     _check_shapes(query, key, value, is_causal=is_causal)
     if scale is not None and not (scale > 0 and math.isfinite(scale)):
         raise ValueError(f"expected a positive, finite scale, got {scale}: leave it out for E ** -0.5")
-    if feature_map not in FEATURE_MAPS:
-        raise ValueError(f"expected feature_map to be one of {', '.join(FEATURE_MAPS)}, got {feature_map!r}")
+    check_feature_map(feature_map)
     return None if key_mask is None else _aligned_mask(key_mask, query, key)
+
+
+def check_feature_map(name: str) -> None:
+    """Refuse a feature map that there is none of."""
+    if name not in FEATURE_MAPS:
+        raise InputError(f"expected feature_map to be one of {', '.join(FEATURE_MAPS)}, got {name!r}")
 
 
 def _check_dtypes(query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> None:

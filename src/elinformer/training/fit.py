@@ -96,11 +96,7 @@ def fit(
         SystemExit: SIGTERM came, with 143.
     """
     config, machines = module.config, machines or Machines()
-    if config.series_at_once and machines.series_parallel > 1:
-        raise InputError(
-            f"expected series in parts or on several ranks, got series_at_once={config.series_at_once} and "
-            f"series_parallel={machines.series_parallel}: leave one of them out"
-        )
+    _refuse_parts_on_ranks(config, machines)
     console = (console or Console(stderr=True)) if is_first_process() else Console(quiet=True)
     parts = config.micro_batches(-(-tokens_per_window // machines.world))
     batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)
@@ -120,16 +116,28 @@ def fit(
     if not interrupted:
         _refuse_divergence(trainer, best, finite, config.learning_rate)
     if finite.persists:
-        console.print(
-            f"training ended early: loss or gradient were not finite in {IN_A_ROW} steps in a row; the best weights so "
-            f"far, of epoch {best.epoch}, are kept",
-            style="yellow",
-            highlight=False,
-        )
+        _say_that_it_ended_early(console, best)
     best.restore(module)
     if (spread := spread_of(trainer)) is not None:
         spread.make_whole()
     return FitResult(clock.seconds, trainer.current_epoch, best.epoch, interrupted, finite.skipped, finite.persists)
+
+
+def _refuse_parts_on_ranks(config: TrainingConfig, machines: Machines) -> None:
+    if config.series_at_once and machines.series_parallel > 1:
+        raise InputError(
+            f"expected series in parts or on several ranks, got series_at_once={config.series_at_once} and "
+            f"series_parallel={machines.series_parallel}: leave one of them out"
+        )
+
+
+def _say_that_it_ended_early(console: Console, best: BestWeights) -> None:
+    console.print(
+        f"training ended early: loss or gradient were not finite in {IN_A_ROW} steps in a row; the best weights so "
+        f"far, of epoch {best.epoch}, are kept",
+        style="yellow",
+        highlight=False,
+    )
 
 
 def _averaging(config: TrainingConfig, steps_an_epoch: int) -> list[pl.Callback]:
