@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from elinformer.nn.feedforward import gated_width
 from elinformer.ops.sharded import numbers_exchanged
 
 if TYPE_CHECKING:
@@ -66,8 +67,14 @@ def step_cost(config: ELinFormerConfig, windows: int, *, rows: int, columns: int
 def forward_operations(config: ELinFormerConfig) -> float:
     """Operations in matrix products a token; the head's are of a series, spread over its patches."""
     d, e = config.width, config.width // config.n_heads
-    block = 8 * d * d + 4 * config.feedforward_ratio * d * d + 4 * d * e
+    block = 8 * d * d + feedforward_operations(config) + 4 * d * e
     embedding = 2 * 2 * config.steps_per_patch * config.n_channels * config.window_width
     outputs = config.horizon * config.n_channels
     head = 2 * d * outputs * (1 + config.n_lags + config.window) + 2 * outputs * config.window / config.n_patches
     return config.n_layers * block + embedding + head
+
+
+def feedforward_operations(config: ELinFormerConfig) -> float:
+    """Operations of the matrix products of a feed-forward layer, three where it is gated, a token."""
+    d, ratio = config.width, config.feedforward_ratio
+    return 6 * d * gated_width(d, ratio) if config.activation == "geglu" else 4 * ratio * d * d

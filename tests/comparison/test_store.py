@@ -92,6 +92,28 @@ def test_runs_of_before_weights_were_averaged_are_not_mixed_with_those_of_now(st
     assert found.what == "training.averaged_epochs 1.0 in place of 0.0"
 
 
+def test_runs_of_a_model_with_other_defaults_are_not_mixed_with_those_of_now(store: Store, make_job: MakeJob) -> None:
+    job = make_job("elinformer")
+    document = {**job.to_document(), "test": {}}
+    write_json(store.path(job), document)
+    assert store.differing([job]) == []
+    document["defaults"]["n_heads"] = 4
+    write_json(store.path(job), document)
+    (found,) = store.differing([job])
+    assert found.what == "defaults.n_heads 8 in place of 4"
+
+
+def test_runs_that_say_nothing_of_their_defaults_had_those_of_then(store: Store, make_job: MakeJob) -> None:
+    jobs = [make_job("none"), make_job("stid")]
+    for job in jobs:
+        document = {**job.to_document(), "test": {}}
+        del document["defaults"]
+        write_json(store.path(job), document)
+    (found,) = store.differing(jobs)
+    assert found.path == store.path(jobs[0])
+    assert "defaults.activation 'geglu' in place of 'gelu'" in found.what
+
+
 def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(store: Store, make_job: MakeJob) -> None:
     job = make_job("stid")
     finish(store, job)

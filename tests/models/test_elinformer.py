@@ -311,6 +311,8 @@ def test_float64_runs_through(config: ELinFormerConfig) -> None:
         ({"dropout": True}, "expected dropout to be a number, got True"),
         ({"feature_map": "gelu"}, "expected feature_map to be one of relu, softplus, identity, got 'gelu'"),
         ({"feature_map": 1}, "expected feature_map to be text, got 1"),
+        ({"activation": "relu"}, "expected activation to be one of geglu, gelu, got 'relu'"),
+        ({"embedding_rate": 0.5}, "expected embedding_rate of at least 1, got 0.5"),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -323,8 +325,8 @@ def test_the_window_begins_loud_and_the_days_quiet() -> None:
     embedding = ELinFormer(ELinFormerConfig(12, 12, 500, n_slots=24)).embedding
     bound = 3 * embedding.window.in_features**-0.5  # PyTorch's own is a third of that
     assert 0.9 * bound < embedding.window.weight.abs().max() <= bound
-    assert embedding.day.weight.std().item() == pytest.approx(0.1, rel=0.2)
-    assert embedding.series.weight.std().item() == pytest.approx(1, rel=0.05)
+    assert embedding.day.rows.std().item() == pytest.approx(0.1, rel=0.2)
+    assert embedding.series.rows.std().item() == pytest.approx(1, rel=0.05)
 
 
 def test_a_configuration_is_frozen_and_knows_its_width() -> None:

@@ -75,6 +75,16 @@ def test_a_run_from_before_that_has_the_default_of_then(run: Path, schema: int) 
     assert forecaster_options(checked_config(run))["model"]["feature_map"] == "relu"
 
 
+def test_a_run_of_schema_3_has_the_feed_forward_layers_of_then(run: Path) -> None:
+    def of_then(config: dict[str, Any]) -> None:
+        del config["model"]["options"]["activation"], config["model"]["options"]["embedding_rate"]
+        config["schema"] = 3
+
+    change(run / CONFIG, of_then)
+    model = forecaster_options(checked_config(run))["model"]
+    assert (model["activation"], model["embedding_rate"], model["feature_map"]) == ("gelu", 1.0, "identity")
+
+
 @pytest.mark.parametrize("name", ["stid", "softmax"])
 def test_runs_of_other_models_from_before_that_are_read_too(name: str) -> None:
     model: dict[str, Any] = {"name": name, "options": {"n_layers": 2}}

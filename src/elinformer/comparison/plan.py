@@ -14,6 +14,7 @@ from elinformer.data.catalog import CATALOG
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.windows import Reach, split_panel, window_origins
 from elinformer.errors import InputError
+from elinformer.models.registry import MODELS, whole_options
 from elinformer.runs import load_panel
 from elinformer.settings import Settings, catalogue_settings
 from elinformer.training import TrainingConfig
@@ -99,6 +100,12 @@ class Contender:
         """Whether there is anything to train."""
         return self.name not in NAIVES
 
+    @property
+    def defaults(self) -> Document:
+        """The options of a model of the library that are not among `options`; nothing for others."""
+        options = whole_options(self.name, {}) if self.name in MODELS else {}
+        return {name: value for name, value in options.items() if name not in self.options}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -127,6 +134,7 @@ class Job:
             "model": self.contender.label,
             "name": self.contender.name,
             "options": dict(self.contender.options),
+            "defaults": self.contender.defaults,
             "seed": self.seed,
         }
 

@@ -21,7 +21,7 @@ from elinformer._files import held_folder
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
-from elinformer.training.run_folder import DEFAULTS_BEFORE, read_json, write_json
+from elinformer.training.run_folder import defaults_before, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 RESULTS, REPORT, RUNS, DATA = "results.json", "results.md", "runs", "data"
 FORMAT = "elinformer-comparison"
 SCHEMA = 1
+TABLES = ("training", "defaults")
+"""What a run says in tables, of which each entry is compared by itself."""
+UNKNOWN_SCHEMA, BEFORE_DEFAULTS_WERE_SAID = 1, 3
+"""Schemas of runs whose defaults a comparison had that says nothing of training's, or of its models'."""
 
 
 class Difference(NamedTuple):
@@ -108,16 +112,14 @@ class Store:
         """Runs that cannot stand beside those of `jobs`, because they were done under other settings."""
         jobs = list(jobs)
         terms = {job.task.label: job.task.terms for job in jobs}
-        chosen = {job.place: [job.contender.name, dict(job.contender.options)] for job in jobs}
+        chosen = {job.place: _model_of(job.to_document()) for job in jobs}
         found: list[Difference] = []
         for path in self._paths():
             run = read_json(path)
             place = run["data"], run["model"], run["seed"]
-            training = DEFAULTS_BEFORE["training"] | run["terms"]["training"]
-            before: Document = {**run["terms"], "training": training, "model": [run["name"], run["options"]]}
-            asked: Document = {**terms.get(run["data"], {})}
-            if place in chosen:
-                asked["model"] = chosen[place]
+            training = defaults_before(UNKNOWN_SCHEMA, "training") | run["terms"]["training"]
+            before: Document = {**run["terms"], "training": training, **_model_of(run)}
+            asked: Document = {**terms.get(run["data"], {}), **chosen.get(place, {})}
             if what := _differences(before, asked):
                 found.append(Difference(path, f"{run['data']} {run['model']} seed {run['seed']}", "; ".join(what)))
         return found
@@ -151,12 +153,18 @@ def is_done(run: Document | None) -> bool:
     return run is not None and "error" not in run
 
 
+def _model_of(run: Document) -> Document:
+    """What a run says of its model; before it said what its defaults were, they were those of then."""
+    defaults = run.get("defaults", defaults_before(BEFORE_DEFAULTS_WERE_SAID, "model"))
+    return {"model": [run["name"], run["options"]], "defaults": defaults}
+
+
 def _differences(before: Document, now: Document, prefix: str = "") -> list[str]:
     """What differs among the settings that both have: a later version may have more of them."""
     found: list[str] = []
     for name in before.keys() & now.keys():
         old, new = before[name], now[name]
-        if isinstance(old, dict) and isinstance(new, dict) and prefix + name == "training":
+        if isinstance(old, dict) and isinstance(new, dict) and name in TABLES:
             found += _differences(old, new, f"{name}.")
         elif old != new:
             found.append(f"{prefix}{name} {_short(new)} in place of {_short(old)}")

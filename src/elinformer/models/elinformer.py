@@ -13,6 +13,8 @@ from elinformer.models.attentions import NO_ATTENTION, attention_operator, check
 from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
 from elinformer.nn import EntropyLinearAttention
+from elinformer.nn.feedforward import check_activation, feedforward
+from elinformer.nn.scaled_embedding import ScaledEmbedding
 from elinformer.ops.features import FeatureMap
 
 START_OF_RECALL = 0.75
@@ -51,7 +53,10 @@ class ELinFormerConfig:
         attention: "eala", or the name of a twin: see docs/models.md.
         feature_map: What EALA does to queries and keys, "identity", "relu" or "softplus"; other attentions have a way
             of their own.
-        feedforward_ratio: Width of the feed-forward layer over `width`.
+        activation: Of the feed-forward layers: "geglu", gated, or "gelu".
+        feedforward_ratio: Width of the feed-forward layers over `width`; gated ones have two thirds of it, which
+            costs the same.
+        embedding_rate: How many times the learning rate the embeddings of series, slots and days are learned with.
         dropout: Of the residual branches, while training.
         calendar_dropout: Share of training windows whose slot, and whose day, is replaced by the neutral
             embedding, so that the neutral one is trained for what never occurs in training.
@@ -72,13 +77,16 @@ class ELinFormerConfig:
     n_heads: int = 8
     attention: str = "eala"
     feature_map: FeatureMap = "identity"
+    activation: str = "geglu"
     feedforward_ratio: int = 2
+    embedding_rate: float = 30.0
     dropout: float = 0.1
     calendar_dropout: float = 0.02
 
     def __post_init__(self) -> None:
         check_sizes(self, shares=("dropout", "calendar_dropout"), may_be_zero=("n_lags", "n_slots", "patch_length"))
         check_attention(self.attention, self.feature_map)
+        check_activation(self.activation)
         if self.window % self.steps_per_patch:
             raise ValueError(
                 f"expected patch_length to divide window={self.window}, got {self.patch_length}: "
@@ -204,20 +212,19 @@ class TokenEmbedding(nn.Module):
         with torch.no_grad():
             self.window.weight.mul_(START_OF_WINDOW)
         self.position = nn.Parameter(torch.zeros(config.n_patches, 1, config.window_width))
-        self.series = nn.Embedding(config.n_series, config.series_width)
+        self.series = ScaledEmbedding(config.n_series, config.series_width, config.embedding_rate)
         if config.n_slots:
-            self.slot = nn.Embedding(1 + config.n_slots, config.slot_width)
-            self.day = nn.Embedding(1 + 7, config.day_width)
-            with torch.no_grad():
-                self.day.weight.mul_(START_OF_DAYS)
-                self.slot.weight.copy_(periodic_features(config.n_slots, config.slot_width))
+            self.slot = ScaledEmbedding(1 + config.n_slots, config.slot_width, config.embedding_rate)
+            self.day = ScaledEmbedding(1 + 7, config.day_width, config.embedding_rate)
+            self.day.begin_with(START_OF_DAYS * self.day.rows)
+            self.slot.begin_with(periodic_features(config.n_slots, config.slot_width))
 
     def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
         """Values and mask (B, T, N, C), calendar (B, T, 2) or None -> (B, P*N, D)."""
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
-        parts = [self.window(patches) + self.position, self.series.weight]
+        parts = [self.window(patches) + self.position, self.series.rows]
         if self.config.n_slots:
             if calendar is None:
                 raise ValueError(f"expected a calendar (B, T, 2) for a model of {self.config.n_slots} slots, got none")
@@ -247,14 +254,14 @@ class Block(nn.Module):
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
-        width, hidden = config.width, config.feedforward_ratio * config.width
+        width = config.width
         self.attends = config.attention != NO_ATTENTION
         if self.attends:
             operator = attention_operator(config.attention, config.n_tokens, config.feature_map)
             self.attention_norm = nn.LayerNorm(width)
             self.attention = EntropyLinearAttention(width, config.n_heads, batch_first=True, operator=operator)
         self.feedforward_norm = nn.LayerNorm(width)
-        self.feedforward = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.feedforward = feedforward(width, config.feedforward_ratio, config.activation)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, silent: Tensor) -> Tensor:

@@ -12,19 +12,27 @@ DROPOUT = 0.1
 class SeriesEncoder(nn.Module):
     """Two layers, which begin with the mean embedding for every series.
 
+    What they say is in units of how far embeddings differ, so that it makes no difference in which scale a model
+    keeps its own.
+
     Args:
         n_features: F, numbers that are known of a series, each of about unit variance.
         embeddings: (N, K), of series whose embedding is known.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, n_features: int, embeddings: Tensor) -> None:
         super().__init__()
         last = nn.Linear(HIDDEN_WIDTH, embeddings.shape[1])
-        with torch.no_grad():
-            last.bias.copy_(embeddings.mean(0))
         nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(n_features, HIDDEN_WIDTH), nn.GELU(), last)
+        spread = embeddings.std(0, correction=0)
+        self.register_buffer("mean", embeddings.mean(0))
+        self.register_buffer("spread", torch.where(spread > 0, spread, 1))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(n, F) -> (n, K)."""
-        return self.layers(features)
+    def forward(self, features: Tensor, own: Tensor) -> Tensor:
+        """(n, F) and what each series adds of its own (n, K), in units of `spread` -> (n, K)."""
+        return self.mean + self.spread * (self.layers(features) + own)

@@ -66,14 +66,14 @@ class NewRows:
         windows = self._windows(origins)
         for _ in range(steps):
             hidden = self.usable & (self.is_new | (torch.rand(len(own)) < HIDDEN))
-            rows = torch.where(hidden[:, None], encoder(self.features) + own, self.trained)
+            rows = torch.where(hidden[:, None], encoder(self.features, own), self.trained)
             loss = self._loss(rows, windows[torch.randint(len(windows), (self.batch,)).tolist()])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
         with torch.no_grad():
-            return encoder.eval()(self.features) + own
+            return encoder.eval()(self.features, own)
 
     def score(self, rows: Tensor, hidden: Tensor, origins: np.ndarray) -> MetricSums:
         """The errors in the windows of `origins` where the rows of `hidden` series are those given."""

@@ -16,7 +16,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "elinformer-run"
-SCHEMA = 3
+SCHEMA = 4
 CONFIG, PANEL, MODEL, SCALER, METRICS = (
     "config.json",
     "panel.json",
@@ -45,10 +45,14 @@ CONFIG, PANEL, MODEL, SCALER, METRICS = (
     "scaler.safetensors",
     "metrics.json",
 )
-WITH_ALL_OPTIONS = 3
-"""From this schema on, a run has all options of its model; before, only those that differed from the defaults."""
-DEFAULTS_BEFORE: dict[str, dict[str, Any]] = {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}}
-"""Where defaults, of an ELinFormer and of training, differ from those before that schema."""
+DEFAULTS_BEFORE: dict[int, dict[str, dict[str, Any]]] = {
+    3: {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}},
+    4: {"model": {"activation": "gelu", "embedding_rate": 1.0}, "training": {}},
+}
+"""What defaults, of an ELinFormer and of training, were before a schema where they are others now.
+
+From schema 3 on a run has all options that there were; before, only those that differed from the defaults.
+"""
 CHECKPOINTS = "checkpoints"
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
 """States of a run; an interrupted one is whole, and has checkpoints to go on from as well."""
@@ -177,13 +181,21 @@ def load_run(folder: str | Path) -> Run:
 
 def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
-    name, options, training = config["model"]["name"], config["model"]["options"], config["training"]
-    if config["schema"] < WITH_ALL_OPTIONS:
-        of_ours = check_model(name, options).config is ELinFormerConfig
-        options = (DEFAULTS_BEFORE["model"] if of_ours else {}) | options
-        training = DEFAULTS_BEFORE["training"] | training
-    model = {"name": name, **options}
-    return {**config["forecaster"], "model": model, "training": TrainingConfig(**training)}
+    name, options = config["model"]["name"], config["model"]["options"]
+    of_ours = check_model(name, options).config is ELinFormerConfig
+    options = (defaults_before(config["schema"], "model") if of_ours else {}) | options
+    training = defaults_before(config["schema"], "training") | config["training"]
+    return {**config["forecaster"], "model": {"name": name, **options}, "training": TrainingConfig(**training)}
+
+
+def defaults_before(schema: int, what: Literal["model", "training"]) -> dict[str, Any]:
+    """The defaults of an ELinFormer, or of training, that a run of `schema` had and that are others now."""
+    return {
+        name: value
+        for since in DEFAULTS_BEFORE
+        if schema < since
+        for name, value in DEFAULTS_BEFORE[since][what].items()
+    }
 
 
 @contextmanager

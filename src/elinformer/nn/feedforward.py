@@ -1,0 +1,66 @@
+"""Feed-forward layers of transformer blocks: plain, and gated."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from elinformer.errors import InputError
+
+ACTIVATIONS = ("geglu", "gelu")
+
+ALIGNED = 16
+"""Hidden units of a gated layer come in multiples of this, so that rows fill whole vector registers."""
+
+
+def feedforward(width: int, ratio: int, activation: str) -> nn.Module:
+    """A feed-forward layer (..., width) -> (..., width).
+
+    Args:
+        width: D.
+        ratio: Hidden units of the plain layer over `width`. The gated one has two thirds as many, in three matrices
+            rather than two, so that both have about as many parameters and take about as long.
+        activation: "gelu", or "geglu" for `GatedFeedForward`.
+
+    Raises:
+        InputError: Another activation.
+    """
+    check_activation(activation)
+    if activation == "geglu":
+        return GatedFeedForward(width, gated_width(width, ratio))
+    return nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
+
+
+def gated_width(width: int, ratio: int) -> int:
+    """Hidden units of the gated layer that costs what the plain one of `ratio` does."""
+    return max(1, 2 * ratio * width // (3 * ALIGNED)) * ALIGNED
+
+
+def check_activation(activation: str) -> None:
+    """Refuse what is no activation.
+
+    Raises:
+        InputError: It is none.
+    """
+    if activation not in ACTIVATIONS:
+        raise InputError(f"expected activation to be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+
+
+class GatedFeedForward(nn.Module):
+    """GEGLU: half of what a token is mapped to says how much of the other half goes on.
+
+    Products of two maps of a token are how it can mean something else for every series at every time: a layer
+    without them has to piece such products together.
+
+    Source: Shazeer, GLU Variants Improve Transformer, 2020, arXiv 2002.05202.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, 2 * hidden)
+        self.contract = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        gate, value = self.expand(x).chunk(2, -1)
+        return self.contract(gelu(gate) * value)
