@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def check_sizes(options: DataclassInstance, *, shares: Collection[str] = (), may
         value, least = getattr(options, field.name), 0 if field.name in {*shares, *may_be_zero} else 1
         if isinstance(value, str):
             continue
-        if value < least:
+        if not least <= value < math.inf:  # NaN is neither
             raise InputError(f"expected {field.name} of at least {least}, got {value}")
         if field.name in shares and value >= 1:
             raise InputError(f"expected {field.name} to be a share below 1, got {value}")

@@ -313,6 +313,9 @@ def test_float64_runs_through(config: ELinFormerConfig) -> None:
         ({"feature_map": 1}, "expected feature_map to be text, got 1"),
         ({"activation": "relu"}, "expected activation to be one of geglu, gelu, got 'relu'"),
         ({"embedding_rate": 0.5}, "expected embedding_rate of at least 1, got 0.5"),
+        ({"embedding_rate": float("nan")}, "expected embedding_rate of at least 1, got nan"),
+        ({"embedding_rate": float("inf")}, "expected embedding_rate of at least 1, got inf"),
+        ({"dropout": float("nan")}, "expected dropout of at least 0, got nan"),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -16,6 +16,8 @@ def test_rows_begin_with_unit_variance_whatever_the_rate(rate: float) -> None:
     table = ScaledEmbedding(500, 40, rate)
     assert table.rows.std().item() == pytest.approx(1, rel=0.02)
     torch.testing.assert_close(table(INDEX), table.rows[INDEX])
+    table.reset_parameters()
+    assert table.rows.std().item() == pytest.approx(1, rel=0.02)
 
 
 def test_rows_are_what_they_are_begun_with() -> None:

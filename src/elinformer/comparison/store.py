@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinformer._files import held_folder
+from elinformer.comparison.plan import Contender
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
+from elinformer.models import MODELS
+from elinformer.models.elinformer import ELinFormerConfig
 from elinformer.training.run_folder import defaults_before, read_json, write_json
 
 if TYPE_CHECKING:
@@ -34,8 +37,8 @@ FORMAT = "elinformer-comparison"
 SCHEMA = 1
 TABLES = ("training", "defaults")
 """What a run says in tables, of which each entry is compared by itself."""
-UNKNOWN_SCHEMA, BEFORE_DEFAULTS_WERE_SAID = 1, 3
-"""Schemas of runs whose defaults a comparison had that says nothing of training's, or of its models'."""
+BEFORE_AVERAGES, BEFORE_DEFAULTS_WERE_SAID = 2, 3
+"""Schemas that runs had when comparisons said nothing of averaged weights, and of the defaults of models."""
 
 
 class Difference(NamedTuple):
@@ -109,17 +112,24 @@ class Store:
         return failure
 
     def differing(self, jobs: Iterable[Job]) -> list[Difference]:
-        """Runs that cannot stand beside those of `jobs`, because they were done under other settings."""
+        """Runs on the data of `jobs` that cannot stand beside theirs, because they were done under other settings.
+
+        Those of models that `jobs` do not have are among them: they stand in the same tables.
+        """
         jobs = list(jobs)
         terms = {job.task.label: job.task.terms for job in jobs}
-        chosen = {job.place: _model_of(job.to_document()) for job in jobs}
+        chosen = {job.place[:2]: [job.contender.name, dict(job.contender.options)] for job in jobs}
         found: list[Difference] = []
         for path in self._paths():
             run = read_json(path)
-            place = run["data"], run["model"], run["seed"]
-            training = defaults_before(UNKNOWN_SCHEMA, "training") | run["terms"]["training"]
-            before: Document = {**run["terms"], "training": training, **_model_of(run)}
-            asked: Document = {**terms.get(run["data"], {}), **chosen.get(place, {})}
+            if run["data"] not in terms:
+                continue
+            before, model = _settings_of(run), [run["name"], run["options"]]
+            asked: Document = {
+                **terms[run["data"]],
+                "model": chosen.get((run["data"], run["model"]), model),
+                "defaults": Contender(run["model"], run["name"], run["options"]).defaults,
+            }
             if what := _differences(before, asked):
                 found.append(Difference(path, f"{run['data']} {run['model']} seed {run['seed']}", "; ".join(what)))
         return found
@@ -153,10 +163,15 @@ def is_done(run: Document | None) -> bool:
     return run is not None and "error" not in run
 
 
-def _model_of(run: Document) -> Document:
-    """What a run says of its model; before it said what its defaults were, they were those of then."""
-    defaults = run.get("defaults", defaults_before(BEFORE_DEFAULTS_WERE_SAID, "model"))
-    return {"model": [run["name"], run["options"]], "defaults": defaults}
+def _settings_of(run: Document) -> Document:
+    """What a run was done under; of what it does not say, the defaults were those of then."""
+    terms, name = run["terms"], run["name"]
+    schema = BEFORE_DEFAULTS_WERE_SAID if "averaged_epochs" in terms["training"] else BEFORE_AVERAGES
+    of_ours = name in MODELS and issubclass(MODELS[name].config, ELinFormerConfig)
+    of_then = defaults_before(schema, "model") if of_ours else {}
+    training = defaults_before(schema, "training") | terms["training"]
+    model = [name, run["options"]]
+    return {**terms, "training": training, "model": model, "defaults": run.get("defaults", of_then)}
 
 
 def _differences(before: Document, now: Document, prefix: str = "") -> list[str]:

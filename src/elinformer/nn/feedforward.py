@@ -19,7 +19,7 @@ def feedforward(width: int, ratio: int, activation: str) -> nn.Module:
     Args:
         width: D.
         ratio: Hidden units of the plain layer over `width`. The gated one has two thirds as many, in three matrices
-            rather than two, so that both have about as many parameters and take about as long.
+            rather than two, so that both have about as many parameters and take about as long, from a width of 96 on.
         activation: "gelu", or "geglu" for `GatedFeedForward`.
 
     Raises:
@@ -32,7 +32,7 @@ def feedforward(width: int, ratio: int, activation: str) -> nn.Module:
 
 
 def gated_width(width: int, ratio: int) -> int:
-    """Hidden units of the gated layer that costs what the plain one of `ratio` does."""
+    """Hidden units of the gated layer that costs what the plain one of `ratio` does, in whole `ALIGNED`."""
     return max(1, 2 * ratio * width // (3 * ALIGNED)) * ALIGNED
 
 

@@ -10,8 +10,8 @@ class ScaledEmbedding(nn.Embedding):
     """Rows that Adam moves `rate` times as far in a step: they are `rate` times the parameter `weight`.
 
     A row gets a gradient where its series or its time occurs, while the layers after it get one from everything. With
-    one rate for all, rows of unit variance stay close to the random numbers they begin with. As Adam's steps do
-    not depend on the size of the gradient, this is a learning rate of their own in whatever loop trains them.
+    one rate for all, rows of unit variance stay close to the random numbers they begin with. As steps of Adam, and of
+    optimisers like it, do not depend on the size of the gradient, this is a learning rate of their own in any loop.
 
     Args:
         n: Rows, which begin with unit variance.
@@ -20,9 +20,12 @@ class ScaledEmbedding(nn.Embedding):
     """
 
     def __init__(self, n: int, width: int, rate: float = 1.0) -> None:
-        super().__init__(n, width)
         self.rate = rate
-        self.begin_with(self.weight.detach())
+        super().__init__(n, width)
+
+    def reset_parameters(self) -> None:
+        """Begin with rows of unit variance."""
+        nn.init.normal_(self.weight, std=1 / self.rate)
 
     @torch.no_grad()
     def begin_with(self, rows: Tensor) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 HIDDEN_WIDTH = 64
 DROPOUT = 0.1
+LEAST_SPREAD = 0.1
 
 
 class SeriesEncoder(nn.Module):
@@ -29,10 +30,16 @@ class SeriesEncoder(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(n_features, HIDDEN_WIDTH), nn.GELU(), last)
-        spread = embeddings.std(0, correction=0)
         self.register_buffer("mean", embeddings.mean(0))
-        self.register_buffer("spread", torch.where(spread > 0, spread, 1))
+        self.register_buffer("spread", spread_of(embeddings))
 
     def forward(self, features: Tensor, own: Tensor) -> Tensor:
         """(n, F) and what each series adds of its own (n, K), in units of `spread` -> (n, K)."""
         return self.mean + self.spread * (self.layers(features) + own)
+
+
+def spread_of(embeddings: Tensor) -> Tensor:
+    """How far embeddings (N, K) differ in each column (K,), and a tenth of their size at least where few are known."""
+    size = embeddings.square().mean().sqrt()
+    least = torch.where(size > 0, LEAST_SPREAD * size, 1)
+    return embeddings.std(0, correction=0).maximum(least)

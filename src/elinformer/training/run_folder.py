@@ -182,7 +182,7 @@ def load_run(folder: str | Path) -> Run:
 def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
     name, options = config["model"]["name"], config["model"]["options"]
-    of_ours = check_model(name, options).config is ELinFormerConfig
+    of_ours = issubclass(check_model(name, options).config, ELinFormerConfig)
     options = (defaults_before(config["schema"], "model") if of_ours else {}) | options
     training = defaults_before(config["schema"], "training") | config["training"]
     return {**config["forecaster"], "model": {"name": name, **options}, "training": TrainingConfig(**training)}
