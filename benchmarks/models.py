@@ -3,7 +3,8 @@
     python -m benchmarks.models --models elinformer softmax staeformer
 
 All models take turns in one process, and the least times count. The floor of a step replays its matrix products alone,
-recorded from a real step, the attention's own products among them where an operator of ours hides them.
+recorded from a real step, the attention's own products among them where an operator of ours hides them. A step is taken
+in float32 and in mixed precision (`precision="bf16-mixed"`).
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def measured(names: Iterable[str], options: argparse.Namespace) -> list[dict[str
         model = _model(name, options)
         step, forecast = _step(model, options), _forecast(model, options)
         runs |= {(name, "step"): step, (name, "forecast"): forecast, (name, "products"): replay(recorded(step))}
+        runs[name, "mixed"] = _step(model, options, mixed=True)
         parameters[name] = sum(p.numel() for p in model.parameters())
     least: dict[tuple[str, str], float] = {}
     for turn in range(options.turns + 1):
@@ -56,7 +58,7 @@ def measured(names: Iterable[str], options: argparse.Namespace) -> list[dict[str
             seconds = time.perf_counter() - began
             if turn:  # the first turn warms up
                 least[key] = min(least.get(key, seconds), seconds)
-    parts = ("step", "products", "forecast")
+    parts = ("step", "mixed", "products", "forecast")
     return [{"model": n, "parameters": parameters[n], **{part: least[n, part] for part in parts}} for n in parameters]
 
 
@@ -64,13 +66,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: ratios to the first model, and each model's step over its own products."""
     first = rows[0]
     name = first["model"]
-    lines = [
-        f"| model | parameters | training step / {name}'s | forecast / {name}'s | step / its products |",
-        "|---|---|---|---|---|",
-    ]
+    ratios = [f"training step / {name}'s", f"forecast / {name}'s", "step / its products", "step in float32 / mixed"]
+    lines = [f"| model | parameters | {' | '.join(ratios)} |", "|---|---|---|---|---|---|"]
     lines += [
         f"| {row['model']} | {row['parameters']:,} | {row['step'] / first['step']:.2f} | "
-        f"{row['forecast'] / first['forecast']:.2f} | {row['step'] / row['products']:.2f} |"
+        f"{row['forecast'] / first['forecast']:.2f} | {row['step'] / row['products']:.2f} | "
+        f"{row['step'] / row['mixed']:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -95,14 +96,16 @@ def _inputs(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
     return values, torch.ones_like(values, dtype=torch.bool), calendar
 
 
-def _step(model: nn.Module, options: argparse.Namespace) -> Callable[[], object]:
+def _step(model: nn.Module, options: argparse.Namespace, *, mixed: bool = False) -> Callable[[], object]:
     """Forward, backward, clipping and AdamW, as training does them."""
     inputs, optimizer = _inputs(options), torch.optim.AdamW(model.parameters())
 
     def step() -> None:
         model.train()
         optimizer.zero_grad()
-        model(*inputs).abs().mean().backward()
+        with torch.autocast(options.device, torch.bfloat16, enabled=mixed):
+            loss = model(*inputs).abs().mean()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         _wait(options.device)

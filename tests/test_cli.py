@@ -397,6 +397,7 @@ def test_data_that_cannot_be_used_end_in_one_sentence(
         (["--split", "a,b,c"], "expected a split of three numbers"),
         (["--epochs", "0"], "expected epochs above 0"),
         (["--batch-size", "-1"], "expected batch_size above 0"),
+        (["--precision", "16"], "expected precision to be 32-true or bf16-mixed"),
         (["--seed", "-1"], "expected seed of 0 or more"),
         (["--seed", "99999999999999999999"], "expected a seed below 2**64"),
         (["--device", "gpu7"], "expected device to be auto or cpu or cuda or mps"),

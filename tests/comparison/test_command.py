@@ -83,6 +83,8 @@ def test_models_that_cannot_be_meant_are_refused(folder: Path, models: str, conf
         (["d.npz", "--seeds", "0"], "expected one or more different seeds"),
         (["d.npz@windows=24"], "expected settings such as window=24"),
         (["d.npz", "--split", "0.6,0.4"], "expected a split of three fractions"),
+        (["d.npz", "--precision", "half"], "expected precision to be 32-true or bf16-mixed, got 'half'"),
+        (["d.npz@precision=half"], "expected precision to be 32-true or bf16-mixed, got 'half'"),
         (["d.npz", "--window", "300"], "shorten them or change the split"),
         (["d.npz", "--config", "nowhere.toml"], "expected a TOML file"),
         (["d.npz", "--out", "."], "holds other files: choose another"),

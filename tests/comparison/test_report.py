@@ -92,7 +92,8 @@ def test_the_results_have_the_form_that_was_agreed_on_and_are_json() -> None:
     assert {"mae", "rmse", "mape", "by_horizon", "by_channel"} <= set(first["test"])
     assert {"train_seconds", "parameters", "best_epoch", "validation_mae", "peak_memory_bytes"} <= set(first)
     assert {"mae_mean", "mae_sd"} <= set(found["summary"]["metro"]["stid"])
-    assert "blocks" not in first
+    assert "scaled" in first["blocks"]
+    assert not {"terms", "source", "settings"} & set(first), "what stands once for all, or is of the machine"
     assert "somewhere" not in json.dumps(found)
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from elinformer.comparison import compare
 from elinformer.comparison.plan import Job
 from elinformer.comparison.store import FORMAT, SCHEMA, Store, is_done
+from elinformer.comparison.summary import summarise
 from elinformer.data.formats import read_panel
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
@@ -143,6 +145,78 @@ def test_results_of_something_else_or_of_a_newer_version_are_refused(folder: Pat
     write_json(folder / "out" / "results.json", document)
     with pytest.raises(InputError, match="expected a comparison of this or an older version"):
         Store(folder / "out")
+
+
+def whole_run(job: Job, error: float = 1.0) -> dict[str, Any]:
+    """All that the file of a run has that results are made of."""
+    test = {"mae": error, "rmse": error, "mape": None, "count": 4, "by_horizon": {}, "by_channel": {}}
+    costs = ("train_seconds", "epochs", "best_epoch", "parameters", "seconds_per_1000_forecasts", "import_memory_bytes")
+    sums = {"absolute": [[error], [3 * error]], "scaled": [[error / 2], [error]], "count": [[1.0], [3.0]]}
+    return {
+        **job.to_document(),
+        "test": test,
+        **dict.fromkeys(("scaled_error", "validation_mae", "validation_scaled_error"), error),
+        **dict.fromkeys(costs, 1),
+        "peak_memory_bytes": 10,
+        "machine": {"processor": "abacus", "cores": 1},
+        "versions": {"python": "3.11"},
+        "code": "c0de",
+        "blocks": {"kind": "day", "labels": ["2024-01-01", "2024-01-02"], **sums},
+    }
+
+
+def test_results_alone_are_enough_to_go_on_from(folder: Path, store: Store, make_job: MakeJob) -> None:
+    jobs = [make_job("elinformer", seed=seed) for seed in range(2)] + [make_job("stid", data="d.npz@name=e,window=5")]
+    for number, job in enumerate(jobs):
+        write_json(store.path(job), whole_run(job, 1.0 + number / 3))
+    results = summarise(store.runs())
+    write_json(folder / "copy" / "results.json", results)
+    copy = Store(folder / "copy")
+    assert copy.restore() == 3
+    assert summarise(copy.runs()) == results
+    assert copy.todo([*jobs, make_job("stid")]) == [make_job("stid")]
+    assert copy.differing(jobs) == []
+    (found,) = copy.differing([make_job("stid", data="d.npz@name=e,window=4")])
+    assert found.what == "window 4 in place of 5"
+
+
+def test_what_is_removed_from_a_folder_is_not_brought_back(store: Store, make_job: MakeJob) -> None:
+    jobs = [make_job("stid", seed=seed) for seed in range(2)]
+    for job in jobs:
+        write_json(store.path(job), whole_run(job))
+    write_json(store.folder / "results.json", summarise(store.runs()))
+    store.path(jobs[0]).unlink()
+    assert store.restore() == 0
+    assert store.todo(jobs) == jobs[:1]
+
+
+def test_results_that_did_not_keep_errors_by_day_are_not_written_over(folder: Path, make_job: MakeJob) -> None:
+    store, job = Store(folder / "old"), make_job("stid")
+    results = summarise([whole_run(job)])
+    del results["runs"][0]["blocks"]
+    write_json(store.folder / "results.json", results)
+    before = (store.folder / "results.json").read_bytes()
+    with pytest.raises(
+        InputError, match=r"of an older version .*: bring the folder `runs` back, or choose another --out"
+    ):
+        compare("d.npz", ["last_value"], out="old", settings={"window": 6, "horizon": 3})
+    assert (store.folder / "results.json").read_bytes() == before
+    assert not (store.folder / "runs").exists()
+
+
+def test_results_say_nothing_of_where_the_data_lay(store: Store, make_job: MakeJob) -> None:
+    assert str(store.folder.parent) not in str(summarise([whole_run(make_job("stid"))]))
+
+
+def test_runs_of_before_there_was_a_choice_of_precision_are_not_mixed_with_others(
+    store: Store, make_job: MakeJob
+) -> None:
+    document = whole_run(make_job("stid"))
+    del document["terms"]["training"]["precision"]
+    write_json(store.path(make_job("stid")), document)
+    assert store.differing([make_job("stid")]) == []
+    (found,) = store.differing([make_job("stid", data="d.npz@precision=bf16-mixed")])
+    assert found.what == "training.precision 'bf16-mixed' in place of '32-true'"
 
 
 def test_a_second_comparison_in_the_same_folder_is_refused_until_the_first_is_gone(store: Store) -> None:

@@ -260,3 +260,35 @@ def test_it_is_exported():
     attention = EntropyLinearAttention(12, 3)
     x = torch.randn(9, 4, 12)
     assert_close(torch.export.export(attention, (x, x, x)).module()(x, x, x)[0], attention(x, x, x)[0])
+
+
+def test_an_operator_gets_half_precision_under_autocast_and_decides_by_itself_what_stays_in_it():
+    seen = []
+
+    def operator(q, k, v, **_):
+        seen.append((q.dtype, v.dtype, (q.float() @ k.float().mT).dtype))
+        return v
+
+    layer = EntropyLinearAttention(12, 3, operator=operator)
+    x = torch.randn(5, 2, 12)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x, x, x)
+        assert torch.is_autocast_enabled("cpu")
+    assert seen == [(torch.bfloat16, torch.bfloat16, torch.float32)]
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name not in {"linformer", "performer", "focused"}])
+def test_under_autocast_an_operator_errs_no_more_than_a_layer_in_half_precision(name):
+    layer, x = EntropyLinearAttention(32, 4, operator=name), torch.randn(40, 2, 32)
+    whole = layer(x, x, x)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = layer(x, x, x)[0]
+    half = copy.deepcopy(layer).bfloat16()
+    halved = half(*[x.bfloat16()] * 3)[0]
+    assert 0 < (mixed - whole).abs().max() <= 2 * (halved - whole).abs().max()
+
+
+def test_a_device_without_autocast_will_do():
+    layer = EntropyLinearAttention(12, 3, operator="softmax", device="meta")
+    x = torch.empty(5, 2, 12, device="meta")
+    assert layer(x, x, x)[0].shape == x.shape

@@ -276,3 +276,14 @@ def test_taylor_comes_to_softmax_for_small_scores():
         for s in (0.02, 0.01)
     ]
     assert 6 < gaps[0] / gaps[1] < 10, "the first term left out is of third order"
+
+
+@pytest.mark.parametrize("length", [9, 700])
+@pytest.mark.parametrize("masked", [False, True])
+def test_softmax_in_half_precision_is_that_of_float32_rounded_however_few_the_keys(length, masked):
+    q, k, v = qkv(2, Lk=length, dtype=torch.bfloat16)
+    mask = torch.arange(length) % 3 > 0 if masked else None
+    expected = softmax_attention(q.float(), k.float(), v.float(), key_mask=mask)
+    found = softmax_attention(q, k, v, key_mask=mask)
+    assert found.dtype == torch.bfloat16
+    assert_close(found.float(), expected, rtol=2**-7, atol=2**-9)

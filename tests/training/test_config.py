@@ -30,6 +30,7 @@ from elinformer.training import TrainingConfig
         ({"seed": 1 << 64}, r"expected a seed below 2\*\*64"),
         ({"loss_scale": "row"}, "expected loss_scale to be channel or series or seasonal, got 'row'"),
         ({"device": "gpu"}, "expected device to be auto or cpu or cuda or mps, got 'gpu'"),
+        ({"precision": "fp8"}, "expected precision to be 32-true or bf16-mixed, got 'fp8'"),
         ({"logger": "wandb"}, "expected logger to be tensorboard or csv, got 'wandb'"),
         ({"epochs": 2.5}, "expected epochs to be a whole number, got 2.5"),
         ({"epochs": "three"}, "expected epochs to be a whole number, got 'three'"),

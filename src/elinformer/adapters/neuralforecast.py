@@ -204,7 +204,8 @@ class _PeerModule(ForecastModule):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """Their loss on windows that they draw from the training part."""
-        loss = self._peer.training_step(batch, _)
+        with self.mixed_precision():
+            loss = self._peer.training_step(batch, _)
         self.log("loss", loss.detach(), batch_size=1)
         return loss
 

@@ -27,6 +27,7 @@ Start = Annotated[str | None, typer.Option(help="Time of the first step, for a f
 Freq = Annotated[str | None, typer.Option(help="Step such as 5min, for a file that does not say.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training windows. Default 30.")]
 BatchSize = Annotated[int | None, typer.Option(help="Windows a step. Default 16.")]
+Precision = Annotated[str | None, typer.Option(help="32-true or bf16-mixed, of training. Default 32-true.")]
 
 
 def settings_for(data: str, config: Path | None, said: dict[str, Any]) -> Settings:

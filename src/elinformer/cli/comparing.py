@@ -15,6 +15,7 @@ from elinformer.cli._common import (
     Epochs,
     Horizon,
     NullValue,
+    Precision,
     Split,
     Window,
     out_console,
@@ -37,6 +38,7 @@ def compare(
     null_value: NullValue = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
+    precision: Precision = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="Three epochs: to see that everything works.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Trainings at once. Default: cores, at most 4; 1 on a GPU.")] = None,
@@ -53,7 +55,7 @@ def compare(
         "horizon": horizon,
         "split": split,
         "null_value": null_value,
-        "training": {"epochs": epochs, "batch_size": batch_size},
+        "training": {"epochs": epochs, "batch_size": batch_size, "precision": precision},
     }
     chosen, settings = models_and_settings(models, config, said)
     results = compare_models(

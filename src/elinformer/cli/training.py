@@ -14,6 +14,7 @@ from elinformer.cli._common import (
     Freq,
     Horizon,
     NullValue,
+    Precision,
     Split,
     Start,
     Window,
@@ -60,6 +61,7 @@ def train(
     loss_scale: Annotated[str | None, typer.Option(help="channel; series or seasonal for mixed units.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout. Default 0.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps. Default auto.")] = None,
+    precision: Precision = None,
     logger: Annotated[str | None, typer.Option(help="tensorboard or csv.")] = None,
     devices: Annotated[int | None, typer.Option(help="Devices a machine, one process each. Default 1.")] = None,
     num_nodes: Annotated[int | None, typer.Option(help="Machines. Default 1.")] = None,
@@ -83,6 +85,7 @@ def train(
         "loss_scale": loss_scale,
         "seed": seed,
         "device": device,
+        "precision": precision,
         "logger": logger,
     }
     said = {

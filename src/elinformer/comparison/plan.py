@@ -238,7 +238,7 @@ def _numbers(kind: type) -> Any:
     return lambda text: [kind(part) for part in text.split("/")]
 
 
-IN_TRAINING = ("epochs", "batch_size", "learning_rate", "loss_scale")
+IN_TRAINING = ("epochs", "batch_size", "learning_rate", "loss_scale", "precision")
 
 PARSERS: dict[str, Any] = {
     "name": str,
@@ -255,6 +255,7 @@ PARSERS: dict[str, Any] = {
     "batch_size": int,
     "learning_rate": float,
     "loss_scale": str,
+    "precision": str,
 }
 """How a setting after an @ is read."""
 

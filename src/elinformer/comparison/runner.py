@@ -98,6 +98,7 @@ def compare(
         return _write_results(store, planned, command=command, quick=quick)
 
     with store.locked():
+        store.restore()
         _make_room(store, planned, overwrite=overwrite, console=console)
         todo = store.todo(planned)
         write()

@@ -14,17 +14,23 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elinformer._files import held_folder
+from elinformer._files import held_folder, new_folder
 from elinformer.comparison.plan import Contender
+from elinformer.comparison.record import restored
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
-from elinformer.models import MODELS
-from elinformer.models.elinformer import ELinFormerConfig
-from elinformer.training.run_folder import defaults_before, read_json, write_json
+from elinformer.training import TrainingConfig
+from elinformer.training.run_folder import (
+    model_defaults_before,
+    read_json,
+    training_defaults_before,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -62,8 +68,7 @@ class Store:
 
     def path(self, job: Job) -> Path:
         """The file of a job's run."""
-        data, model, seed = job.place
-        return self.folder / RUNS / _safe(data) / _safe(model) / f"seed-{seed}.json"
+        return self.folder / RUNS / _place(*job.place)
 
     def log(self, job: Job) -> Path:
         """Where a worker's errors go."""
@@ -100,6 +105,21 @@ class Store:
         if not folder.is_dir() or fingerprint(read_panel(folder)) != fingerprint(panel):
             panel.save(folder, overwrite=True)
         return folder
+
+    def restore(self) -> int:
+        """Where `results.json` stands alone, as it was copied here, write the runs it was made of; returns how many.
+
+        Raises:
+            InputError: It is of a version that did not keep all of them.
+        """
+        results = self.folder / RESULTS
+        if not results.is_file() or (self.folder / RUNS).exists():
+            return 0
+        runs = list(restored(read_json(results)))
+        with new_folder(self.folder / RUNS) as new:
+            for run in runs:
+                write_json(new / _place(run["data"], run["model"], run["seed"]), run)
+        return len(runs)
 
     def runs(self) -> Iterator[Document]:
         """All runs, whatever comparison they were for."""
@@ -167,11 +187,9 @@ def _settings_of(run: Document) -> Document:
     """What a run was done under; of what it does not say, the defaults were those of then."""
     terms, name = run["terms"], run["name"]
     schema = BEFORE_DEFAULTS_WERE_SAID if "averaged_epochs" in terms["training"] else BEFORE_AVERAGES
-    of_ours = name in MODELS and issubclass(MODELS[name].config, ELinFormerConfig)
-    of_then = defaults_before(schema, "model") if of_ours else {}
-    training = defaults_before(schema, "training") | terms["training"]
-    model = [name, run["options"]]
-    return {**terms, "training": training, "model": model, "defaults": run.get("defaults", of_then)}
+    defaults = run.get("defaults", model_defaults_before(schema, name))
+    training = asdict(TrainingConfig()) | training_defaults_before(schema) | terms["training"]
+    return {**terms, "training": training, "model": [name, run["options"]], "defaults": defaults}
 
 
 def _differences(before: Document, now: Document, prefix: str = "") -> list[str]:
@@ -188,6 +206,10 @@ def _differences(before: Document, now: Document, prefix: str = "") -> list[str]
 
 def _short(value: Any) -> str:
     return f"{value!r}"[:60]
+
+
+def _place(data: str, model: str, seed: int) -> str:
+    return f"{_safe(data)}/{_safe(model)}/seed-{seed}.json"
 
 
 def _safe(name: str) -> str:

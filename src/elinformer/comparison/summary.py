@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer.comparison.plan import NAIVES
+from elinformer.comparison.record import kept, task_of
 from elinformer.comparison.statistics import Errors, holm, mean_and_sd, paired_difference, ranks
 from elinformer.comparison.store import FORMAT, SCHEMA, is_done
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 REFERENCE = "elinformer"
 STEPS = ("3", "6", "12")
 METRICS = ("mae", "rmse", "mape")
-NOT_IN_RESULTS = ("blocks", "terms", "settings", "source", "fingerprint", "machine", "versions")
-"""What stands in the file of a run alone, or once for all."""
 
 
 def summarise(runs: Iterable[Document]) -> Document:
@@ -33,8 +32,8 @@ def summarise(runs: Iterable[Document]) -> Document:
         "format": FORMAT,
         "schema": SCHEMA,
         "reference": REFERENCE,
-        "data": {data: _task(found[0]) for data, found in by_data.items()},
-        "runs": [{name: value for name, value in run.items() if name not in NOT_IN_RESULTS} for run in done],
+        "data": {data: task_of(found[0]) for data, found in by_data.items()},
+        "runs": [kept(run) for run in done],
         "failed": [
             {name: run[name] for name in ("data", "model", "seed", "error")} for run in runs if not is_done(run)
         ],
@@ -52,11 +51,6 @@ def _distinct(runs: Sequence[Document], name: str) -> list[Any]:
         if run[name] not in found:
             found.append(run[name])
     return found
-
-
-def _task(run: Document) -> Document:
-    blocks = run["blocks"]
-    return {**run["terms"], "blocks": {"kind": blocks["kind"], "number": len(blocks["labels"])}}
 
 
 def _summary(runs: Sequence[Document]) -> Document:

@@ -11,6 +11,7 @@ from torch.nn.functional import dropout, linear
 from elinformer.errors import InputError
 from elinformer.nn.masks import causal_by, key_mask_of
 from elinformer.nn.operators import EalaOperator, operator_for
+from elinformer.ops.precision import own_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,15 +134,19 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         q, k, v = (self._split_heads(x) for x in self._project(query, key, value))
         # The output is linear in the values, so that dropping a value drops its column of the weights.
         dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
-        heads = self.operator(q, k, dropped, key_mask=key_mask, is_causal=is_causal)
+        heads = self._attend(q, k, dropped, key_mask, is_causal=is_causal)
         output = self.out_proj(self._merge_heads(heads, batched=query.ndim == 3))
         if not need_weights:
             return output, None
         # Every operator is linear in the values, so the identity as values reads the weights off.
         identity = torch.eye(k.shape[-2], dtype=k.dtype, device=k.device)
-        weights = self.operator(q, k, identity, key_mask=key_mask, is_causal=is_causal)
+        weights = self._attend(q, k, identity, key_mask, is_causal=is_causal)
         weights = weights.mean(1) if average_attn_weights else weights
         return output, weights if query.ndim == 3 else weights[0]
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
+        with own_precision(q.device):
+            return self.operator(q, k, v, key_mask=key_mask, is_causal=is_causal)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values (..., D), by as few products as the inputs allow."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CHOICES = {
     "loss_scale": ("channel", "series", "seasonal"),
     "device": ("auto", "cpu", "cuda", "mps"),
+    "precision": ("32-true", "bf16-mixed"),
     "logger": (None, "tensorboard", "csv"),
 }
 MAY_BE_ZERO = (
@@ -47,6 +48,8 @@ class TrainingConfig:
             exponentially; 0 = not at all.
         seed: Of weights, order of windows and dropout.
         device: "auto", "cpu", "cuda", "mps".
+        precision: "32-true", or "bf16-mixed": the products of training steps in bfloat16, twice as fast on processors
+            that have it; weights, validation and forecasts stay in float32.
         tokens_at_once: Series times windows (times patches) that are held in memory together; a batch of
             more is cut into micro-batches whose gradients are added.
         series_at_once: Series whose gradient is held in memory together, drawn at random for every micro-batch; they
@@ -69,6 +72,7 @@ class TrainingConfig:
     averaged_epochs: float = 1.0
     seed: int = 0
     device: str = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     tokens_at_once: int = 50_000
     series_at_once: int = 0
     logger: Literal["tensorboard", "csv"] | None = None

@@ -65,13 +65,19 @@ class ForecastModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Masked mean absolute error in the scale of training."""
-        if self._is_in_parts(batch):
-            error = loss_in_parts(self, batch, self.config.series_at_once, self._summed_error)
-        else:
-            error = self._summed_error(self, batch)
+        with self.mixed_precision():
+            if self._is_in_parts(batch):
+                error = loss_in_parts(self, batch, self.config.series_at_once, self._summed_error)
+            else:
+                error = self._summed_error(self, batch)
         loss = mean_over_ranks(error, batch.target_mask.sum(), self.mesh)
         self.log("loss", loss, batch_size=len(batch.values))
         return loss
+
+    def mixed_precision(self) -> torch.autocast:
+        """Where products are in bfloat16, if the configuration says so."""
+        enabled = self.config.precision == "bf16-mixed"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _summed_error(self, forecast: Callable[[Batch], Tensor], batch: Batch, own: Tensor | None = None) -> Tensor:
         scale = self.error_scale if own is None else self.error_scale[own]

@@ -25,7 +25,7 @@ from elinformer._files import check_folder, new_file, new_folder, write_durably
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
 from elinformer.models.elinformer import ELinFormerConfig
-from elinformer.models.registry import check_model
+from elinformer.models.registry import MODELS, check_model
 from elinformer.training.checkpoints import CheckpointFolder
 from elinformer.training.config import TrainingConfig
 from elinformer.training.parallel.machines import is_first_process
@@ -182,14 +182,25 @@ def load_run(folder: str | Path) -> Run:
 def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
     name, options = config["model"]["name"], config["model"]["options"]
-    of_ours = issubclass(check_model(name, options).config, ELinFormerConfig)
-    options = (defaults_before(config["schema"], "model") if of_ours else {}) | options
-    training = defaults_before(config["schema"], "training") | config["training"]
-    return {**config["forecaster"], "model": {"name": name, **options}, "training": TrainingConfig(**training)}
+    check_model(name, options)
+    model = {"name": name, **model_defaults_before(config["schema"], name), **options}
+    training = training_defaults_before(config["schema"]) | config["training"]
+    return {**config["forecaster"], "model": model, "training": TrainingConfig(**training)}
 
 
-def defaults_before(schema: int, what: Literal["model", "training"]) -> dict[str, Any]:
-    """The defaults of an ELinFormer, or of training, that a run of `schema` had and that are others now."""
+def model_defaults_before(schema: int, name: str) -> dict[str, Any]:
+    """The defaults of that model that a run of `schema` had and that are others now; none but of an ELinFormer."""
+    entry = MODELS.get(name)
+    of_ours = entry is not None and issubclass(entry.config, ELinFormerConfig)
+    return _defaults_before(schema, "model") if of_ours else {}
+
+
+def training_defaults_before(schema: int) -> dict[str, Any]:
+    """The defaults of training that a run of `schema` had and that are others now."""
+    return _defaults_before(schema, "training")
+
+
+def _defaults_before(schema: int, what: Literal["model", "training"]) -> dict[str, Any]:
     return {
         name: value
         for since in DEFAULTS_BEFORE
