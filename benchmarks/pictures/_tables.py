@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.pictures._style import DARK, GREEN, GREY, OURS, PURPLE, SOFTMAX
 from elinformer.comparison.plan import NAIVES
+from elinformer.models.twins import TWINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,10 +31,9 @@ DATA_SETS = {
     "nyc_taxi_od": DataSet("New York taxi trips", "trips", "1 hour"),
     "nyc_airports": DataSet("New York airports", "units mixed", "1 hour"),
 }
-NAMES = {
-    "softmax": "softmax twin",
+NAMES = {name: f"{name} twin" for name in TWINS} | {
     "linear": "elu + 1 twin",
-    "mean": "mean twin",
+    "nystrom": "Nyström twin",
     "none": "no attention",
     "stid": "STID",
     "dlinear": "DLinear",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks._common import RESULTS
-from benchmarks.tables import PAGE, TABLES, filled
+from benchmarks.tables import PAGE, TABLES, filled, ranks_table
 
 
 def test_the_page_shows_the_committed_results() -> None:
@@ -36,3 +36,23 @@ def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path: Pa
 def test_a_comparison_that_is_not_there_is_no_empty_table(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         filled("<!-- compare-x -->\n<!-- end -->", tmp_path)
+
+
+def test_ranks_are_of_the_models_that_all_comparisons_have() -> None:
+    errors = {"a": {"x": 1.0, "y": 2.0, "z": 0.5}, "b": {"x": 3.0, "y": 2.0}}
+    documents = [
+        {"summary": {data: {model: {"scaled_error_mean": error} for model, error in entries.items()}}}
+        for data, entries in errors.items()
+    ]
+    table = ranks_table([*documents, {"summary": {"c": documents[0]["summary"]["a"]}}])
+    assert table.splitlines()[0] == "| model | a | b | c | mean |"
+    assert table.splitlines()[2:] == ["| x | 1 | 2 | 1 | 1.33 |", "| y | 2 | 1 | 2 | 1.67 |"]
+
+
+def test_ranks_stand_between_their_own_marks(tmp_path: Path) -> None:
+    results = next(RESULTS.glob("compare-*.json"))
+    (tmp_path / results.name).write_bytes(results.read_bytes())
+    new = filled("<!-- ranks -->\nold\n<!-- end -->\nafter\n", tmp_path)
+    assert "| elinformer |" in new
+    assert "old" not in new
+    assert new.endswith("\n\n<!-- end -->\nafter\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import run
 
 from elinformer.comparison import compare
 from elinformer.comparison.plan import Job
@@ -148,21 +149,8 @@ def test_results_of_something_else_or_of_a_newer_version_are_refused(folder: Pat
 
 
 def whole_run(job: Job, error: float = 1.0) -> dict[str, Any]:
-    """All that the file of a run has that results are made of."""
-    test = {"mae": error, "rmse": error, "mape": None, "count": 4, "by_horizon": {}, "by_channel": {}}
-    costs = ("train_seconds", "epochs", "best_epoch", "parameters", "seconds_per_1000_forecasts", "import_memory_bytes")
-    sums = {"absolute": [[error], [3 * error]], "scaled": [[error / 2], [error]], "count": [[1.0], [3.0]]}
-    return {
-        **job.to_document(),
-        "test": test,
-        **dict.fromkeys(("scaled_error", "validation_mae", "validation_scaled_error"), error),
-        **dict.fromkeys(costs, 1),
-        "peak_memory_bytes": 10,
-        "machine": {"processor": "abacus", "cores": 1},
-        "versions": {"python": "3.11"},
-        "code": "c0de",
-        "blocks": {"kind": "day", "labels": ["2024-01-01", "2024-01-02"], **sums},
-    }
+    """The file of a run that results are made of."""
+    return run(job.contender.label, job.seed, error) | job.to_document()
 
 
 def test_results_alone_are_enough_to_go_on_from(folder: Path, store: Store, make_job: MakeJob) -> None:
