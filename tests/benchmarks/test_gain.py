@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from benchmarks.gain import Forecasts, gains_by_level, common_share, poisson_floor
+from benchmarks.gain import Forecasts, common_share, gains_by_level, poisson_floor
 
 from elinformer.evaluation import MetricSums
 
