@@ -288,7 +288,8 @@ def test_under_autocast_an_operator_errs_no_more_than_a_layer_in_half_precision(
     assert 0 < (mixed - whole).abs().max() <= 2 * (halved - whole).abs().max()
 
 
-def test_a_device_without_autocast_will_do():
-    layer = EntropyLinearAttention(12, 3, operator="softmax", device="meta")
+@pytest.mark.parametrize("name", ["eala", "softmax"])
+def test_a_device_without_autocast_will_do(name):
+    layer = EntropyLinearAttention(12, 3, operator=name, device="meta")
     x = torch.empty(5, 2, 12, device="meta")
     assert layer(x, x, x)[0].shape == x.shape

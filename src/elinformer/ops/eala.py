@@ -12,6 +12,7 @@ from elinformer._shapes import Bool, Float
 from elinformer.ops import library
 from elinformer.ops.backends import HALF, backend_for
 from elinformer.ops.checks import check_inputs
+from elinformer.ops.precision import autocast
 from elinformer.ops.reference import eala_reference
 
 if TYPE_CHECKING:
@@ -79,14 +80,6 @@ def eala_attention(
         query, key, value, key_mask, scale=factor, feature_map=feature_map, is_causal=is_causal, backend=backend
     )
     return output if output.dtype == dtype else output.to(dtype)
-
-
-def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in autocast's dtype where it is on; float64 stays, as everywhere in PyTorch."""
-    device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device) or torch.float64 in {x.dtype for x in tensors}:
-        return tensors
-    return tuple(x.to(torch.get_autocast_dtype(device)) if x.is_floating_point() else x for x in tensors)
 
 
 def softplus_applied(query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Operators know by themselves which of their products may be in half precision."""
+"""What autocast means for operators: inputs come in its dtype, and what happens to them then is the operator's own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,22 @@ import torch
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from torch import Tensor
+
+
+def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in autocast's dtype where it is on; float64 stays, as everywhere in PyTorch."""
+    device = tensors[0].device
+    if not _is_on(device) or torch.float64 in {x.dtype for x in tensors}:
+        return tensors
+    return tuple(x.to(torch.get_autocast_dtype(device.type)) if x.is_floating_point() else x for x in tensors)
+
 
 def own_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Keep autocast, where it is at work, out of what an operator does; inputs come in half precision as they are."""
-    if not torch.amp.is_autocast_available(device.type) or not torch.is_autocast_enabled(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    """Keep autocast, where it is on, out of an operator, which knows which of its products may be in half precision."""
+    return torch.autocast(device.type, enabled=False) if _is_on(device) else nullcontext()
+
+
+def _is_on(device: torch.device) -> bool:
+    """PyTorch refuses to say it of devices that have no autocast, such as "meta"."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)

@@ -15,8 +15,9 @@ from torch import Tensor
 from elinformer._shapes import Bool, Float
 from elinformer.ops import cpu, torch_path
 from elinformer.ops.checks import check_inputs
-from elinformer.ops.eala import autocast, softplus_applied
+from elinformer.ops.eala import softplus_applied
 from elinformer.ops.linear import KeyStatistics, StateGradient
+from elinformer.ops.precision import autocast
 
 if TYPE_CHECKING:
     from types import ModuleType
