@@ -5,21 +5,23 @@
 TABLE is a folder that `elinformer compare` wrote, with trained models of both. Errors are of the test part, by step
 ahead and by series, over the seeds that both have. Beside them stands what there is to earn: how much of the twin's
 errors is common to many series, against the same errors shifted in time series by series (chance), and, of counts, what
-a forecast would err by that knows the mean of each, were they Poisson's.
+the mean of the same time of the week errs by, and would err by if counts were Poisson's about it.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from benchmarks._common import described, surroundings, write_results
-from elinformer.data.windows import WindowDataset, window_loader, window_origins
-from elinformer.evaluation import MetricSums
+from elinformer.data.scaling import error_scale
+from elinformer.data.windows import WindowDataset, window_origins
+from elinformer.evaluation import backtest
 from elinformer.runs import open_run
 
 if TYPE_CHECKING:
@@ -27,24 +29,27 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from elinformer.data.panel import Panel
+    from elinformer.data.windows import Batch
+
 COMPONENTS, SHIFTS = 3, 5
 GROUPS = 4
+STEPS = (1, 3, 6, 12)
+MINUTES_OF_A_WEEK = 7 * 24 * 60
 
 
 class Forecasts(NamedTuple):
     """What a trained model says of the test part.
 
     Attributes:
-        sums: Its errors.
+        scaled: (S, N, C) sums of its errors in the scale of its loss.
         forecast: (W, S, N, C).
         target: (W, S, N, C), NaN where not observed.
-        channels: Names of the C channels.
     """
 
-    sums: MetricSums
+    scaled: Tensor
     forecast: Tensor
     target: Tensor
-    channels: Sequence[str]
 
 
 def main() -> None:
@@ -52,7 +57,10 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     folders = [folder for table in options.tables for folder in sorted(Path(table, "runs").iterdir())]
-    rows = [measured(folder, options.model, options.twin) for folder in folders]
+    pairs = {folder.name: _pairs(folder, options.model, options.twin) for folder in folders}
+    rows = [measured(data, found) for data, found in pairs.items() if found]
+    if not rows:
+        raise SystemExit(f"expected trained models of {options.model} and {options.twin} on the same seed in a TABLE")
     about = surroundings("cpu", options.threads)
     title = f"# {options.model} beside {options.twin}"
     text = "\n\n".join([title, described(about), gain_table(rows), left_table(rows)])
@@ -61,63 +69,82 @@ def main() -> None:
         write_results(options.out, {"about": about, "model": options.model, "twin": options.twin, "rows": rows}, text)
 
 
-def measured(folder: Path, model: str, twin: str) -> dict[str, Any]:
+def _pairs(folder: Path, model: str, twin: str) -> list[tuple[Path, Path]]:
+    """Trained runs of both on the same seed, as far as they were scored."""
+    runs = ((folder / model / path.stem, folder / twin / path.stem) for path in sorted(folder.glob(f"{model}/*.json")))
+    return [pair for pair in runs if all(run.is_dir() and run.with_suffix(".json").is_file() for run in pair)]
+
+
+def measured(data: str, pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     """Errors of both on one data set, and what is common in those of the twin."""
-    pairs = [
-        (forecasts(path), forecasts(folder / twin / path.name))
-        for path in sorted((folder / model).iterdir())
-        if path.is_dir() and (folder / twin / path.name).is_dir()
-    ]
-    ours, theirs = (torch.stack([pair[i].sums.absolute for pair in pairs]).sum(0) for i in range(2))  # (S, N, C)
-    counts = torch.stack([pair[0].sums.count for pair in pairs]).sum(0)
-    first = pairs[0][1]
+    ours, theirs, common = [], [], []
+    for model, twin in pairs:
+        ours.append(forecasts(model).scaled)
+        found = forecasts(twin)
+        theirs.append(found.scaled)
+        common.append([common_share(found, step) for step in (0, -1)])
+    a, b = (torch.stack(sums).sum(0) for sums in (ours, theirs))  # (S, N, C)
+    forecaster, panel = open_run(pairs[0][1])
     return {
-        "data": folder.name,
+        "data": data,
         "seeds": len(pairs),
-        "by_step": _gains(ours.sum((1, 2)), theirs.sum((1, 2))),
-        "by_channel": dict(zip(first.channels, _gains(ours.sum((0, 1)), theirs.sum((0, 1))), strict=True)),
-        "by_level": gains_by_level(ours.sum(0), theirs.sum(0), counts.sum(0), first.target),
-        "series_helped": float((ours.sum((0, 2)) < theirs.sum((0, 2))).double().mean()),
-        "common": {str(step + 1): common_share(first, step) for step in (0, len(ours) - 1)},
-        "poisson": poisson_floor(first),
-        "mae": [float(errors.sum() / counts.sum()) for errors in (ours, theirs)],
+        "by_step": gains(a.sum((1, 2)), b.sum((1, 2))),
+        "by_channel": dict(zip(panel.channels, gains(a.sum((0, 1)), b.sum((0, 1))), strict=True)),
+        "by_level": gains_by_level(a.sum(0), b.sum(0), panel),
+        "series_helped": share_helped(a.sum((0, 2)), b.sum((0, 2))),
+        "common": [_mean_of([seed[place] for seed in common]) for place in range(2)],
+        "profile": poisson_profile(panel, *(border for border, _ in forecaster.parts(panel)[1:])),
     }
 
 
 def forecasts(run: Path) -> Forecasts:
     """All forecasts of the test part by a run."""
     forecaster, panel = open_run(run)
-    reach, origins = forecaster.reach, window_origins(forecaster.parts(panel).test, forecaster.reach)
-    windows = WindowDataset(forecaster.info.align(panel), forecaster.info.calendar, origins, reach)
-    sums = MetricSums(windows.horizon, *windows.values.shape[1:])
+    origins = window_origins(forecaster.parts(panel).test, forecaster.reach)
+    windows = WindowDataset(forecaster.info.align(panel), forecaster.info.calendar, origins, forecaster.reach)
     said: list[Tensor] = []
     targets: list[Tensor] = []
-    with torch.inference_mode():
-        for batch in window_loader(windows, forecaster.batch_size):
-            said.append(forecaster.module(batch))
-            targets.append(torch.where(batch.target_mask, batch.target, torch.nan))
-            sums.update(said[-1], batch.target, batch.target_mask)
-    return Forecasts(sums, torch.cat(said), torch.cat(targets), panel.channels)
+
+    def forecast(batch: Batch) -> Tensor:
+        said.append(forecaster.module(batch))
+        targets.append(torch.where(batch.target_mask, batch.target, torch.nan))
+        return said[-1]
+
+    sums = backtest(forecast, windows, forecaster.batch_size)
+    scale = error_scale(panel, forecaster.parts(panel).train[1], forecaster.training.loss_scale)
+    return Forecasts(sums.absolute / torch.from_numpy(scale), torch.cat(said), torch.cat(targets))
 
 
-def _gains(ours: Tensor, theirs: Tensor) -> list[float]:
+def gains(ours: Tensor, theirs: Tensor) -> list[float]:
     """By how much less ours err, as a share of theirs."""
     return (1 - ours / theirs).tolist()
 
 
-def gains_by_level(ours: Tensor, theirs: Tensor, counts: Tensor, target: Tensor) -> list[float]:
+def gains_by_level(ours: Tensor, theirs: Tensor, panel: Panel) -> list[float]:
     """Of the series (N, C) in groups of equal size, from the lowest mean to the highest; of one channel alone."""
-    if target.shape[-1] > 1:
+    known = np.flatnonzero(panel.mask.any((0, 2)))
+    if panel.n_channels > 1 or len(known) < GROUPS:
         return []
-    level = target.nanmean((0, 1))[:, 0].nan_to_num()
-    known = counts[:, 0] > 0
-    groups = level.argsort()[known[level.argsort()]].tensor_split(GROUPS)
-    return [_gains(ours[group].sum()[None], theirs[group].sum()[None])[0] for group in groups]
+    level = np.where(panel.mask, panel.values, 0).sum((0, 2))[known] / panel.mask.sum((0, 2))[known]
+    groups = np.array_split(known[level.argsort()], GROUPS)
+    return [gains(ours[group].sum()[None], theirs[group].sum()[None])[0] for group in groups]
+
+
+def share_helped(ours: Tensor, theirs: Tensor) -> float:
+    """Of the series (N,) that were observed, those that ours err less on."""
+    return float((ours < theirs)[theirs > 0].double().mean())
 
 
 def common_share(found: Forecasts, step: int) -> dict[str, float]:
-    """The share of the variance of the errors at a step, each series in its own unit, that a few components have."""
-    errors = (found.forecast - found.target)[:, step].flatten(1).double().numpy()  # (W, N C)
+    """The share of the variance of the errors at a step that a few components have, mean over the channels.
+
+    Each series is in its own unit. What comes later to one series than to another counts little here.
+    """
+    errors = (found.forecast - found.target)[:, step].double().numpy()  # (W, N, C)
+    return _mean_of([_share_of_channel(channel) for channel in np.moveaxis(errors, 2, 0)])
+
+
+def _share_of_channel(errors: np.ndarray) -> dict[str, float]:
     known = ~np.isnan(errors)
     mean = np.where(known, errors, 0).sum(0) / np.maximum(known.sum(0), 1)
     errors = np.where(known, errors - mean, 0)
@@ -125,7 +152,7 @@ def common_share(found: Forecasts, step: int) -> dict[str, float]:
     errors /= errors.std(0)
     rng = np.random.default_rng(0)
     shifted = [_leading(_shifted(errors, rng)) for _ in range(SHIFTS)]
-    return {"share": _leading(errors), "chance": float(np.mean(shifted))}
+    return {"share": _leading(errors), "chance": fmean(shifted)}
 
 
 def _leading(errors: np.ndarray) -> float:
@@ -139,43 +166,78 @@ def _shifted(errors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([np.roll(column, offset) for column, offset in zip(errors.T, offsets, strict=True)], 1)
 
 
-def poisson_floor(found: Forecasts) -> float | None:
-    """Mean absolute deviation of Poisson counts with the forecasts as means; None where targets are no counts."""
-    seen = ~found.target.isnan()
-    target, mean = found.target[seen].double(), found.forecast[seen].double().clamp_min(1e-9)
-    if (target < 0).any() or (target != target.round()).any():
+def _mean_of(shares: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: fmean(share[name] for share in shares) for name in shares[0]}
+
+
+def poisson_profile(panel: Panel, train: int, test: int) -> dict[str, float] | None:
+    """What the mean of the training steps at the same time of the week errs by in the test part.
+
+    And what it would err by, were the targets Poisson's about it. None of what is no count: whole numbers of 0 or more
+    are taken for counts.
+
+    Args:
+        panel: The data.
+        train: Where the training part ends.
+        test: Where the test part begins.
+    """
+    values, mask = panel.values[test:], panel.mask[test:]
+    seen = values[mask].astype(np.float64)
+    if not panel.has_time or (seen < 0).any() or (seen != seen.round()).any():
         return None
-    whole = mean.floor()  # E|X - mean| = 2 exp(-mean) mean^(whole + 1) / whole!  (de Moivre)
-    return float((2 * (-mean + (whole + 1) * mean.log() - torch.lgamma(whole + 1)).exp()).mean())
+    mean = weekly_profile(panel, train)[test:][mask]
+    left = poisson_deviation(torch.from_numpy(mean))
+    return {"mae": float(np.abs(seen - mean).mean()), "poisson": float(left.mean())}
 
 
-def gain_table(rows: Iterable[dict[str, Any]]) -> str:
+def weekly_profile(panel: Panel, train: int) -> np.ndarray:
+    """(T, N, C) the mean of the training steps at the same time of the week; of all of them, where there is none."""
+    minutes = panel.timestamps.astype("datetime64[m]").astype(np.int64) % MINUTES_OF_A_WEEK
+    slot = np.unique(minutes, return_inverse=True)[1]
+    values, mask = np.where(panel.mask, panel.values, 0)[:train].astype(np.float64), panel.mask[:train]
+    sums, counts = (np.zeros((slot.max() + 1, *values.shape[1:])) for _ in range(2))
+    np.add.at(sums, slot[:train], values)
+    np.add.at(counts, slot[:train], mask)
+    overall = values.sum(0) / np.maximum(mask.sum(0), 1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), overall)[slot]
+
+
+def poisson_deviation(mean: Tensor) -> Tensor:
+    """E|X - M| of a Poisson X of that mean about its median M, the least that a forecast can err by.
+
+    E|X - M| = mean - M + 2 (M F(M) - mean F(M - 1)) with the distribution function F; of whole numbers M the median has
+    the least, and lies in [mean - ln 2, mean + 1/3] (Choi 1994).
+    """
+    around = torch.stack([(mean - 0.7).ceil().clamp_min(0), mean.floor(), mean.ceil()])
+    until = torch.special.gammaincc(around + 1, mean)  # F(M)
+    below = torch.where(around > 0, torch.special.gammaincc(around.clamp_min(1), mean), 0)  # F(M - 1)
+    return (mean - around + 2 * (around * until - mean * below)).amin(0)
+
+
+def gain_table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: by how many percent less the model errs than its twin."""
-    lines = [
-        "| data | seeds | step 1 | 3 | 6 | 12 | series helped | by level, low to high, or channel |",
-        "|---|---:|---:|---:|---:|---:|---:|---|",
-    ]
+    steps = [step for step in STEPS if all(step <= len(row["by_step"]) for row in rows)]
+    headings = ["data", "seeds", *(f"step {step}" for step in steps), "series helped", "by level or channel"]
+    lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 2)}---|"]
     for row in rows:
-        steps = [_percent(row["by_step"][step - 1]) for step in (1, 3, 6, 12)]
-        groups = [_percent(gain) for gain in row["by_level"]] or [
-            f"{name} {_percent(gain)}" for name, gain in row["by_channel"].items()
-        ]
+        by_step = [_percent(row["by_step"][step - 1]) for step in steps]
+        named = [f"{name} {_percent(gain)}" for name, gain in row["by_channel"].items()]
+        groups = [_percent(gain) for gain in row["by_level"]] or named
         helped = f"{100 * row['series_helped']:.0f} %"
-        lines.append(f"| {row['data']} | {row['seeds']} | {' | '.join(steps)} | {helped} | {', '.join(groups)} |")
+        lines.append(f"| {row['data']} | {row['seeds']} | {' | '.join(by_step)} | {helped} | {', '.join(groups)} |")
     return "\n".join(lines)
 
 
 def left_table(rows: Iterable[dict[str, Any]]) -> str:
     """Markdown: what of the twin's errors is common to many series, and what Poisson counts would leave."""
     lines = [
-        "| data | MAE with, without | common at step 1 (chance) | at the last step (chance) | Poisson counts |",
-        "|---|---|---:|---:|---:|",
+        "| data | common at step 1 (chance) | at the last step (chance) | weekly profile errs by | if Poisson's |",
+        "|---|---:|---:|---:|---:|",
     ]
     for row in rows:
-        shares = [f"{100 * c['share']:.0f} % ({100 * c['chance']:.0f} %)" for c in row["common"].values()]
-        floor = "" if row["poisson"] is None else f"{row['poisson']:.4g}"
-        errors = ", ".join(f"{error:.4g}" for error in row["mae"])
-        lines.append(f"| {row['data']} | {errors} | {' | '.join(shares)} | {floor} |")
+        shares = [f"{100 * c['share']:.0f} % ({100 * c['chance']:.0f} %)" for c in row["common"]]
+        left = [f"{row['profile'][name]:.4g}" if row["profile"] else "" for name in ("mae", "poisson")]
+        lines.append(f"| {row['data']} | {' | '.join([*shares, *left])} |")
     return "\n".join(lines)
 
 

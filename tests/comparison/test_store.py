@@ -192,7 +192,40 @@ def test_results_that_did_not_keep_errors_by_day_are_not_written_over(folder: Pa
     assert not (store.folder / "runs").exists()
 
 
-def test_results_say_nothing_of_where_the_data_lay(store: Store, make_job: MakeJob) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": "0/../../../evil"}, {"seed": -1}, {"model": "../evil"}, {"data": "other"}, {"model": 3}],
+    ids=str,
+)
+def test_runs_that_name_no_place_in_the_folder_are_refused(
+    folder: Path, make_job: MakeJob, changes: dict[str, Any]
+) -> None:
+    results = summarise([whole_run(make_job("stid"))])
+    results["runs"][0] |= changes
+    write_json(folder / "copy" / "results.json", results)
+    with pytest.raises(InputError, match=r"expected runs of a data set of this results\.json"):
+        Store(folder / "copy").restore()
+    assert [path.name for path in (folder / "copy").iterdir()] == ["results.json"]
+
+
+def test_results_whose_runs_were_lost_are_restored_too(store: Store, make_job: MakeJob) -> None:
+    job = make_job("stid")
+    write_json(store.folder / "results.json", summarise([whole_run(job)]))
+    (store.folder / "runs" / "d").mkdir(parents=True)
+    assert store.restore() == 1
+    assert store.todo([job]) == []
+
+
+def test_runs_of_other_terms_than_the_first_keep_theirs(folder: Path, make_job: MakeJob) -> None:
+    runs = [whole_run(make_job("stid", seed=seed)) for seed in range(2)]
+    del runs[1]["terms"]["training"]["precision"]  # of an older version
+    write_json(folder / "copy" / "results.json", summarise(runs))
+    copy = Store(folder / "copy")
+    copy.restore()
+    assert [run["terms"] for run in copy.runs()] == [run["terms"] for run in runs]
+
+
+def test_where_the_data_lay_is_not_kept_of_a_run(store: Store, make_job: MakeJob) -> None:
     assert str(store.folder.parent) not in str(summarise([whole_run(make_job("stid"))]))
 
 

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from elinformer.errors import InputError
 from elinformer.nn import EntropyLinearAttention, FocusedOperator, LinformerOperator, PerformerOperator
 from elinformer.ops.reference import eala_reference
-from elinformer.ops.registry import OPERATORS
+from elinformer.ops.registry import OPERATORS, Operator
 
 VARIANTS = {
     "default": {},
@@ -262,19 +262,29 @@ def test_it_is_exported():
     assert_close(torch.export.export(attention, (x, x, x)).module()(x, x, x)[0], attention(x, x, x)[0])
 
 
-def test_an_operator_gets_half_precision_under_autocast_and_decides_by_itself_what_stays_in_it():
-    seen = []
+def test_an_operator_of_somebody_else_is_under_autocast_as_any_module_and_ours_are_not(monkeypatch):
+    class Mixing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.map = nn.Linear(4, 4)
 
-    def operator(q, k, v, **_):
-        seen.append((q.dtype, v.dtype, (q.float() @ k.float().mT).dtype))
-        return v
+        def forward(self, q, k, v, **_):
+            return self.map(v)
 
-    layer = EntropyLinearAttention(12, 3, operator=operator)
     x = torch.randn(5, 2, 12)
     with torch.autocast("cpu", torch.bfloat16):
-        layer(x, x, x)
+        assert EntropyLinearAttention(12, 3, operator=Mixing())(x, x, x)[0].dtype == torch.bfloat16
+    seen = []
+
+    def ours(q, k, v, **_):
+        seen.append((q.dtype, (q.float() @ k.float().mT).dtype))
+        return v
+
+    monkeypatch.setitem(OPERATORS, "elu", Operator(ours))
+    with torch.autocast("cpu", torch.bfloat16):
+        EntropyLinearAttention(12, 3, operator="elu")(x, x, x)
         assert torch.is_autocast_enabled("cpu")
-    assert seen == [(torch.bfloat16, torch.bfloat16, torch.float32)]
+    assert seen == [(torch.bfloat16, torch.float32)]
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATORS if name not in {"linformer", "performer", "focused"}])

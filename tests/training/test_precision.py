@@ -16,6 +16,7 @@ from elinformer.data.panel import Panel
 from elinformer.data.windows import Batch
 from elinformer.forecaster import Forecaster
 from elinformer.models import MODELS
+from elinformer.ops import cpu, torch_path
 from elinformer.training import ForecastModule
 
 MIXED: dict[str, Any] = {"precision": "bf16-mixed"}
@@ -71,6 +72,36 @@ def test_parts_of_the_series_learn_in_mixed_precision_too() -> None:
     whole, mixed = (loss_and_gradient(module, precision, series_at_once=5) for precision in ("32-true", "bf16-mixed"))
     assert mixed[0] == pytest.approx(whole[0], rel=0.02)
     assert 0 < (mixed[1] - whole[1]).norm() < 0.1 * whole[1].norm()
+
+
+@pytest.mark.parametrize("series_at_once", [0, 5])
+def test_every_parameter_learns_and_gradients_of_attention_are_in_its_own_precision(
+    series_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products autocast would reach
+    seen: list[torch.dtype] = []
+    backward = torch_path.key_backward
+
+    def watched(*arguments: Any) -> Any:
+        seen.append((torch.ones(1, 1) @ torch.ones(1, 1)).dtype)
+        return backward(*arguments)
+
+    monkeypatch.setattr(torch_path, "key_backward", watched)
+    module = small_module("elinformer", n_series=12, **NARROW)
+    loss_and_gradient(module, "bf16-mixed", series_at_once=series_at_once)
+    without = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == [name for name in without if "recall" in name or "in_proj_bias" in name]
+    assert set(seen) == ({torch.float32} if series_at_once else set())
+
+
+def test_the_autocast_of_a_trainer_of_ones_own_is_left_on() -> None:
+    module = small_module("elinformer", n_series=12, **NARROW)
+    seen: list[torch.dtype] = []
+    linear = next(layer for layer in module.modules() if isinstance(layer, nn.Linear))
+    linear.register_forward_hook(lambda *found: seen.append(found[2].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss_and_gradient(module, "32-true")
+    assert seen == [torch.bfloat16]
 
 
 def loss_and_gradient(module: ForecastModule, precision: str, **options: Any) -> tuple[float, Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from elinformer.comparison.plan import NAME
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -11,10 +12,8 @@ if TYPE_CHECKING:
 
     from elinformer.comparison.plan import Document
 
-ONCE_FOR_ALL = ("terms", "fingerprint")
-"""What all runs on a data set have alike."""
-OF_THE_MACHINE = ("settings", "source")
-"""Where the data lay, which is nobody's business, and the settings, which the terms repeat."""
+NOT_KEPT = ("settings", "source")
+"""Settings are told again by the terms; where the data lay is of no use elsewhere."""
 OF_A_RUN = ("absolute", "scaled")
 """Of the errors by blocks of time, what is the run's own."""
 
@@ -25,33 +24,43 @@ def task_of(run: Document) -> Document:
     return {**run["terms"], "blocks": {**blocks, "number": len(blocks["labels"])}}
 
 
-def kept(run: Document) -> Document:
-    """A run without what `task_of` has, and without what is of the machine alone."""
-    entry = {name: value for name, value in run.items() if name not in (*ONCE_FOR_ALL, *OF_THE_MACHINE)}
+def kept(run: Document, task: Document) -> Document:
+    """A run without what `task`, of its data, has as well."""
+    entry = _without(run, *NOT_KEPT, "fingerprint")
+    if run["terms"] == _without(task, "blocks"):
+        del entry["terms"]
     return {**entry, "blocks": {name: value for name, value in run["blocks"].items() if name in OF_A_RUN}}
 
 
 def restored(results: Document) -> Iterator[Document]:
-    """The runs that `results` was made of, but for what is of the machine alone.
+    """The runs that `results` was made of, as far as it keeps them.
 
     Raises:
-        InputError: They are of a version that did not keep errors by blocks of time.
+        InputError: They are of a version that did not keep errors by blocks of time, or no runs at all.
     """
     for entry in results["runs"]:
-        task = results["data"][entry["data"]]
         if not entry.keys() >= {"blocks", "machine", "versions"}:
             raise InputError(
                 "expected the runs of this comparison beside its results.json, which is of an older version and does "
                 "not have their errors by day: bring the folder `runs` back, or choose another --out"
             )
-        terms, blocks = _without(task, "blocks"), _without(task["blocks"], "number")
-        yield {
-            **entry,
-            "terms": terms,
-            "fingerprint": terms["fingerprint"],
-            "blocks": {**blocks, **entry["blocks"]},
-        }
+        _check_place(entry, results["data"])
+        task = results["data"][entry["data"]]
+        run = {"terms": _without(task, "blocks"), **entry}
+        blocks = {**_without(task["blocks"], "number"), **entry["blocks"]}
+        yield {**run, "fingerprint": run["terms"].get("fingerprint"), "blocks": blocks}
 
 
-def _without(document: Document, name: str) -> Document:
-    return {other: value for other, value in document.items() if other != name}
+def _check_place(entry: Document, data: Document) -> None:
+    """Files are named by what a run says of itself, which may come from anywhere."""
+    names, seed = (entry["data"], entry["model"]), entry["seed"]
+    named = all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
+    if not named or entry["data"] not in data or not isinstance(seed, int) or seed < 0:
+        raise InputError(
+            f"expected runs of a data set of this results.json, of a model by its name and of a seed of 0 or more, got "
+            f"{(*names, seed)!r}: the file was changed by something else"
+        )
+
+
+def _without(document: Document, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in names}

@@ -113,7 +113,7 @@ class Store:
             InputError: It is of a version that did not keep all of them.
         """
         results = self.folder / RESULTS
-        if not results.is_file() or (self.folder / RUNS).exists():
+        if not results.is_file() or self._paths():
             return 0
         runs = list(restored(read_json(results)))
         with new_folder(self.folder / RUNS) as new:

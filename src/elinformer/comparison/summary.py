@@ -28,12 +28,13 @@ def summarise(runs: Iterable[Document]) -> Document:
     done = [run for run in runs if is_done(run)]
     by_data = {data: [run for run in done if run["data"] == data] for data in _distinct(done, "data")}
     summary = {data: _summary(found) for data, found in by_data.items()}
+    tasks = {data: task_of(found[0]) for data, found in by_data.items()}
     return {
         "format": FORMAT,
         "schema": SCHEMA,
         "reference": REFERENCE,
-        "data": {data: task_of(found[0]) for data, found in by_data.items()},
-        "runs": [kept(run) for run in done],
+        "data": tasks,
+        "runs": [kept(run, tasks[run["data"]]) for run in done],
         "failed": [
             {name: run[name] for name in ("data", "model", "seed", "error")} for run in runs if not is_done(run)
         ],

@@ -13,7 +13,6 @@ from elinformer.models.gaps import filled_forward
 from elinformer.models.moments import DAYS, embedded, needed, with_time
 from elinformer.models.registry import register_model
 from elinformer.ops.others import softmax_attention
-from elinformer.ops.precision import own_precision
 
 
 @dataclass(frozen=True)
@@ -139,6 +138,4 @@ class Block(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         heads = self.projections(x).flatten(0, 1).unflatten(-1, (3, self.n_heads, -1))  # (..., L, 3, H, E)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # (..., H, L, E) each
-        with own_precision(x.device):
-            heads = softmax_attention(q, k, v)
-        return self.output(heads.transpose(1, 2).flatten(2).view_as(x))
+        return self.output(softmax_attention(q, k, v).transpose(1, 2).flatten(2).view_as(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn.functional import dropout, linear
 
 from elinformer.errors import InputError
 from elinformer.nn.masks import causal_by, key_mask_of
-from elinformer.nn.operators import EalaOperator, operator_for
+from elinformer.nn.operators import EalaOperator, is_of_ours, operator_for
 from elinformer.ops.precision import own_precision
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         # (`TransformerEncoderLayer.forward`, `TransformerEncoder.__init__`).
         self._qkv_same_embed_dim = False
         self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
+        self._is_of_ours = is_of_ours(self.operator)
 
     def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
@@ -145,7 +147,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         return output, weights if query.ndim == 3 else weights[0]
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
-        with own_precision(q.device):
+        with own_precision(q.device) if self._is_of_ours else nullcontext():
             return self.operator(q, k, v, key_mask=key_mask, is_causal=is_causal)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:

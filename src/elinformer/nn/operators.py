@@ -153,3 +153,9 @@ def operator_for(
     if operator in holders:
         return holders[operator](head_dim, device=device, dtype=dtype)
     return OPERATORS[operator].call
+
+
+def is_of_ours(operator: Callable[..., Tensor]) -> bool:
+    """Whether it is one of the library's, which decide by themselves what of them may be in half precision."""
+    holders = (EalaOperator, PerformerOperator, LinformerOperator, FocusedOperator)
+    return isinstance(operator, holders) or any(operator is known.call for known in OPERATORS.values())

@@ -12,7 +12,7 @@ from elinformer._shapes import Bool, Float
 from elinformer.ops import library
 from elinformer.ops.backends import HALF, backend_for
 from elinformer.ops.checks import check_inputs
-from elinformer.ops.precision import autocast
+from elinformer.ops.precision import autocast, own_precision
 from elinformer.ops.reference import eala_reference
 
 if TYPE_CHECKING:
@@ -76,9 +76,10 @@ def eala_attention(
     if feature_map == "softplus" and backend != "triton":  # outside the operator, which takes it as it is
         query, key, value = softplus_applied(query, key, value, key_mask)
         feature_map = "identity"
-    output = library.attend(
-        query, key, value, key_mask, scale=factor, feature_map=feature_map, is_causal=is_causal, backend=backend
-    )
+    with own_precision(query.device):
+        output = library.attend(
+            query, key, value, key_mask, scale=factor, feature_map=feature_map, is_causal=is_causal, backend=backend
+        )
     return output if output.dtype == dtype else output.to(dtype)
 
 

@@ -17,7 +17,7 @@ from elinformer.ops import cpu, torch_path
 from elinformer.ops.checks import check_inputs
 from elinformer.ops.eala import softplus_applied
 from elinformer.ops.linear import KeyStatistics, StateGradient
-from elinformer.ops.precision import autocast
+from elinformer.ops.precision import autocast, own_precision
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -140,7 +140,8 @@ def sharded_attention(
     lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in (query, key, value))
     mask = None if mask is None else mask.expand(*lead, mask.shape[-1])
-    output: Tensor = _Sharded.apply(query, key, value, mask, others, factor, feature_map)  # pyright: ignore[reportAssignmentType]
+    with own_precision(query.device):
+        output: Tensor = _Sharded.apply(query, key, value, mask, others, factor, feature_map)  # pyright: ignore[reportAssignmentType]
     return output if output.dtype == dtype else output.to(dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ from elinformer.training.parts import loss_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from torch import Tensor, nn
@@ -74,10 +76,15 @@ class ForecastModule(pl.LightningModule):
         self.log("loss", loss, batch_size=len(batch.values))
         return loss
 
-    def mixed_precision(self) -> torch.autocast:
-        """Where products are in bfloat16, if the configuration says so."""
-        enabled = self.config.precision == "bf16-mixed"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+    def mixed_precision(self) -> AbstractContextManager[object]:
+        """Where products are in bfloat16, if the configuration says so; else as a Trainer of one's own has it.
+
+        Nothing cast is kept for later: where PyTorch keeps it, what was cast without a gradient has none then either
+        (https://github.com/pytorch/pytorch/issues/112583).
+        """
+        if self.config.precision == "32-true":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     def _summed_error(self, forecast: Callable[[Batch], Tensor], batch: Batch, own: Tensor | None = None) -> Tensor:
         scale = self.error_scale if own is None else self.error_scale[own]

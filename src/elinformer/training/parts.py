@@ -18,6 +18,7 @@ from torch.func import functional_call
 from elinformer.evaluation.in_parts import of_series, parts_of, states_of_parts
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows, view_of
 from elinformer.ops.linear import KeyStatistics
+from elinformer.ops.precision import own_precision
 from elinformer.ops.sharded import Summarised, sharded_attention
 from elinformer.ops.state import KeyState
 
@@ -61,7 +62,8 @@ class _Summed(torch.autograd.Function):
         with torch.enable_grad():
             for loss in losses():
                 total = total.to(loss) + loss.detach()
-                gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+                with own_precision(loss.device):  # as outside autocast, where gradients belong
+                    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
                 for summed, gradient in zip(sums, gradients, strict=True):
                     if gradient is not None:
                         summed.add_(gradient)

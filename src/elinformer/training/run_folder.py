@@ -51,7 +51,8 @@ DEFAULTS_BEFORE: dict[int, dict[str, dict[str, Any]]] = {
 }
 """What defaults, of an ELinFormer and of training, were before a schema where they are others now.
 
-From schema 3 on a run has all options that there were; before, only those that differed from the defaults.
+From schema 3 on a run has all options that there were; before, only those that differed from the defaults. An option
+that is new belongs here too, unless its default is what was done before there was one.
 """
 CHECKPOINTS = "checkpoints"
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"

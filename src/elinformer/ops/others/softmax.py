@@ -10,6 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from elinformer._shapes import Bool, Float
 from elinformer.ops.others._shared import prepare
+from elinformer.ops.precision import own_precision
 
 FEW_KEYS = 512
 """Below so many keys, PyTorch's kernels for a CPU take longer in half precision than in float32."""
@@ -50,5 +51,6 @@ def softmax_attention(
 def _fused(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
     """PyTorch's kernel, in float32 where that is the faster one: two to six times on a CPU with few keys."""
     if q.device.type == "cpu" and k.shape[-2] < FEW_KEYS and q.dtype in (torch.float16, torch.bfloat16):
-        return scaled_dot_product_attention(q.float(), k.float(), v.float(), **options).to(q.dtype)
+        with own_precision(q.device):
+            return scaled_dot_product_attention(q.float(), k.float(), v.float(), **options).to(q.dtype)
     return scaled_dot_product_attention(q, k, v, **options)
