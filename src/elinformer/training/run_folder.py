@@ -38,13 +38,8 @@ if TYPE_CHECKING:
 
 FORMAT = "elinformer-run"
 SCHEMA = 4
-CONFIG, PANEL, MODEL, SCALER, METRICS = (
-    "config.json",
-    "panel.json",
-    "model.safetensors",
-    "scaler.safetensors",
-    "metrics.json",
-)
+CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
+MODEL, SCALER = "model.safetensors", "scaler.safetensors"
 DEFAULTS_BEFORE: dict[int, dict[str, dict[str, Any]]] = {
     3: {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}},
     4: {"model": {"activation": "gelu", "embedding_rate": 1.0}, "training": {}},
