@@ -49,7 +49,7 @@ def softmax_attention(
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-    """PyTorch's kernel, in float32 where that is the faster one: on a CPU with few keys: docs/performance.md."""
+    """PyTorch's kernel; for few keys on a CPU in float32, where that is the faster one: see docs/performance.md."""
     if q.device.type == "cpu" and k.shape[-2] < FEW_KEYS and q.dtype in (torch.float16, torch.bfloat16):
         with own_precision(q.device):
             return scaled_dot_product_attention(q.float(), k.float(), v.float(), **options).to(q.dtype)
