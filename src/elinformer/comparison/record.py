@@ -36,7 +36,7 @@ def restored(results: Document) -> Iterator[Document]:
     """The runs that `results` was made of, as far as it keeps them.
 
     Raises:
-        InputError: They are of a version that did not keep errors by blocks of time, or no runs at all.
+        InputError: They are of a version that did not keep errors by blocks of time, or name no place in a folder.
     """
     for entry in results["runs"]:
         if not entry.keys() >= {"blocks", "machine", "versions"}:

@@ -91,7 +91,6 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         # (`TransformerEncoderLayer.forward`, `TransformerEncoder.__init__`).
         self._qkv_same_embed_dim = False
         self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
-        self._is_of_ours = is_of_ours(self.operator)
 
     def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
@@ -147,7 +146,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         return output, weights if query.ndim == 3 else weights[0]
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
-        with own_precision(q.device) if self._is_of_ours else nullcontext():
+        with own_precision(q.device) if is_of_ours(self.operator) else nullcontext():
             return self.operator(q, k, v, key_mask=key_mask, is_causal=is_causal)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
