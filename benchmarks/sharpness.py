@@ -4,7 +4,8 @@
 
 RUN is a folder that `elinformer train` wrote, of `elinformer` or of its `softmax` twin. Nothing is trained: the weights
 of the model stay, and only what its scores become is changed. Scores are those that the model was trained with: under
-its feature map for EALA, of the plain projections for softmax.
+its feature map for EALA, of the plain projections for softmax. "As trained" is before validation had a say in how sharp
+attention is, "as chosen" after.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks._forced import FORCED, forced
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.evaluation import backtest
 from elinformer.models import ELinFormerConfig
+from elinformer.nn import set_sharpness
 from elinformer.runs import open_run
 
 if TYPE_CHECKING:
@@ -49,9 +51,12 @@ def main() -> None:
 
 
 def measured(forecaster: Forecaster, windows: WindowDataset) -> list[dict[str, Any]]:
-    """MAE, and the attention of every layer by head: as trained, and forced to each of `FORCED`."""
-    features = _feature_map(forecaster)
-    rows = [_row("as trained", forecaster, windows, forecaster.batch_size)]
+    """MAE, and the attention of every layer by head: as chosen, as trained, and forced to each of `FORCED`."""
+    features, model = _feature_map(forecaster), forecaster.module.model
+    chosen = float(model.get_buffer("sharpness"))
+    rows = [_row("as chosen", forecaster, windows, forecaster.batch_size) | {"sharpness": chosen}]
+    set_sharpness(model, 1)
+    rows.insert(0, _row("as trained", forecaster, windows, forecaster.batch_size))
     for name, weights in FORCED.items():
         with forced(forecaster.module, weights, features) as layers:
             rows.append(_row(name, forecaster, windows, _batch_size(forecaster)))

@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "float": ((int, float), "a number"),
     "str": ((str,), "text"),
     "FeatureMap": ((str,), "text"),
+    "bool": ((bool,), "true or false"),
 }
 
 
@@ -32,7 +33,7 @@ def check_types(options: DataclassInstance) -> None:
     for field in fields(options):
         types, words = KINDS.get(str(field.type), ((object,), ""))
         value = getattr(options, field.name)
-        if not isinstance(value, types) or (words and isinstance(value, bool)):
+        if not isinstance(value, types) or (words and isinstance(value, bool) and bool not in types):
             raise InputError(f"expected {field.name} to be {words}, got {value!r}")
 
 
@@ -45,7 +46,7 @@ def check_sizes(options: DataclassInstance, *, shares: Collection[str] = (), may
     check_types(options)
     for field in fields(options):
         value, least = getattr(options, field.name), 0 if field.name in {*shares, *may_be_zero} else 1
-        if isinstance(value, str):
+        if isinstance(value, str | bool):
             continue
         if not least <= value < math.inf:  # NaN is neither
             raise InputError(f"expected {field.name} of at least {least}, got {value}")

@@ -229,6 +229,7 @@ def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Documen
         "train_seconds": round(result.seconds, 2),
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
+        "sharpness": result.sharpness,
         "interrupted": result.interrupted,
         "skipped_steps": result.skipped_steps,
         "peak_memory_bytes": _peak_memory(),

@@ -10,9 +10,8 @@ from benchmarks._forced import FORCED, Forced, forced, scores_of
 from torch import Tensor
 
 from elinformer.models import Sizes, build_model
-from elinformer.models.attentions import mean_attention
 from elinformer.ops import eala_attention
-from elinformer.ops.others import softmax_attention
+from elinformer.ops.others import mean_attention, softmax_attention
 
 MASK = torch.arange(9) % 4 != 1
 

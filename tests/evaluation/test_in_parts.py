@@ -44,6 +44,17 @@ def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: in
     assert_close(InParts(whole, series_at_once)(batch()), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_parts_are_as_sharp_as_the_whole() -> None:
+    whole = module(**DEEP)
+    sharp = InParts(whole, 7)(batch())
+    model: Any = whole.model
+    model.set_sharpness(0.3)
+    with torch.inference_mode():
+        expected = whole(batch())
+    assert_close(InParts(whole, 7)(batch()), expected, rtol=1e-6, atol=1e-6)
+    assert (expected - sharp).abs().max() > 1e-4
+
+
 @pytest.mark.parametrize(
     ("n_series", "patches", "tokens_at_once", "series_at_once"),
     [(23, 1, 6, None), (23, 1, 5, 5), (23, 2, 12, None), (23, 2, 11, 5), (30_000, 2, 14_000, 4096)],

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from elinformer.errors import InputError
 from elinformer.models import MODELS, TWINS, ELinFormer, ELinFormerConfig, Sizes, build_model, register_model
-from elinformer.models.attentions import ATTENTIONS, mean_attention
+from elinformer.models.attentions import ATTENTIONS
 from elinformer.models.registry import whole_options
-from elinformer.ops import eala_attention
 
 SIZES = Sizes(6, 4, 5, n_slots=24)
 
@@ -127,7 +126,8 @@ def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> No
 def test_a_twin_is_an_elinformer_with_its_attention(name: str) -> None:
     model = build_model(name, SIZES, {"n_layers": 1})
     assert isinstance(model, ELinFormer)
-    assert model.config == ELinFormerConfig(6, 4, 5, n_slots=24, n_layers=1, attention=name)
+    calibrated = name not in {"mean", "none"}
+    assert model.config == ELinFormerConfig(6, 4, 5, n_slots=24, n_layers=1, attention=name, calibrated=calibrated)
     with pytest.raises(InputError, match=rf"expected model options out of .* for {name}, got attention"):
         build_model(name, SIZES, {"attention": "eala"})
 
@@ -151,26 +151,3 @@ def test_no_attention_is_the_rest_of_the_model() -> None:
 def test_an_attention_that_there_is_not_is_refused() -> None:
     with pytest.raises(InputError, match=r"expected attention out of eala, softmax, .*, mean, none, got 'hard'"):
         ELinFormerConfig(6, 4, 5, attention="hard")
-
-
-def test_the_mean_is_that_of_the_values_that_take_part() -> None:
-    q, k, v = torch.randn(3, 2, 4, 7, 5).unbind()
-    mask = torch.tensor([True, False, True, True, False, True, True])
-    spoilt = v.masked_fill(~mask[:, None], float("nan"))
-    expected = v[:, :, mask].mean(-2, keepdim=True).expand_as(v)
-    torch.testing.assert_close(mean_attention(q, k, spoilt, key_mask=mask.expand(2, 1, 7)), expected)
-    torch.testing.assert_close(mean_attention(q, k, v), v.mean(-2, keepdim=True).expand_as(v))
-    nothing = torch.zeros(2, 1, 7, dtype=torch.bool)
-    torch.testing.assert_close(mean_attention(q, k, v, key_mask=nothing), torch.zeros_like(v))
-
-
-def test_the_mean_is_eala_of_keys_that_are_all_the_same() -> None:
-    q, v = torch.randn(2, 2, 4, 7, 5).unbind()
-    k = torch.ones(2, 4, 7, 5)
-    torch.testing.assert_close(mean_attention(q, k, v), eala_attention(q, k, v))
-
-
-def test_the_mean_has_no_causal_form() -> None:
-    x = torch.ones(1, 3, 2)
-    with pytest.raises(InputError, match="expected is_causal=False"):
-        mean_attention(x, x, x, is_causal=True)

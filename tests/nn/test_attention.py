@@ -71,6 +71,21 @@ def test_with_softmax_its_weights_are_those_of_multihead_attention(average):
     assert_close(ours(q, k, v, **options)[1], theirs(q, k, v, **options)[1])
 
 
+@pytest.mark.parametrize("operator", ["eala", "softmax", "elu"])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_sharpness_lies_between_the_mean_of_what_is_seen_and_the_operator(operator, is_causal):
+    layer = EntropyLinearAttention(12, 3, batch_first=True, operator=operator)
+    x, mask = torch.randn(4, 11, 12), padding()
+    found = {}
+    for layer.sharpness in (0.0, 0.3, 1.0):
+        options = {"key_padding_mask": mask, "need_weights": True, "is_causal": is_causal}
+        found[layer.sharpness] = torch.cat(layer(x, x, x, **options), -1)  # the outputs, and the weights
+    assert_close(found[0.3], 0.7 * found[0.0] + 0.3 * found[1.0])
+    seen = ~mask[:, None].expand(4, 11, 11)
+    seen = seen.tril() if is_causal else seen
+    assert_close(found[0.0][..., 12:], seen / seen.sum(-1, keepdim=True).clamp_min(1))
+
+
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_unbatched_input_is_taken_as_multihead_attention_takes_it(batch_first):
     theirs, ours = softmax_pair(batch_first=batch_first)

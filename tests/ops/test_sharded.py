@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from elinformer.ops import cpu, eala_attention
-from elinformer.ops.sharded import OnRanks, numbers_exchanged, sharded_attention
+from elinformer.ops.others import mean_attention
+from elinformer.ops.sharded import OnRanks, numbers_exchanged, sharded_attention, sharded_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,14 +72,16 @@ def attended(attend: Callable[..., Tensor], given: dict[str, Tensor], **options:
     return [output.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 
-def attended_in_parts(given: dict[str, Tensor], sizes: Sequence[int], **options: Any) -> list[Tensor]:
+def attended_in_parts(
+    given: dict[str, Tensor], sizes: Sequence[int], attend: Callable[..., Tensor] = sharded_attention, **options: Any
+) -> list[Tensor]:
     ranks = Threads(len(sizes))
     parts = [
         dict(zip(given, part, strict=True)) for part in zip(*(_cut(x, sizes) for x in given.values()), strict=True)
     ]
     with ThreadPoolExecutor(len(sizes)) as pool:
         jobs = [
-            pool.submit(attended, sharded_attention, part, others=OnRanks(ranks.of(rank)), **options)
+            pool.submit(attended, attend, part, others=OnRanks(ranks.of(rank)), **options)
             for rank, part in enumerate(parts)
         ]
         results = [job.result() for job in jobs]
@@ -103,6 +106,15 @@ def test_parts_of_the_keys_give_what_all_of_them_give(
     together = attended(eala_attention, given, backend="torch", **options)
     for part, whole in zip(attended_in_parts(given, sizes, **options), together, strict=True):
         assert_close(part, whole, rtol=1e-12, atol=1e-12)
+
+
+@given(sizes=st.lists(st.integers(0, 7), min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_the_mean_of_all_values_is_known_everywhere(sizes: list[int], seed: int) -> None:
+    given = inputs(sum(sizes), seed=seed)
+    output, *_, gradient = attended_in_parts(given, sizes, sharded_mean)
+    together, *_, of_values = attended(mean_attention, {**given, "key_mask": given["key_mask"][:, None]})
+    assert_close(output, together, rtol=1e-12, atol=1e-12)
+    assert_close(gradient, of_values, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("threads", [2, 5])

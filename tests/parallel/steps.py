@@ -132,6 +132,7 @@ def scored(mesh: Mesh | None) -> dict[str, Tensor]:
 
 def _prepared(settings: dict[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
     model = new_model(settings["series"], settings.get("dropout", 0.0)).to(_dtype(settings))
+    model.set_sharpness(settings.get("sharpness", 1.0))
     return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
 
 

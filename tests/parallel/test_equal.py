@@ -44,6 +44,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], d
     for world, series_parallel in MESHES:
         runs = {dtype: settings(dtype, series_parallel) for dtype in ("float64", "float32")}
         runs["many"] = settings("float32", series_parallel, series=70)
+        runs["flat"] = settings("float64", series_parallel, sharpness=0.4)
         jobs[world, series_parallel] = {"world": world, "runs": runs, "out": str(folder / f"{world}-{series_parallel}")}
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())), encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -61,15 +62,16 @@ def trained(mesh: tuple[int, int], results: dict[tuple[int, int], dict[str, Any]
     return results[mesh]
 
 
+@pytest.mark.parametrize(("run", "options"), [("float64", {}), ("flat", {"sharpness": 0.4})])
 def test_losses_gradients_and_weights_in_float64_are_those_of_one_process(
-    trained: dict[str, Any], steps: ModuleType
+    trained: dict[str, Any], steps: ModuleType, run: str, options: dict[str, Any]
 ) -> None:
-    alone = steps.train_alone(settings("float64"))
-    assert_close(trained["float64"]["losses"], alone["losses"], rtol=0, atol=1e-10)
+    alone = steps.train_alone(settings("float64", **options))
+    assert_close(trained[run]["losses"], alone["losses"], rtol=0, atol=1e-10)
     for part in ("gradients", "weights"):
-        assert trained["float64"][part].keys() == alone[part].keys()
+        assert trained[run][part].keys() == alone[part].keys()
         for name, x in alone[part].items():
-            assert_close(trained["float64"][part][name], x, rtol=0, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+            assert_close(trained[run][part][name], x, rtol=0, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_losses_in_float32_agree_to_a_hundred_thousandth(trained: dict[str, Any], steps: ModuleType) -> None:

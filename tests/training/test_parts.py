@@ -62,8 +62,10 @@ def gradients(whole: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("series_at_once", [1, 7, 20, 40])
 @pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus"])
-def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int, feature_map: str) -> None:
+@pytest.mark.parametrize("sharpness", [1.0, 0.3])
+def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int, feature_map: str, sharpness: float) -> None:
     whole = without_dropout(feature_map=feature_map)
+    whole.model.set_sharpness(sharpness)  # pyright: ignore[reportCallIssue]
     error = error_of(whole)
     in_parts = loss_in_parts(whole, batch(), series_at_once, error)
     assert_close(in_parts.detach(), error(whole, batch()).detach(), rtol=1e-10, atol=0)
@@ -77,8 +79,10 @@ def test_one_part_has_the_gradient_of_all_series() -> None:
         assert_close(grad, expected[name], rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_the_gradient_of_parts_is_that_of_all_series_on_average() -> None:
+@pytest.mark.parametrize("sharpness", [1.0, 0.3])
+def test_the_gradient_of_parts_is_that_of_all_series_on_average(sharpness: float) -> None:
     whole = without_dropout()
+    whole.model.set_sharpness(sharpness)  # pyright: ignore[reportCallIssue]
     error = error_of(whole)
     expected = gradients(whole, error(whole, batch()))
     draws = [gradients(whole, loss_in_parts(whole, batch(), N // 2, error)) for _ in range(30)]

@@ -119,4 +119,6 @@ def _show_training(run: Path, metrics: dict[str, Any]) -> None:
     if not is_first_process():
         return
     show_scores(f"test part of {metrics['data']}", metrics)
-    out_console.print(f"run: {run}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
+    flattened = "" if metrics["sharpness"] == 1 else f", attention at {metrics['sharpness']:g} of its sharpness"
+    told = f"{metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']}{flattened}"
+    out_console.print(f"run: {run}  ({told})")

@@ -196,6 +196,7 @@ def train(course: Course, work: Work) -> Trained:
         "epochs": model.fit_result.epochs,
         "best_epoch": model.fit_result.best_epoch,
         "ended_early": model.fit_result.diverged,
+        "sharpness": model.fit_result.sharpness,
         "parameters": model.n_parameters,
         "seconds_per_1000_forecasts": 1000 * _seconds_per_forecast(forecast, timed),
     }

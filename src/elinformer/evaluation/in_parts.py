@@ -123,6 +123,12 @@ class _MergedKeys:
         self.parts.append(KeyState.from_keys(key, value, key_mask, feature_map=self.feature_map))
         raise _EnoughError
 
+    def mean_of_values(self, query: Tensor, *_: Any, **__: Any) -> Tensor:
+        """As `elinformer.ops.others.mean_attention`, once the keys are whole."""
+        if self.whole is None:
+            raise AssertionError("the mean is asked for after the output")
+        return self.whole.v_mean.expand(*query.shape[:-1], -1)
+
     def merge(self) -> None:
         """Say that all parts have come."""
         self.whole = functools.reduce(KeyState.merge, self.parts)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from elinformer.errors import InputError
 from elinformer.nn import EalaOperator, LinformerOperator
 from elinformer.ops.checks import check_feature_map
+from elinformer.ops.others import mean_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,23 +18,6 @@ if TYPE_CHECKING:
 
 NO_ATTENTION = "none"
 """No attention sublayer at all: every token by itself."""
-
-
-def mean_attention(
-    query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None = None, is_causal: bool = False
-) -> Tensor:
-    """The mean of the values that take part, for every query alike: the member of EALA's family with c = infinity.
-
-    Shapes and masks as `elinformer.ops.eala_attention`; no key that takes part gives zeros.
-
-    Raises:
-        InputError: With `is_causal`.
-    """
-    if is_causal:
-        raise InputError("expected is_causal=False, got True: mean_attention is over all keys")
-    seen = torch.ones_like(key[..., :1], dtype=torch.bool) if key_mask is None else key_mask[..., None]
-    mean = torch.where(seen, value, 0).sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp_min(1)
-    return mean.expand(*query.shape[:-1], -1)
 
 
 ATTENTIONS: dict[str, str | Callable[..., Tensor]] = {

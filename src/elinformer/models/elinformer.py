@@ -12,7 +12,7 @@ from elinformer._shapes import Bool, Float, Int
 from elinformer.models.attentions import NO_ATTENTION, attention_operator, check_attention
 from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
-from elinformer.nn import EntropyLinearAttention
+from elinformer.nn import EntropyLinearAttention, keep_sharpness, set_sharpness
 from elinformer.nn.feedforward import check_activation, feedforward
 from elinformer.nn.scaled_embedding import ScaledEmbedding
 from elinformer.ops.features import FeatureMap
@@ -58,6 +58,7 @@ class ELinFormerConfig:
             costs the same.
         embedding_rate: How many times the learning rate the embeddings of series, slots and days are learned with.
         dropout: Of the residual branches, while training.
+        calibrated: Whether, once it is trained, validation says how sharp its attention is: see `set_sharpness`.
         calendar_dropout: Share of training windows whose slot, and whose day, is replaced by the neutral
             embedding, so that the neutral one is trained for what never occurs in training.
     """
@@ -82,6 +83,7 @@ class ELinFormerConfig:
     embedding_rate: float = 30.0
     dropout: float = 0.1
     calendar_dropout: float = 0.02
+    calibrated: bool = True
 
     def __post_init__(self) -> None:
         check_sizes(self, shares=("dropout", "calendar_dropout"), may_be_zero=("n_lags", "n_slots", "patch_length"))
@@ -136,6 +138,16 @@ class ELinFormer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.width)
         self.head = ForecastHead(config)
+        keep_sharpness(self)
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether validation has a say in how sharp its attention is."""
+        return self.config.calibrated
+
+    def set_sharpness(self, sharpness: float) -> None:
+        """Keep so much, 0 to 1, of what attention tells a series more than the mean over all of them does."""
+        set_sharpness(self, sharpness)
 
     @property
     def tokens_per_window(self) -> int:

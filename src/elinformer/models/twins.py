@@ -5,6 +5,9 @@ from elinformer.models.elinformer import ELinFormer, ELinFormerConfig
 from elinformer.models.registry import register_model
 from elinformer.ops.registry import OPERATORS
 
+WITHOUT_SHARPNESS = ("mean", NO_ATTENTION)
+"""There is nothing to flatten."""
+
 TWINS = tuple(name for name in (*ATTENTIONS, NO_ATTENTION) if name != "eala")
 
 for _name in TWINS:
@@ -12,6 +15,6 @@ for _name in TWINS:
     register_model(
         _name,
         ELinFormerConfig,
-        fixed={"attention": _name},
+        fixed={"attention": _name} | ({"calibrated": False} if _name in WITHOUT_SHARPNESS else {}),
         order_dependent=_operator is not None and _operator.order_dependent,
     )(ELinFormer)

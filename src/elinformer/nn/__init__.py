@@ -2,6 +2,7 @@
 
 from elinformer.nn.attention import EntropyLinearAttention
 from elinformer.nn.operators import EalaOperator, FocusedOperator, LinformerOperator, PerformerOperator
+from elinformer.nn.sharpness import keep_sharpness, set_sharpness
 from elinformer.nn.swap import swap_attention
 
 __all__ = [
@@ -10,5 +11,7 @@ __all__ = [
     "FocusedOperator",
     "LinformerOperator",
     "PerformerOperator",
+    "keep_sharpness",
+    "set_sharpness",
     "swap_attention",
 ]

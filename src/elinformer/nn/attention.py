@@ -12,6 +12,7 @@ from torch.nn.functional import dropout, linear
 from elinformer.errors import InputError
 from elinformer.nn.masks import causal_by, key_mask_of
 from elinformer.nn.operators import EalaOperator, is_of_ours, operator_for
+from elinformer.ops.others import mean_attention
 from elinformer.ops.precision import own_precision
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         dtype: Of the parameters.
         operator: The attention itself: a name of `elinformer.ops.registry.OPERATORS`, or anything that is called
             as `elinformer.ops.eala_attention` is. A module becomes part of this one, with its parameters.
+        sharpness: g, how much is kept of what tells an output o from the mean of the values: the layer goes on with
+            mean + g (o - mean). Of EALA that is the member c = max(1, m) / g of its family; 0 is the mean alone.
+
+    Attributes:
+        sharpness: May be set at any time.
 
     Raises:
         InputError: Widths that do not fit, or options that have no linear form.
@@ -74,6 +80,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         dtype: torch.dtype | None = None,
         *,
         operator: str | Callable[..., Tensor] = "eala",
+        sharpness: float = 1.0,
     ) -> None:
         _check_options(embed_dim, num_heads, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn)
         super().__init__(
@@ -91,6 +98,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         # (`TransformerEncoderLayer.forward`, `TransformerEncoder.__init__`).
         self._qkv_same_embed_dim = False
         self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
+        self.sharpness = sharpness
 
     def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
@@ -147,7 +155,12 @@ class EntropyLinearAttention(nn.MultiheadAttention):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
         with own_precision(q.device) if is_of_ours(self.operator) else nullcontext():
-            return self.operator(q, k, v, key_mask=key_mask, is_causal=is_causal)
+            output = self.operator(q, k, v, key_mask=key_mask, is_causal=is_causal)
+            if self.sharpness == 1:
+                return output
+            mean_of = getattr(self.operator, "mean_of_values", mean_attention)  # it knows of keys that are elsewhere
+            mean = mean_of(q, k, v, key_mask=key_mask, is_causal=is_causal).to(output.dtype)
+            return torch.lerp(mean.expand_as(output), output, self.sharpness)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values (..., D), by as few products as the inputs allow."""

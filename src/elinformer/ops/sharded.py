@@ -145,6 +145,25 @@ def sharded_attention(
     return output if output.dtype == dtype else output.to(dtype)
 
 
+def sharded_mean(
+    query: Float[Tensor, "*batch_q Lq E"],
+    key: Float[Tensor, "*batch_k Lk E"],
+    value: Float[Tensor, "*batch_v Lk Ev"],
+    *,
+    others: Others,
+    key_mask: Bool[Tensor, "*batch_m Lk"] | None = None,
+    is_causal: bool = False,
+) -> Float[Tensor, "*batch Lq Ev"]:
+    """`elinformer.ops.others.mean_attention` over these values and those of `others`: what a query of zeros gets.
+
+    Arguments and errors as `sharded_attention`.
+    """
+    zero = query.new_zeros(*query.shape[:-2], 1, query.shape[-1])
+    options: dict[str, Any] = {"key_mask": key_mask, "is_causal": is_causal, "feature_map": "identity"}
+    mean = sharded_attention(zero, key, value, others=others, **options)
+    return mean.expand(*mean.shape[:-2], query.shape[-2], -1)
+
+
 def merged_statistics(keys: KeyStatistics, ranks: Ranks) -> KeyStatistics:
     """The statistics of the keys of all ranks, from those of this rank's part.
 

@@ -18,6 +18,7 @@ from elinformer.errors import InputError, MissingExtraError
 from elinformer.training.averaging import AveragedWeights
 from elinformer.training.batches import ShuffledBatches, training_loader
 from elinformer.training.best_weights import BestWeights
+from elinformer.training.calibration import Calibration
 from elinformer.training.checkpointing import Checkpointing
 from elinformer.training.clock import Clock
 from elinformer.training.finite import IN_A_ROW, FiniteSteps, WholeLastStep
@@ -55,6 +56,7 @@ class FitResult:
         interrupted: Whether Ctrl-C ended it early.
         skipped_steps: Steps left out because their loss or gradient was not finite.
         diverged: Whether training was ended because there were too many of them in a row.
+        sharpness: Of attention, as validation chose it: see `elinformer.training.calibration`.
     """
 
     seconds: float
@@ -63,6 +65,7 @@ class FitResult:
     interrupted: bool
     skipped_steps: int = 0
     diverged: bool = False
+    sharpness: float = 1.0
 
 
 def fit(
@@ -103,9 +106,10 @@ def fit(
     clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
     written = None if run is None else Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console)
     stopping = Stopping(written, console)
+    calibration = Calibration(best, stopping)
     watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks]
     watching += [*_averaging(config, -(-len(train) // config.batch_size)), stopping]
-    watching += [] if written is None else [written]
+    watching += [calibration] if written is None else [written, calibration]
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
     with _without_hints():
         trainer = _trainer(config, parts, watching, machines)
@@ -118,9 +122,18 @@ def fit(
     if finite.persists:
         _say_that_it_ended_early(console, best)
     best.restore(module)
+    calibration.apply(module)
     if (spread := spread_of(trainer)) is not None:
         spread.make_whole()
-    return FitResult(clock.seconds, trainer.current_epoch, best.epoch, interrupted, finite.skipped, finite.persists)
+    return FitResult(
+        clock.seconds,
+        trainer.current_epoch,
+        best.epoch,
+        interrupted,
+        finite.skipped,
+        finite.persists,
+        calibration.sharpness,
+    )
 
 
 def _refuse_parts_on_ranks(config: TrainingConfig, machines: Machines) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 WARM_UP = 0.3
 """Share of the one-cycle schedule in which the learning rate rises (PyTorch's default)."""
+
+
+class ValidationErrors(NamedTuple):
+    """Mean absolute errors over observed targets: in the data's units, and in the scale of training."""
+
+    mae: float
+    loss: float
 
 
 class ForecastModule(pl.LightningModule):
@@ -106,14 +114,20 @@ class ForecastModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation error: in the data's units for people, in the scale of training for choosing."""
+        if self.validation_sums is not None:
+            errors = self.validation_errors()
+            self.log("validation_mae", errors.mae)
+            self.log("validation_loss", errors.loss)
+
+    def validation_errors(self) -> ValidationErrors:
+        """Those of the windows of this validation, on all ranks; NaN before any."""
         sums = self.validation_sums
         if sums is None:
-            return
+            return ValidationErrors(math.nan, math.nan)
         absolute = sums.absolute.sum(0)  # (N, C)
         scaled = absolute / self.error_scale.cpu().double()
         totals = self.mesh.across_all.sum(torch.stack((absolute.sum(), scaled.sum(), sums.count.sum().double())))
-        self.log("validation_mae", float(totals[0] / totals[2]))
-        self.log("validation_loss", float(totals[1] / totals[2]))
+        return ValidationErrors(float(totals[0] / totals[2]), float(totals[1] / totals[2]))
 
     def configure_optimizers(self) -> Any:
         """AdamW; one cycle over the planned steps, or a constant rate after a warm-up with `patience`."""

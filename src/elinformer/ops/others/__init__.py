@@ -5,6 +5,7 @@ from elinformer.ops.others.efficient import efficient_attention
 from elinformer.ops.others.focused import focused_attention
 from elinformer.ops.others.linear import elu_attention
 from elinformer.ops.others.linformer import linformer_attention
+from elinformer.ops.others.mean import mean_attention
 from elinformer.ops.others.nystromformer import nystrom_attention
 from elinformer.ops.others.performer import orthogonal_projection, performer_attention
 from elinformer.ops.others.softmax import softmax_attention
@@ -16,6 +17,7 @@ __all__ = [
     "elu_attention",
     "focused_attention",
     "linformer_attention",
+    "mean_attention",
     "nystrom_attention",
     "orthogonal_projection",
     "performer_attention",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows
-from elinformer.ops.sharded import OnRanks, sharded_attention
+from elinformer.ops.sharded import OnRanks, sharded_attention, sharded_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,10 @@ class ShardedOperator:
         """As `elinformer.ops.eala_attention`."""
         others, phi = OnRanks(self.ranks), self.alone.feature_map
         return sharded_attention(query, key, value, others=others, feature_map=phi, **options)
+
+    def mean_of_values(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+        """As `elinformer.ops.others.mean_attention`."""
+        return sharded_mean(query, key, value, others=OnRanks(self.ranks), **options)
 
 
 def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> Spread:

@@ -1,0 +1,37 @@
+"""One sharpness for all attention layers of a model, kept beside its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elinformer.nn.attention import EntropyLinearAttention
+
+
+def keep_sharpness(model: nn.Module) -> None:
+    """Give a model a buffer `sharpness`, which is saved and loaded with its weights; 1 where these have none.
+
+    Its layers have none, so that their state is that of `torch.nn.MultiheadAttention`.
+    """
+    model.register_buffer("sharpness", torch.ones(()))
+    model.register_load_state_dict_pre_hook(_let_in_what_has_none)
+    model.register_load_state_dict_post_hook(_tell_layers)
+
+
+def set_sharpness(model: nn.Module, sharpness: float) -> None:
+    """Set that of a model that keeps one: see `EntropyLinearAttention`."""
+    model.get_buffer("sharpness").fill_(sharpness)
+    _tell_layers(model)
+
+
+def _tell_layers(model: nn.Module, *_: Any) -> None:
+    sharpness = float(model.get_buffer("sharpness"))
+    for layer in model.modules():
+        if isinstance(layer, EntropyLinearAttention):
+            layer.sharpness = sharpness
+
+
+def _let_in_what_has_none(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
+    state.setdefault(f"{prefix}sharpness", torch.ones(()))

@@ -1,0 +1,121 @@
+"""Validation says how sharp the attention of a trained model is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from power_cuts import AtStep, assert_same, interrupt
+from torch import Tensor, nn
+
+from elinformer.data.panel import Panel
+from elinformer.errors import InputError
+from elinformer.forecaster import Forecaster
+from elinformer.training.run_folder import CONFIG, SCHEMA
+
+Make = Callable[..., Forecaster]
+
+
+class Sharp(nn.Module):
+    """Forecasts its sharpness times one number, which starts where training wants it."""
+
+    calibrates = True
+
+    def __init__(self, on_step: Callable[[], Any] = lambda: None) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(10.0))
+        self.sharpness, self.tried, self.on_step = 1.0, [], on_step
+
+    def set_sharpness(self, sharpness: float) -> None:
+        self.sharpness = sharpness
+        self.tried.append(sharpness)
+
+    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
+        if self.training:
+            self.on_step()
+        return (self.sharpness * self.level).expand(len(values), 2, *values.shape[2:])
+
+
+@pytest.mark.parametrize(("validation", "sharpness"), [(10.0, 1.0), (12.0, 1.0), (7.2, 0.7), (-1.0, 0.0)])
+def test_the_sharpness_is_where_validation_errs_least(training: Any, validation: float, sharpness: float) -> None:
+    task, model = training(validation=validation), Sharp()
+    result = task.run(task.module(model))
+    assert (result.sharpness, model.sharpness) == (sharpness, sharpness)
+
+
+def test_it_is_flattened_as_long_as_that_helps_and_no_further(training: Any) -> None:
+    task, model = training(validation=7.2), Sharp()
+    task.run(task.module(model))
+    assert model.tried == [0.9, 0.8, 0.7, 0.6, 0.7]  # one too far, and what is chosen
+
+
+def test_a_model_that_does_not_ask_for_it_stays_as_it_is(training: Any) -> None:
+    task, model = training(validation=7.2), Sharp()
+    model.calibrates = False
+    assert task.run(task.module(model)).sharpness == 1
+    assert model.tried == []
+
+
+def test_nobody_waits_for_it_after_ctrl_c(training: Any) -> None:
+    task, model = training(validation=7.2), Sharp(interrupt)
+    result = task.run(task.module(model))
+    assert (result.interrupted, result.sharpness, model.tried) == (True, 1, [1])
+
+
+@pytest.fixture
+def flattened(make: Make, hourly_panel: Panel, monkeypatch: pytest.MonkeyPatch) -> Forecaster:
+    """A forecaster for which validation, so we say, wanted 0.4."""
+    losses = iter([5e-9, 4e-9, 3e-9, 2e-9, 1e-9, 0.0, 1.0])
+    monkeypatch.setattr("elinformer.training.calibration._validation_loss", lambda *_: next(losses))
+    return make().fit(hourly_panel)
+
+
+def sharpness_of(forecaster: Forecaster) -> set[float]:
+    model: Any = forecaster.module.model
+    return {float(model.sharpness), *(block.attention.sharpness for block in model.blocks)}
+
+
+def test_a_run_keeps_it(flattened: Forecaster, tmp_path: Path) -> None:
+    assert sharpness_of(flattened) == {float(np.float32(0.4))}
+    flattened.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    assert_same(loaded, flattened)
+    assert sharpness_of(loaded) == sharpness_of(flattened)
+
+
+def test_forecasts_depend_on_it(flattened: Forecaster, hourly_panel: Panel) -> None:
+    before = flattened.predict()["elinformer"].to_numpy()
+    model: Any = flattened.module.model
+    model.set_sharpness(1)
+    assert np.abs(flattened.predict()["elinformer"].to_numpy() - before).max() > 1e-4
+
+
+def test_ctrl_c_leaves_a_run_that_is_calibrated_once_it_is_finished(
+    make: Make, hourly_panel: Panel, tmp_path: Path, at_step: AtStep
+) -> None:
+    at_step(8, interrupt)
+    first = make(checkpoint_steps=0).fit(hourly_panel, run=tmp_path / "run")
+    first.save(tmp_path / "run")
+    at_step(None)
+    resumed = Forecaster.resume(tmp_path / "run", hourly_panel)
+    assert resumed.fit_result.sharpness == make(checkpoint_steps=0).fit(hourly_panel).fit_result.sharpness
+
+
+def test_runs_of_before_are_read_as_they_were(make: Make, hourly_panel: Panel, tmp_path: Path) -> None:
+    make().fit(hourly_panel).save(tmp_path / "run")
+    config = json.loads((tmp_path / "run" / CONFIG).read_text(encoding="utf-8"))
+    del config["model"]["options"]["calibrated"]
+    (tmp_path / "run" / CONFIG).write_text(json.dumps(config | {"schema": 4}), encoding="utf-8")
+    assert SCHEMA == 5
+    assert Forecaster.load(tmp_path / "run").model_options["calibrated"] is False
+
+
+@pytest.mark.parametrize("model", ["mean", "none", "stid"])
+def test_what_has_nothing_to_flatten_has_no_such_option(model: str) -> None:
+    with pytest.raises(InputError, match="got calibrated"):
+        Forecaster(model={"name": model, "calibrated": True})
