@@ -51,17 +51,18 @@ def main() -> None:
 
 
 def measured(forecaster: Forecaster, windows: WindowDataset) -> list[dict[str, Any]]:
-    """MAE, and the attention of every layer by head: as chosen, as trained, and forced to each of `FORCED`."""
+    """MAE, and the attention of every layer by head: as trained, forced to each of `FORCED`, as chosen."""
     features, model = _feature_map(forecaster), forecaster.module.model
     chosen = float(model.get_buffer("sharpness"))
-    rows = [_row("as chosen", forecaster, windows, forecaster.batch_size) | {"sharpness": chosen}]
+    last = _row("as chosen", forecaster, windows, forecaster.batch_size) | {"sharpness": chosen}
     set_sharpness(model, 1)
-    rows.insert(0, _row("as trained", forecaster, windows, forecaster.batch_size))
+    rows = [_row("as trained", forecaster, windows, forecaster.batch_size)]
     for name, weights in FORCED.items():
         with forced(forecaster.module, weights, features) as layers:
             rows.append(_row(name, forecaster, windows, _batch_size(forecaster)))
             rows[-1]["layers"] = [layer.by_head() for layer in layers]
-    return rows
+    set_sharpness(model, chosen)
+    return [*rows, last]
 
 
 def _feature_map(forecaster: Forecaster) -> FeatureMap:

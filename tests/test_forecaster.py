@@ -161,8 +161,9 @@ def test_the_batch_size_of_a_backtest_changes_nothing_but_rounding(
 def test_nothing_of_validation_and_test_is_in_scaling_calendar_and_weights(
     make_forecaster: Maker, hourly_panel: Panel
 ) -> None:
-    plain = make_forecaster(epochs=1).fit(hourly_panel)
-    poisoned = make_forecaster(epochs=1).fit(with_steps(hourly_panel, slice(144, None), 1e4))
+    model = {"calibrated": False}  # in which validation has a say
+    plain = make_forecaster(model=model, epochs=1).fit(hourly_panel)
+    poisoned = make_forecaster(model=model, epochs=1).fit(with_steps(hourly_panel, slice(144, None), 1e4))
     np.testing.assert_array_equal(poisoned._trained().scaler.mean, plain._trained().scaler.mean)
     np.testing.assert_array_equal(poisoned._trained().scaler.std, plain._trained().scaler.std)
     assert poisoned.info.calendar == plain.info.calendar
