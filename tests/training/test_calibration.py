@@ -54,6 +54,11 @@ def test_it_is_flattened_as_long_as_that_helps_and_no_further(training: Any) -> 
     assert model.tried == [0.9, 0.8, 0.7, 0.6, 0.7]  # one too far, and what is chosen
 
 
+def test_a_series_alone_is_as_sharp_as_it_was_trained(make: Make, hourly_panel: Panel) -> None:
+    alone = Panel.from_arrays(hourly_panel.values[:, :1], mask=hourly_panel.mask[:, :1])
+    assert make().fit(alone).fit_result.sharpness == 1
+
+
 def test_a_model_that_does_not_ask_for_it_stays_as_it_is(training: Any) -> None:
     task, model = training(validation=7.2), Sharp()
     model.calibrates = False

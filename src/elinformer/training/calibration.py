@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STEPS = 10
 """In how many steps sharpness goes from 1, what was trained, to 0, the mean over all series."""
+ROUNDING = 1e-6
+"""A loss that is lower by a smaller share than this is not lower."""
 
 
 @runtime_checkable
@@ -61,7 +63,7 @@ class Calibration(pl.Callback):
         for step in range(STEPS - 1, -1, -1):
             model.set_sharpness(step / STEPS)
             loss = _validation_loss(trainer, pl_module)
-            if not loss < self.loss:
+            if not loss < (1 - ROUNDING) * self.loss:
                 break
             self.sharpness, self.loss = step / STEPS, loss
 
