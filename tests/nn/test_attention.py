@@ -10,7 +10,14 @@ from torch import nn
 from torch.testing import assert_close
 
 from elinformer.errors import InputError
-from elinformer.nn import EntropyLinearAttention, FocusedOperator, LinformerOperator, PerformerOperator
+from elinformer.nn import (
+    EntropyLinearAttention,
+    FocusedOperator,
+    LinformerOperator,
+    PerformerOperator,
+    keep_sharpness,
+    set_sharpness,
+)
 from elinformer.ops.reference import eala_reference
 from elinformer.ops.registry import OPERATORS, Operator
 
@@ -84,6 +91,17 @@ def test_sharpness_lies_between_the_mean_of_what_is_seen_and_the_operator(operat
     seen = ~mask[:, None].expand(4, 11, 11)
     seen = seen.tril() if is_causal else seen
     assert_close(found[0.0][..., 12:], seen / seen.sum(-1, keepdim=True).clamp_min(1))
+
+
+@pytest.mark.parametrize("sharpness", [-0.1, 1.1, float("nan")])
+def test_weights_that_could_be_negative_are_refused(sharpness):
+    with pytest.raises(InputError, match="expected a sharpness of 0 to 1"):
+        EntropyLinearAttention(12, 3, sharpness=sharpness)
+    model = nn.Sequential(EntropyLinearAttention(12, 3))
+    keep_sharpness(model)
+    with pytest.raises(InputError, match="expected a sharpness of 0 to 1"):
+        set_sharpness(model, sharpness)
+    assert model[0].sharpness == 1
 
 
 @pytest.mark.parametrize("batch_first", [False, True])

@@ -19,6 +19,13 @@ def test_the_mean_is_that_of_the_values_that_take_part() -> None:
     torch.testing.assert_close(mean_attention(q, k, v, key_mask=nothing), torch.zeros_like(v))
 
 
+def test_a_mask_of_windows_is_one_for_all_heads() -> None:
+    q, k, v = torch.randn(3, 2, 4, 7, 5).unbind()
+    mask = torch.rand(2, 7) < 0.5
+    expected = mean_attention(q, k, v, key_mask=mask[:, None])
+    torch.testing.assert_close(mean_attention(q, k, v, key_mask=mask), expected)
+
+
 def test_the_mean_is_eala_of_keys_that_are_all_the_same() -> None:
     q, v = torch.randn(2, 2, 4, 7, 5).unbind()
     k = torch.ones(2, 4, 7, 5)

@@ -53,7 +53,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         sharpness: May be set at any time.
 
     Raises:
-        InputError: Widths that do not fit, or options that have no linear form.
+        InputError: Widths that do not fit, a sharpness that is not in 0 to 1, or options that have no linear form.
 
     Example:
         >>> attention = EntropyLinearAttention(64, 4, batch_first=True)
@@ -98,7 +98,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         # (`TransformerEncoderLayer.forward`, `TransformerEncoder.__init__`).
         self._qkv_same_embed_dim = False
         self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
-        self.sharpness = sharpness
+        self.sharpness = check_sharpness(sharpness)
 
     def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
@@ -210,6 +210,13 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         name = getattr(self.operator, "__name__", type(self.operator).__name__)
         name = str(self.operator) if isinstance(self.operator, EalaOperator) else name
         return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}"
+
+
+def check_sharpness(sharpness: float) -> float:
+    """Refuse one with which weights could be negative, or would no longer add up."""
+    if not 0 <= sharpness <= 1:
+        raise InputError(f"expected a sharpness of 0 to 1, got {sharpness}")
+    return sharpness
 
 
 def _check_options(embed_dim: int, num_heads: int, *, add_bias_kv: bool, add_zero_attn: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elinformer.nn.attention import EntropyLinearAttention
+from elinformer.nn.attention import EntropyLinearAttention, check_sharpness
 
 
 def keep_sharpness(model: nn.Module) -> None:
@@ -21,7 +21,12 @@ def keep_sharpness(model: nn.Module) -> None:
 
 
 def set_sharpness(model: nn.Module, sharpness: float) -> None:
-    """Set that of a model that keeps one: see `EntropyLinearAttention`."""
+    """Set that of a model that keeps one: see `EntropyLinearAttention`.
+
+    Raises:
+        InputError: A number that is not in 0 to 1.
+    """
+    check_sharpness(sharpness)
     model.get_buffer("sharpness").fill_(sharpness)
     _tell_layers(model)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from elinformer._shapes import Bool, Float
+from elinformer.ops.checks import check_inputs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,12 +23,13 @@ def mean_attention(
 ) -> Float[Tensor, "*batch Lq Ev"]:
     """The mean of the values that take part, for every query alike: the member of EALA's family with c = infinity.
 
-    Shapes and masks as `elinformer.ops.eala_attention`; no key that takes part gives zeros.
+    Shapes, masks and errors as `elinformer.ops.eala_attention`; no key that takes part gives zeros.
 
     Source: docs/theory.md, section 2.
     """
-    seen = torch.ones_like(key[..., :1], dtype=torch.bool) if key_mask is None else key_mask[..., None]
-    value = value if key_mask is None else torch.where(seen, value, 0)
+    mask = check_inputs(query, key, value, key_mask=key_mask, scale=None, feature_map="identity", is_causal=is_causal)
+    seen = torch.ones_like(key[..., :1], dtype=torch.bool) if mask is None else mask[..., None]
+    value = value if mask is None else torch.where(seen, value, 0)
     if is_causal:
         return value.cumsum(-2) / seen.cumsum(-2).clamp_min(1)
     mean = value.sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp_min(1)
