@@ -336,3 +336,15 @@ def test_a_device_without_autocast_will_do(name):
     layer = EntropyLinearAttention(12, 3, operator=name, device="meta")
     x = torch.empty(5, 2, 12, device="meta")
     assert layer(x, x, x)[0].shape == x.shape
+
+
+def test_weights_of_before_there_was_a_sharpness_are_as_sharp_as_they_were_and_parts_change_none():
+    model = nn.Sequential(EntropyLinearAttention(12, 3))
+    without = model.state_dict()
+    keep_sharpness(model)
+    set_sharpness(model, 0.5)
+    model.load_state_dict({"0.in_proj_bias": without["0.in_proj_bias"]}, strict=False)
+    assert model[0].sharpness == 0.5
+    assert copy.deepcopy(model)[0].sharpness == 0.5
+    model.load_state_dict(without)
+    assert model[0].sharpness == 1

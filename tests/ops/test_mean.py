@@ -26,6 +26,17 @@ def test_a_mask_of_windows_is_one_for_all_heads() -> None:
     torch.testing.assert_close(mean_attention(q, k, v, key_mask=mask), expected)
 
 
+def test_many_values_in_half_precision_do_not_overflow() -> None:
+    x = torch.full((1, 40_000, 2), 2.0, dtype=torch.float16)
+    assert mean_attention(x, x, x).unique().tolist() == [2.0]
+    assert mean_attention(x, x, x, is_causal=True).unique().tolist() == [2.0]
+
+
+def test_queries_may_have_more_windows_than_keys() -> None:
+    q, k = torch.randn(3, 4, 7, 5), torch.randn(1, 4, 7, 5)
+    assert mean_attention(q, k, k).shape == (3, 4, 7, 5)
+
+
 def test_the_mean_is_eala_of_keys_that_are_all_the_same() -> None:
     q, v = torch.randn(2, 2, 4, 7, 5).unbind()
     k = torch.ones(2, 4, 7, 5)

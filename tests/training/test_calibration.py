@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from power_cuts import AtStep, assert_same, interrupt
+from power_cuts import AtStep, assert_same, interrupt, terminate
 from torch import Tensor, nn
 
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.training.run_folder import CONFIG, SCHEMA
+from elinformer.training import ForecastModule
+from elinformer.training.run_folder import CONFIG, SCHEMA, forecaster_options
 
 Make = Callable[..., Forecaster]
 
@@ -26,14 +27,17 @@ class Sharp(nn.Module):
 
     calibrates = True
 
-    def __init__(self, on_step: Callable[[], Any] = lambda: None) -> None:
+    def __init__(
+        self, on_step: Callable[[], Any] = lambda: None, on_set: Callable[[float], Any] = lambda sharpness: None
+    ) -> None:
         super().__init__()
         self.level = nn.Parameter(torch.tensor(10.0))
-        self.sharpness, self.tried, self.on_step = 1.0, [], on_step
+        self.sharpness, self.tried, self.on_step, self.on_set = 1.0, [], on_step, on_set
 
     def set_sharpness(self, sharpness: float) -> None:
         self.sharpness = sharpness
         self.tried.append(sharpness)
+        self.on_set(sharpness)
 
     def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
         if self.training:
@@ -70,6 +74,30 @@ def test_nobody_waits_for_it_after_ctrl_c(training: Any) -> None:
     task, model = training(validation=7.2), Sharp(interrupt)
     result = task.run(task.module(model))
     assert (result.interrupted, result.sharpness, model.tried) == (True, 1, [1])
+
+
+@pytest.mark.parametrize("at", [0.9, 0.8])
+def test_ctrl_c_ends_it_with_the_best_so_far(training: Any, at: float) -> None:
+    task, model = training(validation=5.2), Sharp(on_set=lambda g: interrupt() if model.tried.count(at) == 1 else None)
+    result = task.run(task.module(model))
+    assert (result.interrupted, result.sharpness, model.sharpness) == (True, at, at)
+
+
+def test_sigterm_does_not_end_what_is_done_in_a_few_validations(training: Any) -> None:
+    task, model = training(validation=5.2), Sharp(on_set=lambda g: terminate() if g == 0.8 else None)
+    result = task.run(task.module(model))
+    assert (result.interrupted, result.sharpness) == (False, 0.5)
+
+
+def test_it_is_done_where_training_was_before_lightning_takes_the_model_off_its_device(
+    training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    cpu = ForecastModule.cpu
+    monkeypatch.setattr(ForecastModule, "cpu", lambda self: (events.append("cpu"), cpu(self))[1])
+    task, model = training(validation=7.2), Sharp(on_set=lambda g: events.append(f"{g:g}"))
+    task.run(task.module(model))
+    assert events == ["0.9", "0.8", "0.7", "0.6", "cpu", "0.7"]
 
 
 @pytest.fixture
@@ -118,6 +146,13 @@ def test_runs_of_before_are_read_as_they_were(make: Make, hourly_panel: Panel, t
     (tmp_path / "run" / CONFIG).write_text(json.dumps(config | {"schema": 4}), encoding="utf-8")
     assert SCHEMA == 5
     assert Forecaster.load(tmp_path / "run").model_options["calibrated"] is False
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", ["mean", "none", "softmax", "stid"])
+def test_runs_of_before_of_other_models_are_read_too(name: str, schema: int) -> None:
+    document = {"schema": schema, "forecaster": {}, "training": {}, "model": {"name": name, "options": {}}}
+    assert Forecaster(**forecaster_options(document)).model_name == name
 
 
 @pytest.mark.parametrize("model", ["mean", "none", "stid"])

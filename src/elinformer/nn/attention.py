@@ -64,6 +64,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
 
     in_proj_weight: nn.Parameter | None
     in_proj_bias: nn.Parameter | None
+    sharpness = 1.0  # of layers that were pickled before there was one
 
     def __init__(  # noqa: PLR0917 the constructor of torch.nn.MultiheadAttention
         self,

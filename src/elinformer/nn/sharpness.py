@@ -11,9 +11,10 @@ from elinformer.nn.attention import EntropyLinearAttention, check_sharpness
 
 
 def keep_sharpness(model: nn.Module) -> None:
-    """Give a model a buffer `sharpness`, which is saved and loaded with its weights; 1 where these have none.
+    """Give a model a buffer `sharpness`, which is saved and loaded with its weights.
 
-    Its layers have none, so that their state is that of `torch.nn.MultiheadAttention`.
+    Weights of before there was one are loaded with 1; where they are of a part of the model, what it has stays. Its
+    layers have none, so that their state is that of `torch.nn.MultiheadAttention`.
     """
     model.register_buffer("sharpness", torch.ones(()))
     model.register_load_state_dict_pre_hook(_let_in_what_has_none)
@@ -38,5 +39,7 @@ def _tell_layers(model: nn.Module, *_: Any) -> None:
             layer.sharpness = sharpness
 
 
-def _let_in_what_has_none(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
-    state.setdefault(f"{prefix}sharpness", torch.ones(()))
+def _let_in_what_has_none(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    is_whole = all(f"{prefix}{name}" in state for name, _ in model.named_parameters())
+    now = model.get_buffer("sharpness")
+    state.setdefault(f"{prefix}sharpness", torch.ones_like(now) if is_whole else now.clone())

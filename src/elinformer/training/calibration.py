@@ -40,43 +40,46 @@ class Calibration(pl.Callback):
     One number for the whole model, so that there is little to fit to the validation part. As with the temperature of a
     trained classifier (Guo et al. 2017, arXiv 1706.04599), weights stay as they are.
 
+    SIGTERM does not end it: a few validations later the run is finished.
+
     Args:
         best: The best weights and their validation loss.
-        stopping: Says whether training was interrupted: then whoever did it does not wait for this.
+        stopping: Says whether Ctrl-C came, in training or since: then whoever sent it does not wait for this.
 
     Attributes:
         sharpness: What was chosen.
-        loss: Its validation loss.
+        interrupted: Whether Ctrl-C came, on any rank.
     """
 
     def __init__(self, best: BestWeights, stopping: Stopping) -> None:
         self._best, self._stopping = best, stopping
-        self.sharpness, self.loss = 1.0, best.loss
+        self.sharpness, self.interrupted = 1.0, False
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: ForecastModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def on_train_end(self, trainer: pl.Trainer, pl_module: ForecastModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Choose, on the device and the ranks of training; all of these come to the same."""
-        model, self.loss = _calibrated(pl_module), self._best.loss
-        if model is None or self._is_in_vain(trainer):
+        model, lowest = _calibrated(pl_module), self._best.loss
+        if model is None or not self._best.epoch:
             return
         self._best.restore(pl_module)
         pl_module.eval()
         for step in range(STEPS - 1, -1, -1):
+            if self._is_interrupted(trainer):
+                break
             model.set_sharpness(step / STEPS)
             loss = _validation_loss(trainer, pl_module)
-            if not loss < (1 - ROUNDING) * self.loss:
+            if not loss < (1 - ROUNDING) * lowest:
                 break
-            self.sharpness, self.loss = step / STEPS, loss
+            self.sharpness, lowest = step / STEPS, loss
 
     def apply(self, module: ForecastModule) -> None:
         """Set what was chosen."""
         if (model := _calibrated(module)) is not None:
             model.set_sharpness(self.sharpness)
 
-    def _is_in_vain(self, trainer: pl.Trainer) -> bool:
-        """Whether it was interrupted, on any rank, or has no best weights."""
-        interrupted = torch.tensor([float(self._stopping.was_interrupted(trainer))])
-        mesh = mesh_of(trainer)
-        return self._best.epoch == 0 or bool(mesh.across_all.sum(interrupted) > 0)
+    def _is_interrupted(self, trainer: pl.Trainer) -> bool:
+        here = torch.tensor([float(self._stopping.was_interrupted(trainer))])
+        self.interrupted = bool(mesh_of(trainer).across_all.sum(here) > 0)
+        return self.interrupted
 
 
 def _calibrated(module: ForecastModule) -> Calibrated | None:

@@ -116,7 +116,7 @@ def fit(
         in_folder = nullcontext() if run is None else run.in_training()
         with in_folder, stopping.listening(), lost_ranks_named(run and run.folder):
             trainer.fit(module, *loaders)
-    interrupted = stopping.was_interrupted(trainer)
+    interrupted = stopping.was_interrupted(trainer) or calibration.interrupted
     if not interrupted:
         _refuse_divergence(trainer, best, finite, config.learning_rate)
     if finite.persists:

@@ -188,8 +188,10 @@ def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
 def model_defaults_before(schema: int, name: str) -> dict[str, Any]:
     """The defaults of that model that a run of `schema` had and that are others now; none but of an ELinFormer."""
     entry = MODELS.get(name)
-    of_ours = entry is not None and issubclass(entry.config, ELinFormerConfig)
-    return _defaults_before(schema, "model") if of_ours else {}
+    if entry is None or not issubclass(entry.config, ELinFormerConfig):
+        return {}
+    before = _defaults_before(schema, "model")
+    return {option: value for option, value in before.items() if option not in entry.fixed}
 
 
 def training_defaults_before(schema: int) -> dict[str, Any]:

@@ -29,8 +29,10 @@ def mean_attention(
     """
     mask = check_inputs(query, key, value, key_mask=key_mask, scale=None, feature_map="identity", is_causal=is_causal)
     seen = torch.ones_like(key[..., :1], dtype=torch.bool) if mask is None else mask[..., None]
-    value = value if mask is None else torch.where(seen, value, 0)
+    summed = torch.where(seen, value, 0).to(torch.promote_types(value.dtype, torch.float32))
     if is_causal:
-        return value.cumsum(-2) / seen.cumsum(-2).clamp_min(1)
-    mean = value.sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp_min(1)
-    return mean.expand(*mean.shape[:-2], query.shape[-2], -1)
+        mean = summed.cumsum(-2) / seen.cumsum(-2).clamp_min(1)
+    else:
+        mean = summed.sum(-2, keepdim=True) / seen.sum(-2, keepdim=True).clamp_min(1)
+    lead = torch.broadcast_shapes(query.shape[:-2], mean.shape[:-2])
+    return mean.to(value.dtype).expand(*lead, query.shape[-2], -1)
