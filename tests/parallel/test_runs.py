@@ -103,7 +103,8 @@ def test_scores_of_ranks_are_those_of_one_process(folder: Path, name: str) -> No
         for score in ("mae", "rmse", "mape"):
             assert ranks[part][score] == pytest.approx(alone[part][score], rel=1e-5)
     assert ranks["naive"] == alone["naive"]
-    assert ranks["best_epoch"] == alone["best_epoch"]
+    for what in ("best_epoch", "sharpness"):
+        assert ranks[what] == alone[what]
 
 
 @pytest.mark.parametrize("name", MESHES)
