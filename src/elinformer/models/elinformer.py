@@ -58,9 +58,9 @@ class ELinFormerConfig:
             costs the same.
         embedding_rate: How many times the learning rate the embeddings of series, slots and days are learned with.
         dropout: Of the residual branches, while training.
-        calibrated: Whether, once it is trained, validation says how sharp its attention is: see `set_sharpness`.
         calendar_dropout: Share of training windows whose slot, and whose day, is replaced by the neutral
             embedding, so that the neutral one is trained for what never occurs in training.
+        calibrated: Whether, once it is trained, validation says how sharp its attention is: see `set_sharpness`.
     """
 
     window: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from elinformer.ops.others import (
     performer_attention,
 )
 from elinformer.ops.registry import OPERATORS
+from elinformer.ops.sharded import sharded_attention, sharded_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from elinformer.ops.features import FeatureMap
+    from elinformer.ops.sharded import Others
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,26 @@ class EalaOperator:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         """As `elinformer.ops.eala_attention`."""
         return eala_attention(query, key, value, feature_map=self.feature_map, **options)
+
+
+class EalaAmongOthers(ABC):
+    """EALA to the keys at hand and to those that others hold."""
+
+    def __init__(self, alone: EalaOperator) -> None:
+        self.alone = alone
+
+    @abstractmethod
+    def others(self, query: Tensor) -> Others:
+        """Those who hold the other keys, for queries like these."""
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **masks: Any) -> Tensor:
+        """As `elinformer.ops.eala_attention`."""
+        others, phi = self.others(query), self.alone.feature_map
+        return sharded_attention(query, key, value, others=others, feature_map=phi, **masks)
+
+    def mean_of_values(self, query: Tensor, key: Tensor, value: Tensor, **masks: Any) -> Tensor:
+        """As `elinformer.ops.others.mean_attention`."""
+        return sharded_mean(query, key, value, others=self.others(query), **masks)
 
 
 class PerformerOperator(nn.Module):

@@ -151,16 +151,14 @@ def sharded_mean(
     value: Float[Tensor, "*batch_v Lk Ev"],
     *,
     others: Others,
-    key_mask: Bool[Tensor, "*batch_m Lk"] | None = None,
-    is_causal: bool = False,
+    **masks: Any,
 ) -> Float[Tensor, "*batch Lq Ev"]:
     """`elinformer.ops.others.mean_attention` over these values and those of `others`: what a query of zeros gets.
 
-    Arguments and errors as `sharded_attention`.
+    Arguments and errors as `sharded_attention`; `masks` are its `key_mask` and `is_causal`.
     """
     zero = query.new_zeros(*query.shape[:-2], 1, query.shape[-1])
-    options: dict[str, Any] = {"key_mask": key_mask, "is_causal": is_causal, "feature_map": "identity"}
-    mean = sharded_attention(zero, key, value, others=others, **options)
+    mean = sharded_attention(zero, key, value, others=others, feature_map="identity", **masks)
     return mean.expand(*mean.shape[:-2], query.shape[-2], -1)
 
 

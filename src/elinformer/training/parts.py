@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from elinformer.evaluation.in_parts import of_series, parts_of, states_of_parts
+from elinformer.nn.operators import EalaAmongOthers
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows, view_of
 from elinformer.ops.linear import KeyStatistics
 from elinformer.ops.precision import own_precision
-from elinformer.ops.sharded import Summarised, sharded_attention, sharded_mean
+from elinformer.ops.sharded import Summarised
 from elinformer.ops.state import KeyState
 
 if TYPE_CHECKING:
@@ -101,24 +102,16 @@ def _seeing(eala: EalaOperator, others: list[KeyState]) -> Callable[..., Tensor]
     return _SeeingOthers(eala, functools.reduce(KeyState.merge, others)) if others else eala
 
 
-class _SeeingOthers:
+class _SeeingOthers(EalaAmongOthers):
     """EALA to the keys at hand and to those that a state is of."""
 
-    def __init__(self, eala: EalaOperator, state: KeyState) -> None:
-        self.eala = eala
+    def __init__(self, alone: EalaOperator, state: KeyState) -> None:
+        super().__init__(alone)
         some, hi = state.n > 0, state.k_mean if state.hi is None else state.hi  # no bound where no query asks for one
         bounds = state.lo.where(some, 0), hi.where(some, 0)
         self.rest = KeyStatistics(state.n, state.k_mean, state.v_mean, state.covariance, *bounds)
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-        """As `elinformer.ops.eala_attention`."""
-        others, phi = self._summarised(query), self.eala.feature_map
-        return sharded_attention(query, key, value, others=others, feature_map=phi, **options)
-
-    def mean_of_values(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-        """As `elinformer.ops.others.mean_attention`."""
-        return sharded_mean(query, key, value, others=self._summarised(query), **options)
-
-    def _summarised(self, query: Tensor) -> Summarised:
+    def others(self, query: Tensor) -> Summarised:
+        """What the state says, in the precision that queries like these are computed in."""
         dtype = torch.promote_types(query.dtype, torch.float32)
         return Summarised(KeyStatistics(*(part.to(dtype) for part in self.rest)))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from elinformer.nn.operators import EalaAmongOthers
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows
-from elinformer.ops.sharded import OnRanks, sharded_attention, sharded_mean
+from elinformer.ops.sharded import OnRanks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,20 +19,16 @@ if TYPE_CHECKING:
     from elinformer.training.parallel.mesh import Mesh
 
 
-class ShardedOperator:
+class ShardedOperator(EalaAmongOthers):
     """The operator of an attention layer whose keys are spread over ranks."""
 
     def __init__(self, alone: EalaOperator, ranks: Exchange) -> None:
-        self.alone, self.ranks = alone, ranks
+        super().__init__(alone)
+        self.ranks = ranks
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-        """As `elinformer.ops.eala_attention`."""
-        others, phi = OnRanks(self.ranks), self.alone.feature_map
-        return sharded_attention(query, key, value, others=others, feature_map=phi, **options)
-
-    def mean_of_values(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-        """As `elinformer.ops.others.mean_attention`."""
-        return sharded_mean(query, key, value, others=OnRanks(self.ranks), **options)
+    def others(self, query: Tensor) -> OnRanks:  # noqa: ARG002
+        """The other ranks."""
+        return OnRanks(self.ranks)
 
 
 def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> Spread:
