@@ -1,0 +1,114 @@
+"""What flattening attention earns: errors as validation chose its sharpness, against those as it was trained.
+
+    python -m benchmarks.flattening TABLE... --out flattening
+
+TABLE is a folder that `elinformer compare` wrote, with its trained models. Nothing is trained: of each model that is
+calibrated (`elinformer.training.calibration`), the scaled errors of the validation and the test part are measured with
+all of its sharpness and with what was kept of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks._common import described, surroundings, write_results
+from elinformer.data.scaling import error_scale
+from elinformer.data.windows import WindowDataset, window_origins
+from elinformer.evaluation import backtest
+from elinformer.evaluation.blocks import BlockSums, blocks_of
+from elinformer.nn import set_sharpness
+from elinformer.runs import open_run
+from elinformer.training.calibration import Calibrated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
+
+PARTS = "validation", "test"
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    scored = sorted(path for table in options.tables for path in Path(table, "runs").glob("*/*/*.json"))
+    runs = [path.with_suffix("") for path in scored if path.with_suffix("").is_dir()]
+    rows = [row for run in runs if (row := measured(run)) is not None]
+    if not rows:
+        raise SystemExit("expected trained models that are calibrated in a TABLE, got none")
+    about = surroundings("cpu", options.threads)
+    text = "\n\n".join(["# Attention flattened after training", described(about), flattening_table(rows)])
+    print(text)
+    if options.out:
+        write_results(options.out, {"about": about, "rows": rows}, text)
+
+
+def measured(run: Path) -> dict[str, Any] | None:
+    """Scaled errors of a run by part, as trained and as chosen; None of a model that is not calibrated."""
+    forecaster, panel = open_run(run)
+    model = forecaster.module.model
+    if not isinstance(model, Calibrated) or not model.calibrates:
+        return None
+    chosen = float(model.get_buffer("sharpness"))
+    row: dict[str, Any] = {
+        "data": panel.name,
+        "model": run.parent.name,
+        "seed": forecaster.training.seed,
+        "sharpness": chosen,
+    }
+    for name, sharpness in ("as chosen", chosen), ("as trained", 1.0):
+        set_sharpness(model, sharpness)
+        row[name] = {part: _scaled_error(forecaster, panel, part) for part in PARTS}
+    return row
+
+
+def _scaled_error(forecaster: Forecaster, panel: Panel, name: str) -> float:
+    parts = forecaster.parts(panel)
+    part = getattr(parts, name)
+    windows = WindowDataset(
+        forecaster.info.align(panel),
+        forecaster.info.calendar,
+        window_origins(part, forecaster.reach),
+        forecaster.reach,
+    )
+    scale = error_scale(panel, parts.train[1], forecaster.training.loss_scale)
+    blocks = BlockSums(blocks_of(panel, part, forecaster.reach.horizon), scale)
+    backtest(forecaster.module, windows, forecaster.batch_size, blocks=blocks)
+    return blocks.scaled_error()
+
+
+def flattening_table(rows: Iterable[dict[str, Any]]) -> str:
+    """Markdown: what was kept by seed, and by how many percent the mean error changes."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["data"], row["model"]].append(row)
+    lines = ["| data | model | kept, by seed | validation error | test error |", "|---|---|---|---:|---:|"]
+    for (data, model), found in groups.items():
+        kept = ", ".join(f"{row['sharpness']:g}" for row in sorted(found, key=lambda row: row["seed"]))
+        lines.append(f"| {data} | {model} | {kept} | {' | '.join(_change(found, part) for part in PARTS)} |")
+    return "\n".join(lines)
+
+
+def _change(rows: list[dict[str, Any]], part: str) -> str:
+    chosen, trained = (fmean(row[name][part] for row in rows) for name in ("as chosen", "as trained"))
+    return f"{100 * (chosen / trained - 1):+.1f} %"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="+", metavar="TABLE")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", help="write benchmarks/results/OUT.json and .md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
