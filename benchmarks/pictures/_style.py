@@ -22,6 +22,7 @@ WIDTH = 7.3  # inches of 72 points: 701 pixels in a page
 LABEL_GAP = 0.145  # inches from one label to the next at the ends of lines
 SIDES = ((7, 0, 0), (0, 8, 0.5), (-7, 0, 1), (0, -8, 0.5), (4, 7, 0), (-4, 7, 1), (4, -7, 0), (-4, -7, 1))
 """Where a label may stand: points right and up of its point, and how much of its width lies to the left of that."""
+OVER_ANOTHER = 1000.0  # so much more to be avoided than a dot of a line
 
 # Okabe and Ito's colours, which the colour-blind tell apart; the one in question in blue.
 OURS, SOFTMAX, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
@@ -153,7 +154,7 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def label_points(axis: Axes, labels: Sequence[Label], *, size: float = 7.5) -> None:
-    """Write labels beside points, on the side where they cover least of the lines and of each other.
+    """Write labels beside points, on the side where they cover least of the lines; one without room is left out.
 
     The lines have to be drawn and the limits set before.
     """
@@ -166,7 +167,10 @@ def label_points(axis: Axes, labels: Sequence[Label], *, size: float = 7.5) -> N
         wide, half = 0.58 * size * len(label.text), 0.6 * size
         corners = [(x + dx - wide * side, y + dy) for dx, dy, side in SIDES]
         boxes = [np.array((left, middle - half, left + wide, middle + half)) for left, middle in corners]
-        best = min(range(len(boxes)), key=lambda i: _cover(boxes[i], ink, taken, (width, height)))
+        covers = [_cover(box, ink, taken, (width, height)) for box in boxes]
+        best = covers.index(min(covers))
+        if covers[best] >= OVER_ANOTHER:
+            continue
         taken.append(boxes[best])
         axis.text(
             corners[best][0] / width, corners[best][1] / height, label.text, transform=axis.transAxes, va="center",
@@ -187,7 +191,7 @@ def _cover(box: np.ndarray, ink: np.ndarray, taken: Sequence[np.ndarray], size: 
     inside = ((ink >= box[:2]) & (ink <= box[2:])).all(-1).sum()
     others = sum(bool((box[:2] < other[2:]).all() and (box[2:] > other[:2]).all()) for other in taken)
     outside = bool((box[:2] < 0).any() or (box[2:] > size).any())
-    return float(inside) + 1000 * others + 2000 * outside
+    return float(inside) + OVER_ANOTHER * others + 2 * OVER_ANOTHER * outside
 
 
 def _inches(axis: Axes) -> tuple[float, float]:
