@@ -19,9 +19,6 @@ import torch
 
 from benchmarks._common import described, surroundings, write_results
 from elinformer.data.scaling import error_scale
-from elinformer.data.windows import WindowDataset, window_origins
-from elinformer.evaluation import backtest
-from elinformer.evaluation.blocks import BlockSums, blocks_of
 from elinformer.nn import set_sharpness
 from elinformer.runs import open_run
 from elinformer.training.calibration import Calibrated
@@ -70,19 +67,11 @@ def measured(run: Path) -> dict[str, Any] | None:
     return row
 
 
-def _scaled_error(forecaster: Forecaster, panel: Panel, name: str) -> float:
-    parts = forecaster.parts(panel)
-    part = getattr(parts, name)
-    windows = WindowDataset(
-        forecaster.info.align(panel),
-        forecaster.info.calendar,
-        window_origins(part, forecaster.reach),
-        forecaster.reach,
-    )
-    scale = error_scale(panel, parts.train[1], forecaster.training.loss_scale)
-    blocks = BlockSums(blocks_of(panel, part, forecaster.reach.horizon), scale)
-    backtest(forecaster.module, windows, forecaster.batch_size, blocks=blocks)
-    return blocks.scaled_error()
+def _scaled_error(forecaster: Forecaster, panel: Panel, part: Any) -> float:
+    scale = error_scale(panel, forecaster.parts(panel).train[1], forecaster.training.loss_scale)
+    sums = forecaster.backtest(panel, part=part)
+    by_channel = (sums.absolute / torch.from_numpy(scale)).sum((0, 1)) / sums.count.sum((0, 1))
+    return float(by_channel.nanmean())
 
 
 def flattening_table(rows: Iterable[dict[str, Any]]) -> str:
