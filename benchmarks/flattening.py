@@ -26,10 +26,12 @@ from elinformer.training.calibration import Calibrated
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from elinformer.data.panel import Panel
-    from elinformer.forecaster import Forecaster
+    from torch import Tensor
 
-PARTS = "validation", "test"
+    from elinformer.evaluation.metrics import MetricSums
+    from elinformer.forecaster import Part
+
+PARTS: tuple[Part, ...] = ("validation", "test")
 
 
 def main() -> None:
@@ -55,22 +57,23 @@ def measured(run: Path) -> dict[str, Any] | None:
     if not isinstance(model, Calibrated) or not model.calibrates:
         return None
     chosen = float(model.get_buffer("sharpness"))
-    row: dict[str, Any] = {
+    scale = torch.from_numpy(error_scale(panel, forecaster.parts(panel).train[1], forecaster.training.loss_scale))
+    errors = {}
+    for sharpness in {chosen, 1.0}:
+        set_sharpness(model, sharpness)
+        errors[sharpness] = {part: _scaled_error(forecaster.backtest(panel, part=part), scale) for part in PARTS}
+    return {
         "data": panel.name,
         "model": run.parent.name,
         "seed": forecaster.training.seed,
         "sharpness": chosen,
+        "as chosen": errors[chosen],
+        "as trained": errors[1.0],
     }
-    for name, sharpness in ("as chosen", chosen), ("as trained", 1.0):
-        set_sharpness(model, sharpness)
-        row[name] = {part: _scaled_error(forecaster, panel, part) for part in PARTS}
-    return row
 
 
-def _scaled_error(forecaster: Forecaster, panel: Panel, part: Any) -> float:
-    scale = error_scale(panel, forecaster.parts(panel).train[1], forecaster.training.loss_scale)
-    sums = forecaster.backtest(panel, part=part)
-    by_channel = (sums.absolute / torch.from_numpy(scale)).sum((0, 1)) / sums.count.sum((0, 1))
+def _scaled_error(sums: MetricSums, scale: Tensor) -> float:
+    by_channel = (sums.absolute / scale).sum((0, 1)) / sums.count.sum((0, 1))
     return float(by_channel.nanmean())
 
 
