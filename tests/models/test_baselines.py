@@ -83,21 +83,31 @@ def test_the_trend_of_dlinear_is_over_an_odd_number_of_steps() -> None:
         DLinearConfig(12, 12, trend_length=4)
 
 
-def test_stid_is_its_formula() -> None:
+@pytest.mark.parametrize("rate", [1.0, 30.0])
+def test_stid_is_its_formula(rate: float) -> None:
     torch.manual_seed(0)
-    model = STID(STIDConfig(12, 4, N, n_slots=24)).eval()
+    model = STID(STIDConfig(12, 4, N, n_slots=24, embedding_rate=rate)).eval()
     values, mask, calendar = a_batch()
     forecast = model(values, mask, calendar)
     for b in range(B):
         slot, day = calendar[b, :, 0] - 1, calendar[b, :, 1] - 1
         for n in range(N):
             steps = torch.stack((values[b, :, n, 0], slot / 24, day / 7), -1).flatten()
-            known = (model.series.weight[n], model.slot.weight[slot[-1]], model.day.weight[day[-1]])
+            known = (model.series.rows[n], model.slot.rows[slot[-1]], model.day.rows[day[-1]])
             hidden = torch.cat((model.window(steps), *known))
             for block in model.blocks:
                 first, _, _, second = block.layers
                 hidden = hidden + second(first(hidden).relu())
             torch.testing.assert_close(forecast[b, :, n, 0], model.head(hidden))
+
+
+def test_stid_begins_the_same_whatever_the_rate_of_its_embeddings() -> None:
+    forecasts = []
+    for rate in (1.0, 30.0):
+        torch.manual_seed(0)
+        model = STID(STIDConfig(12, 4, N, n_slots=24, embedding_rate=rate)).eval()
+        forecasts.append(model(*a_batch()))
+    torch.testing.assert_close(*forecasts)
 
 
 def encoder_layer(block: Any, config: STAEformerConfig) -> nn.TransformerEncoderLayer:

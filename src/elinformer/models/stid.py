@@ -12,6 +12,7 @@ from elinformer._shapes import Bool, Float, Int
 from elinformer.models.gaps import filled_forward
 from elinformer.models.moments import DAYS, embedded, needed, with_time
 from elinformer.models.registry import register_model
+from elinformer.nn.scaled_embedding import ScaledEmbedding
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class STIDConfig:
         day_width: Width of the day-of-week embedding, used where there is a calendar.
         n_layers: Residual blocks.
         dropout: Within the blocks, while training.
+        embedding_rate: How many times the learning rate the embeddings of series, slots and days are learned with.
     """
 
     window: int
@@ -43,6 +45,7 @@ class STIDConfig:
     day_width: int = 32
     n_layers: int = 3
     dropout: float = 0.15
+    embedding_rate: float = 1.0
 
     def __post_init__(self) -> None:
         check_sizes(self, shares=("dropout",), may_be_zero=("n_slots",))
@@ -72,10 +75,11 @@ class STID(nn.Module):
         super().__init__()
         self.config = config
         self.window = nn.Linear(config.window * config.n_features, config.window_width)
-        self.series = _table(config.n_series, config.series_width)
+        rate = config.embedding_rate
+        self.series = _table(config.n_series, config.series_width, rate)
         if config.n_slots:
-            self.slot = _table(config.n_slots, config.slot_width)
-            self.day = _table(DAYS, config.day_width)
+            self.slot = _table(config.n_slots, config.slot_width, rate)
+            self.day = _table(DAYS, config.day_width, rate)
         self.blocks = nn.Sequential(*(Block(config.width, config.dropout) for _ in range(config.n_layers)))
         self.head = nn.Linear(config.width, config.horizon * config.n_channels)
 
@@ -91,9 +95,9 @@ class STID(nn.Module):
             calendar = needed(calendar, self.config.n_slots)
             x = with_time(x, calendar, self.config.n_slots, day_unit=1 / DAYS)
             slot, day = calendar[:, -1, None].unbind(-1)  # (B, 1) each
-            moment = [embedded(self.slot, slot), embedded(self.day, day)]
+            moment = [embedded(self.slot.rows, slot), embedded(self.day.rows, day)]
         window = self.window(x.transpose(1, 2).flatten(2))  # (B, N, window_width)
-        parts = [part.expand(*window.shape[:2], -1) for part in (window, self.series.weight, *moment)]
+        parts = [part.expand(*window.shape[:2], -1) for part in (window, self.series.rows, *moment)]
         hidden = self.blocks(torch.cat(parts, -1))
         return self.head(hidden).unflatten(-1, (self.config.horizon, -1)).transpose(1, 2)
 
@@ -110,7 +114,7 @@ class Block(nn.Module):
         return x + self.layers(x)
 
 
-def _table(n: int, width: int) -> nn.Embedding:
-    table = nn.Embedding(n, width)
-    nn.init.xavier_uniform_(table.weight)
+def _table(n: int, width: int, rate: float) -> ScaledEmbedding:
+    table = ScaledEmbedding(n, width, rate)
+    table.begin_with(nn.init.xavier_uniform_(table.weight))
     return table
