@@ -36,12 +36,13 @@ NAMES = {name: f"{name} twin" for name in TWINS} | {
     "nystrom": "Nyström twin",
     "none": "no attention",
     "stid": "STID",
+    "stid-tuned": "STID, tuned",
     "dlinear": "DLinear",
     "staeformer": "STAEformer",
     "last_value": "last value",
     "seasonal_naive": "seasonal naive",
 }
-COLOURS = {REFERENCE: OURS, "softmax": SOFTMAX, "linear": PURPLE, "none": DARK, "stid": GREEN}
+COLOURS = {REFERENCE: OURS, "softmax": SOFTMAX, "linear": PURPLE, "none": DARK, "stid": GREEN, "stid-tuned": GREEN}
 
 
 class Model(NamedTuple):
@@ -107,7 +108,7 @@ def _table(data: str, runs: list[dict[str, Any]]) -> Table:
     grouped: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         if run["data"] == data:
-            grouped.setdefault(run["name"], []).append(run)
+            grouped.setdefault(run["model"], []).append(run)
     models = [_model(name, found) for name, found in grouped.items()]
     return Table(data_set(data), sorted(models, key=lambda model: model.mean))
 

@@ -148,6 +148,15 @@ def test_models_are_sorted_by_their_mean_and_naive_ones_come_last():
     assert numbers == ["5.100", "5.200", "5.400", "5.600", "40.00", "6.000", "30.00"]
 
 
+def test_variants_of_one_model_have_a_row_each():
+    document = comparison("hangzhou_metro")
+    tuned = [run | {"model": "stid-tuned"} for run in document["runs"] if run["name"] == "stid"]
+    assert tuned
+    (axis,) = drawn(draw_accuracy, document | {"runs": document["runs"] + tuned}).axes
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert {"STID", "STID, tuned"} <= set(labels)
+
+
 def test_what_is_far_worse_is_an_arrow_and_no_dot_lies_outside():
     (axis,) = drawn(draw_accuracy, comparison("hangzhou_metro")).axes
     low, high = axis.get_xlim()
