@@ -116,4 +116,4 @@ def _table(data: str, runs: list[dict[str, Any]]) -> Table:
 def _model(name: str, runs: list[dict[str, Any]]) -> Model:
     tests = [run["test"] for run in sorted(runs, key=lambda run: run["seed"])]
     steps = [[scores["mae"] for _, scores in sorted(t["by_horizon"].items(), key=lambda s: int(s[0]))] for t in tests]
-    return Model(name, runs[0]["model"] in NAIVES, [test["mae"] for test in tests], np.array(steps))
+    return Model(name, name in NAIVES, [test["mae"] for test in tests], np.array(steps))

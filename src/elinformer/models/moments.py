@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-from torch.nn.functional import embedding
+from torch import Tensor, nn
 
 DAYS = 7
 
@@ -26,6 +25,6 @@ def with_time(values: Tensor, calendar: Tensor, n_slots: int, *, day_unit: float
     return torch.cat((values, moments[:, :, None].expand(-1, -1, values.shape[2], -1)), dim=-1)
 
 
-def embedded(rows: Tensor, index: Tensor) -> Tensor:
-    """The rows (n, width) of indices 1..n, and zeros for the neutral 0: (...) -> (..., width)."""
-    return embedding((index - 1).clamp_min(0), rows).masked_fill(index[..., None] == 0, 0)
+def embedded(table: nn.Embedding, index: Tensor) -> Tensor:
+    """Rows of a table of n for indices 1..n, and zeros for the neutral 0: (...) -> (..., width)."""
+    return table((index - 1).clamp_min(0)).masked_fill(index[..., None] == 0, 0)

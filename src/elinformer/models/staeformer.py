@@ -112,7 +112,7 @@ class STAEformer(nn.Module):
             calendar = needed(calendar, self.config.n_slots)
             x = with_time(x, calendar, self.config.n_slots, day_unit=1.0)
             slot, day = calendar[:, :, None].unbind(-1)  # (B, T, 1) each
-            moment = [embedded(self.slot.weight, slot), embedded(self.day.weight, day)]
+            moment = [embedded(self.slot, slot), embedded(self.day, day)]
         parts = (self.value(x), *moment, self.adaptive)
         return torch.cat([part.expand(*x.shape[:3], -1) for part in parts], -1)
 

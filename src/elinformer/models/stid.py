@@ -95,7 +95,7 @@ class STID(nn.Module):
             calendar = needed(calendar, self.config.n_slots)
             x = with_time(x, calendar, self.config.n_slots, day_unit=1 / DAYS)
             slot, day = calendar[:, -1, None].unbind(-1)  # (B, 1) each
-            moment = [embedded(self.slot.rows, slot), embedded(self.day.rows, day)]
+            moment = [embedded(self.slot, slot), embedded(self.day, day)]
         window = self.window(x.transpose(1, 2).flatten(2))  # (B, N, window_width)
         parts = [part.expand(*window.shape[:2], -1) for part in (window, self.series.rows, *moment)]
         hidden = self.blocks(torch.cat(parts, -1))
