@@ -70,7 +70,7 @@ def forward_operations(config: ELinFormerConfig) -> float:
     block = 8 * d * d + feedforward_operations(config) + 4 * d * e
     embedding = 2 * 2 * config.steps_per_patch * config.n_channels * config.window_width
     outputs = config.horizon * config.n_channels
-    head = 2 * d * outputs * (1 + config.n_lags + config.window) + 2 * outputs * config.window / config.n_patches
+    head = 2 * d * outputs * (1 + config.n_recalled) + 2 * outputs * config.n_recalled / config.n_patches
     return config.n_layers * block + embedding + head
 
 

@@ -37,7 +37,7 @@ def town() -> Panel:
 
 @pytest.fixture(scope="module")
 def known(make_forecaster: Callable[..., Forecaster], town: Panel) -> Forecaster:
-    return make_forecaster(epochs=20).fit(part_of(town, list(range(N_KNOWN))))
+    return make_forecaster(epochs=60).fit(part_of(town, list(range(N_KNOWN))))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ NEW, OLD = range(N_KNOWN, N_KNOWN + N_NEW), range(N_KNOWN)
 def test_new_series_are_forecast_nearly_as_well_as_if_they_had_been_trained_on(
     grown: Forecaster, make_forecaster: Callable[..., Forecaster], town: Panel
 ) -> None:
-    trained_on = make_forecaster(epochs=20).fit(town)
+    trained_on = make_forecaster(epochs=60).fit(town)
     assert mae(grown, town, NEW) < 1.15 * mae(trained_on, town, NEW)
 
 

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 SETTINGS: dict[str, Any] = {
     "split": (0.7, 0.1, 0.2),
-    "model": PRESETS["small"],
+    "model": PRESETS["small"] | {"recall": True},
     "training": {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3},
 }
-"""A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time."""
+"""A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time. The
+window is recalled, as series of many kinds gain by it: docs/tried.md."""
 
 PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
 PICTURED_FORECASTS = 10

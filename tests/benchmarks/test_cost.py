@@ -15,9 +15,12 @@ from elinformer.training.parallel.shard import ShardedOperator
 
 
 @pytest.mark.parametrize("patch_length", [0, 4])
-def test_operations_are_those_that_pytorch_counts(patch_length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("recall", [False, True])
+def test_operations_are_those_that_pytorch_counts(
+    patch_length: int, recall: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products can be seen
-    config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length)
+    config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length, recall=recall)
     model = ELinFormer(config).eval()
     replace_operators(model, lambda alone: ShardedOperator(alone, Mesh().across_series))
     values = torch.zeros(2, 12, 50, 1)

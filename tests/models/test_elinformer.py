@@ -29,6 +29,7 @@ VARIANTS = {
     "no calendar": replace(SMALL, n_slots=0),
     "one step to one step": replace(SMALL, window=1, horizon=1),
     "one series": replace(SMALL, n_series=1),
+    "tokens normalised and the window recalled": replace(SMALL, normalised="tokens", recall=True),
 }
 
 
@@ -168,8 +169,8 @@ def test_gaps_are_filled_with_the_last_observed_value(observed: np.ndarray) -> N
         assert filled[b, t, n, c] == (seen[-1] if len(seen) else 0)
 
 
-def test_a_new_model_recalls_the_last_value_alone(config: ELinFormerConfig) -> None:
-    model, (values, mask, calendar) = a_model(config), a_batch(config)
+def test_a_new_model_that_recalls_the_window_recalls_the_last_value_alone(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
     with torch.no_grad():
         for parameter in model.head.change.parameters():
             parameter.zero_()
@@ -179,7 +180,7 @@ def test_a_new_model_recalls_the_last_value_alone(config: ELinFormerConfig) -> N
 
 
 def test_every_step_of_the_window_can_be_recalled(config: ELinFormerConfig) -> None:
-    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
     shape = (config.horizon, config.n_channels, config.window)
     with torch.no_grad():
         for parameter in model.head.parameters():
@@ -190,8 +191,9 @@ def test_every_step_of_the_window_can_be_recalled(config: ELinFormerConfig) -> N
     torch.testing.assert_close(forecast, middle.expand_as(forecast))
 
 
-def test_every_horizon_step_recalls_its_own_step_of_an_earlier_season() -> None:
-    config = replace(SMALL, n_lags=2)
+@pytest.mark.parametrize("recall", [False, True])
+def test_every_horizon_step_recalls_its_own_step_of_an_earlier_season(*, recall: bool) -> None:
+    config = replace(SMALL, n_lags=2, recall=recall)
     model = a_model(config)
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(B, 2 * S + T, N, config.n_channels, generator=generator)
@@ -200,7 +202,7 @@ def test_every_horizon_step_recalls_its_own_step_of_an_earlier_season() -> None:
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.zero_()
-        model.head.recall.bias.view(S, config.n_channels, 2 + T)[..., 1] = 1
+        model.head.recall.bias.view(S, config.n_channels, config.n_recalled)[..., 1] = 1
     torch.testing.assert_close(model(values, mask, calendar), values[:, S : 2 * S])
 
 
@@ -312,6 +314,7 @@ def test_float64_runs_through(config: ELinFormerConfig) -> None:
         ({"feature_map": "gelu"}, "expected feature_map to be one of relu, softplus, identity, got 'gelu'"),
         ({"feature_map": 1}, "expected feature_map to be text, got 1"),
         ({"activation": "relu"}, "expected activation to be one of geglu, gelu, got 'relu'"),
+        ({"normalised": "blocks"}, "expected normalised to be one of gates, tokens, got 'blocks'"),
         ({"embedding_rate": 0.5}, "expected embedding_rate of at least 1, got 0.5"),
         ({"embedding_rate": float("nan")}, "expected embedding_rate of at least 1, got nan"),
         ({"embedding_rate": float("inf")}, "expected embedding_rate of at least 1, got inf"),

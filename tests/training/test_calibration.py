@@ -140,15 +140,16 @@ def test_ctrl_c_leaves_a_run_that_is_calibrated_once_it_is_finished(
 
 
 def test_runs_of_before_are_read_as_they_were(make: Make, hourly_panel: Panel, tmp_path: Path) -> None:
-    make().fit(hourly_panel).save(tmp_path / "run")
+    make(model={"normalised": "tokens", "recall": True}).fit(hourly_panel).save(tmp_path / "run")
     config = json.loads((tmp_path / "run" / CONFIG).read_text(encoding="utf-8"))
-    del config["model"]["options"]["calibrated"]
+    for option in ("calibrated", "normalised", "recall"):
+        del config["model"]["options"][option]
     (tmp_path / "run" / CONFIG).write_text(json.dumps(config | {"schema": 4}), encoding="utf-8")
-    assert SCHEMA == 5
+    assert SCHEMA == 6
     assert Forecaster.load(tmp_path / "run").model_options["calibrated"] is False
 
 
-@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+@pytest.mark.parametrize("schema", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("name", ["mean", "none", "softmax", "stid"])
 def test_runs_of_before_of_other_models_are_read_too(name: str, schema: int) -> None:
     document = {"schema": schema, "forecaster": {}, "training": {}, "model": {"name": name, "options": {}}}

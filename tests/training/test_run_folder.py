@@ -206,8 +206,8 @@ def test_documents_that_do_not_fit_are_refused(run: Path, name: str, edit: Calla
 @pytest.mark.parametrize(
     ("name", "edit"),
     [
-        (MODEL, remove("norm.bias")),
-        (MODEL, put(torch.zeros(1), "norm.bias")),
+        (MODEL, remove("head.change.bias")),
+        (MODEL, put(torch.zeros(1), "head.change.bias")),
         (MODEL, put(torch.zeros(1), "stranger")),
         (SCALER, remove("std")),
         (SCALER, put(torch.zeros(1), "third")),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from elinformer._options import check_sizes
 from elinformer._shapes import Bool, Float, Int
-from elinformer.models.attentions import NO_ATTENTION, attention_operator, check_attention
+from elinformer.models.attentions import NO_ATTENTION, attention_operator
+from elinformer.models.elinformer_config import ELinFormerConfig
 from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
 from elinformer.nn import EntropyLinearAttention, keep_sharpness, set_sharpness
-from elinformer.nn.feedforward import check_activation, feedforward
+from elinformer.nn.feedforward import feedforward
 from elinformer.nn.scaled_embedding import ScaledEmbedding
-from elinformer.ops.features import FeatureMap
 
 START_OF_RECALL = 0.75
-"""How much of the last value a forecast begins with."""
+"""How much of the last value a forecast begins with, where the head recalls the window."""
 
 START_OF_WINDOW = 3.0
 """How much larger than PyTorch's the weights begin that embed the window, so that it is not drowned by who and when."""
@@ -29,96 +26,6 @@ known by heart before what they share is."""
 
 ROWS = 2048
 """Tokens that a CPU feeds forward together where there is no gradient, so that what lies between stays in its cache."""
-
-
-@dataclass(frozen=True)
-class ELinFormerConfig:
-    """The shape of an ELinFormer; nothing about data or training.
-
-    Attributes:
-        window: T, input steps.
-        horizon: S, output steps.
-        n_series: N, series that have an embedding of their own.
-        n_channels: C, numbers a series has at every step.
-        n_lags: Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part
-            of the tokens, which would learn them by heart.
-        n_slots: Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.
-        patch_length: Steps a token covers; 0 = one patch of the whole window. It divides `window`.
-        window_width: Width of the embedded patch.
-        series_width: Width of the series embedding.
-        slot_width: Width of the slot-of-day embedding, used where there is a calendar.
-        day_width: Width of the day-of-week embedding, used where there is a calendar.
-        n_layers: Blocks of attention and feed-forward.
-        n_heads: Attention heads; they divide `width`.
-        attention: "eala", or the name of a twin: see docs/models.md.
-        feature_map: What EALA does to queries and keys, "identity", "relu" or "softplus"; other attentions have a way
-            of their own.
-        activation: Of the feed-forward layers: "geglu", gated, or "gelu".
-        feedforward_ratio: Width of the feed-forward layers over `width`; gated ones have two thirds of it, which
-            costs the same.
-        embedding_rate: How many times the learning rate the embeddings of series, slots and days are learned with.
-        dropout: Of the residual branches, while training.
-        calendar_dropout: Share of training windows whose slot, and whose day, is replaced by the neutral
-            embedding, so that the neutral one is trained for what never occurs in training.
-        calibrated: Whether, once it is trained, validation says how sharp its attention is: see `set_sharpness`.
-    """
-
-    window: int
-    horizon: int
-    n_series: int
-    n_channels: int = 1
-    n_lags: int = 0
-    n_slots: int = 0
-    patch_length: int = 0
-    window_width: int = 64
-    series_width: int = 32
-    slot_width: int = 32
-    day_width: int = 32
-    n_layers: int = 3
-    n_heads: int = 8
-    attention: str = "eala"
-    feature_map: FeatureMap = "identity"
-    activation: str = "geglu"
-    feedforward_ratio: int = 2
-    embedding_rate: float = 30.0
-    dropout: float = 0.1
-    calendar_dropout: float = 0.02
-    calibrated: bool = True
-
-    def __post_init__(self) -> None:
-        check_sizes(self, shares=("dropout", "calendar_dropout"), may_be_zero=("n_lags", "n_slots", "patch_length"))
-        check_attention(self.attention, self.feature_map)
-        check_activation(self.activation)
-        if self.window % self.steps_per_patch:
-            raise ValueError(
-                f"expected patch_length to divide window={self.window}, got {self.patch_length}: "
-                "choose a divisor, or 0 for one patch"
-            )
-        if self.width % self.n_heads:
-            raise ValueError(
-                f"expected n_heads to divide the width {self.width} (embeddings joined), got {self.n_heads}"
-            )
-
-    @property
-    def steps_per_patch(self) -> int:
-        """Steps a token covers."""
-        return self.patch_length or self.window
-
-    @property
-    def n_patches(self) -> int:
-        """P, tokens a series."""
-        return self.window // self.steps_per_patch
-
-    @property
-    def n_tokens(self) -> int:
-        """L, tokens a window."""
-        return self.n_series * self.n_patches
-
-    @property
-    def width(self) -> int:
-        """D, the width of a token: all embeddings side by side."""
-        calendar = self.slot_width + self.day_width if self.n_slots else 0
-        return self.window_width + self.series_width + calendar
 
 
 @register_model("elinformer", ELinFormerConfig)
@@ -136,7 +43,8 @@ class ELinFormer(nn.Module):
         self.config = config
         self.embedding = TokenEmbedding(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
-        self.norm = nn.LayerNorm(config.width)
+        self.reads_normed = config.normalised == "tokens"
+        self.norm = nn.LayerNorm(config.width) if self.reads_normed or config.n_recalled else nn.Identity()
         self.head = ForecastHead(config)
         keep_sharpness(self)
 
@@ -178,40 +86,51 @@ class ELinFormer(nn.Module):
         silent = ~mask[:, recent].any(dim=(1, 3)).repeat(1, self.config.n_patches)  # (B, P*N)
         for block in self.blocks:
             x = block(x, silent)
-        x = self.norm(x).unflatten(1, (self.config.n_patches, -1))  # (B, P, N, D)
-        return self.head(x.transpose(1, 2).flatten(2), filled_forward(values, mask))
+        normed = self.norm(x)
+        tokens, normed = (self._by_series(part) for part in (normed if self.reads_normed else x, normed))
+        return self.head(tokens, normed, filled_forward(values, mask) if self.config.n_recalled else values)
+
+    def _by_series(self, x: Tensor) -> Tensor:
+        """Tokens (B, P*N, D) -> all patches of a series side by side (B, N, P*D)."""
+        return x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2).flatten(2)
 
 
 class ForecastHead(nn.Module):
     """All horizon steps at once: what the token says, plus what was observed before, read once more.
 
-    Every horizon step weighs the steps of the window, and its own step of each earlier season, with weights that the
-    token chooses: persistence where that is the better half of a forecast (speeds, weather), the same time yesterday
-    or last week where series repeat. It starts as persistence, the same for all.
+    Every horizon step weighs its own step of each earlier season, and the steps of the window where they are recalled,
+    with weights that the normalised token chooses: the same time yesterday or last week where series repeat,
+    persistence where that is the better half of a forecast, with which a head that recalls the window begins.
     """
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
-        self.horizon, self.n_channels, self.n_lags = config.horizon, config.n_channels, config.n_lags
+        self.horizon, self.n_channels = config.horizon, config.n_channels
+        self.n_lags, self.n_recalled = config.n_lags, config.n_recalled
         width, outputs = config.n_patches * config.width, config.horizon * config.n_channels
-        recalled = config.n_lags + config.window
         self.change = nn.Linear(width, outputs)
-        self.recall = nn.Linear(width, outputs * recalled)
-        nn.init.zeros_(self.recall.weight)
-        with torch.no_grad():
-            self.recall.bias.view(outputs, recalled).copy_(START_OF_RECALL * torch.eye(recalled)[-1])
+        if self.n_recalled:
+            self.recall = nn.Linear(width, outputs * self.n_recalled)
+            nn.init.zeros_(self.recall.weight)
+            nn.init.zeros_(self.recall.bias)
+        if config.recall:
+            with torch.no_grad():
+                self.recall.bias.view(outputs, self.n_recalled)[:, -1] = START_OF_RECALL
 
-    def forward(self, tokens: Tensor, past: Tensor) -> Tensor:
-        """Tokens (B, N, P*D) and lags and window without gaps (B, T, N, C) -> (B, S, N, C)."""
-        sizes = (self.horizon, self.n_channels)
-        weights = self.recall(tokens).unflatten(-1, (*sizes, -1))  # (B, N, S, C, lags + window)
-        seasons, window = past.split((self.n_lags * self.horizon, weights.shape[-1] - self.n_lags), dim=1)
-        forecast = self.change(tokens).unflatten(-1, sizes).transpose(1, 2)  # (B, S, N, C)
-        forecast = forecast + torch.einsum("bnsct,btnc->bsnc", weights[..., self.n_lags :], window)
-        if not self.n_lags:
+    def forward(self, tokens: Tensor, normed: Tensor, past: Tensor) -> Tensor:
+        """Tokens and these normalised (B, N, P*D), lags and window without gaps (B, T, N, C) -> (B, S, N, C)."""
+        forecast = self.change(tokens).unflatten(-1, (self.horizon, -1)).transpose(1, 2)
+        if not self.n_recalled:
             return forecast
-        seasons = seasons.unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
-        return forecast + torch.einsum("bnscl,blsnc->bsnc", weights[..., : self.n_lags], seasons)
+        weights = self.recall(normed).unflatten(-1, (self.horizon, self.n_channels, -1))  # (B, N, S, C, recalled)
+        of_lags, of_window = weights.split((self.n_lags, self.n_recalled - self.n_lags), dim=-1)
+        n_earlier = self.n_lags * self.horizon
+        if of_window.shape[-1]:
+            forecast = forecast + torch.einsum("bnsct,btnc->bsnc", of_window, past[:, n_earlier:])
+        if self.n_lags:
+            seasons = past[:, :n_earlier].unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
+            forecast = forecast + torch.einsum("bnscl,blsnc->bsnc", of_lags, seasons)
+        return forecast
 
 
 class TokenEmbedding(nn.Module):
@@ -262,7 +181,7 @@ def periodic_features(n_slots: int, width: int) -> Tensor:
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: attention across tokens, then a feed-forward layer."""
+    """Residual block: attention across normalised tokens, then a feed-forward layer."""
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
@@ -273,7 +192,8 @@ class Block(nn.Module):
             self.attention_norm = nn.LayerNorm(width)
             self.attention = EntropyLinearAttention(width, config.n_heads, batch_first=True, operator=operator)
         self.feedforward_norm = nn.LayerNorm(width)
-        self.feedforward = feedforward(width, config.feedforward_ratio, config.activation)
+        self.feedforward = feedforward(width, config.feedforward_ratio, config.activation, config.dropout)
+        self.gates_alone = config.normalised == "gates" and config.activation == "geglu"
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, silent: Tensor) -> Tensor:
@@ -283,8 +203,12 @@ class Block(nn.Module):
             attended, _ = self.attention(normed, normed, normed, key_padding_mask=silent)
             x = x + self.dropout(attended)
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
-            return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+            return x + self._fed_forward(x)
         x = x if self.attends else x.clone()
         for rows in x.view(-1, x.shape[-1]).split(ROWS):
-            rows.add_(self.feedforward(self.feedforward_norm(rows)))
+            rows.add_(self._fed_forward(rows))
         return x
+
+    def _fed_forward(self, x: Tensor) -> Tensor:
+        normed = self.feedforward_norm(x)
+        return self.feedforward(normed, x) if self.gates_alone else self.feedforward(normed)

@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "elinformer-run"
-SCHEMA = 5
+SCHEMA = 6
 CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
 MODEL, SCALER = "model.safetensors", "scaler.safetensors"
 DEFAULTS_BEFORE: dict[int, dict[str, dict[str, Any]]] = {
     3: {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}},
     4: {"model": {"activation": "gelu", "embedding_rate": 1.0}, "training": {}},
     5: {"model": {"calibrated": False}, "training": {}},
+    6: {"model": {"normalised": "tokens", "recall": True}, "training": {}},
 }
 """What defaults, of an ELinFormer and of training, were before a schema where they are others now.
 
