@@ -25,12 +25,8 @@ from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
 from elinformer.training import TrainingConfig
-from elinformer.training.run_folder import (
-    model_defaults_before,
-    read_json,
-    training_defaults_before,
-    write_json,
-)
+from elinformer.training.defaults_before import model_defaults_before, training_defaults_before
+from elinformer.training.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

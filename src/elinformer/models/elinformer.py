@@ -87,8 +87,10 @@ class ELinFormer(nn.Module):
         for block in self.blocks:
             x = block(x, silent)
         normed = self.norm(x)
-        tokens, normed = (self._by_series(part) for part in (normed if self.reads_normed else x, normed))
-        return self.head(tokens, normed, filled_forward(values, mask) if self.config.n_recalled else values)
+        tokens = self._by_series(normed if self.reads_normed else x)
+        if not self.config.n_recalled:
+            return self.head(tokens)
+        return self.head(tokens, self._by_series(normed), filled_forward(values, mask))
 
     def _by_series(self, x: Tensor) -> Tensor:
         """Tokens (B, P*N, D) -> all patches of a series side by side (B, N, P*D)."""
@@ -117,10 +119,13 @@ class ForecastHead(nn.Module):
             with torch.no_grad():
                 self.recall.bias.view(outputs, self.n_recalled)[:, -1] = START_OF_RECALL
 
-    def forward(self, tokens: Tensor, normed: Tensor, past: Tensor) -> Tensor:
-        """Tokens and these normalised (B, N, P*D), lags and window without gaps (B, T, N, C) -> (B, S, N, C)."""
+    def forward(self, tokens: Tensor, normed: Tensor | None = None, past: Tensor | None = None) -> Tensor:
+        """Tokens (B, N, P*D) -> (B, S, N, C).
+
+        Where something is recalled it takes the tokens normalised, and lags and window without gaps (B, T, N, C), too.
+        """
         forecast = self.change(tokens).unflatten(-1, (self.horizon, -1)).transpose(1, 2)
-        if not self.n_recalled:
+        if normed is None or past is None:
             return forecast
         weights = self.recall(normed).unflatten(-1, (self.horizon, self.n_channels, -1))  # (B, N, S, C, recalled)
         of_lags, of_window = weights.split((self.n_lags, self.n_recalled - self.n_lags), dim=-1)

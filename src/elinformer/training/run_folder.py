@@ -16,7 +16,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -24,10 +24,10 @@ from safetensors.torch import load_file, save
 from elinformer._files import check_folder, new_file, new_folder, write_durably
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
-from elinformer.models.elinformer import ELinFormerConfig
-from elinformer.models.registry import MODELS, check_model
+from elinformer.models.registry import check_model
 from elinformer.training.checkpoints import CheckpointFolder
 from elinformer.training.config import TrainingConfig
+from elinformer.training.defaults_before import model_defaults_before, training_defaults_before
 from elinformer.training.parallel.machines import is_first_process
 
 if TYPE_CHECKING:
@@ -40,17 +40,6 @@ FORMAT = "elinformer-run"
 SCHEMA = 6
 CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
 MODEL, SCALER = "model.safetensors", "scaler.safetensors"
-DEFAULTS_BEFORE: dict[int, dict[str, dict[str, Any]]] = {
-    3: {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}},
-    4: {"model": {"activation": "gelu", "embedding_rate": 1.0}, "training": {}},
-    5: {"model": {"calibrated": False}, "training": {}},
-    6: {"model": {"normalised": "tokens", "recall": True}, "training": {}},
-}
-"""What defaults, of an ELinFormer and of training, were before a schema where they are others now.
-
-From schema 3 on a run has all options that there were; before, only those that differed from the defaults. An option
-that is new belongs here too, unless its default is what was done before there was one.
-"""
 CHECKPOINTS = "checkpoints"
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
 """States of a run; an interrupted one is whole, and has checkpoints to go on from as well."""
@@ -184,29 +173,6 @@ def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     model = {"name": name, **model_defaults_before(config["schema"], name), **options}
     training = training_defaults_before(config["schema"]) | config["training"]
     return {**config["forecaster"], "model": model, "training": TrainingConfig(**training)}
-
-
-def model_defaults_before(schema: int, name: str) -> dict[str, Any]:
-    """The defaults of that model that a run of `schema` had and that are others now; none but of an ELinFormer."""
-    entry = MODELS.get(name)
-    if entry is None or not issubclass(entry.config, ELinFormerConfig):
-        return {}
-    before = _defaults_before(schema, "model")
-    return {option: value for option, value in before.items() if option not in entry.fixed}
-
-
-def training_defaults_before(schema: int) -> dict[str, Any]:
-    """The defaults of training that a run of `schema` had and that are others now."""
-    return _defaults_before(schema, "training")
-
-
-def _defaults_before(schema: int, what: Literal["model", "training"]) -> dict[str, Any]:
-    return {
-        name: value
-        for since in DEFAULTS_BEFORE
-        if schema < since
-        for name, value in DEFAULTS_BEFORE[since][what].items()
-    }
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""The defaults that runs of earlier schemas had, so that those of today change no forecast."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from elinformer.models.elinformer_config import ELinFormerConfig
+from elinformer.models.registry import MODELS
+
+DEFAULTS_BEFORE: dict[int, dict[str, dict[str, Any]]] = {
+    3: {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}},
+    4: {"model": {"activation": "gelu", "embedding_rate": 1.0}, "training": {}},
+    5: {"model": {"calibrated": False}, "training": {}},
+    6: {"model": {"normalised": "tokens", "recall": True}, "training": {}},
+}
+"""What defaults, of an ELinFormer and of training, were before a schema where they are others now.
+
+From schema 3 on a run has all options that there were; before, only those that differed from the defaults. An option
+that is new belongs here too, unless its default is what was done before there was one.
+"""
+
+
+def model_defaults_before(schema: int, name: str) -> dict[str, Any]:
+    """The defaults of that model that a run of `schema` had and that are others now; none but of an ELinFormer."""
+    entry = MODELS.get(name)
+    if entry is None or not issubclass(entry.config, ELinFormerConfig):
+        return {}
+    before = _defaults_before(schema, "model")
+    return {option: value for option, value in before.items() if option not in entry.fixed}
+
+
+def training_defaults_before(schema: int) -> dict[str, Any]:
+    """The defaults of training that a run of `schema` had and that are others now."""
+    return _defaults_before(schema, "training")
+
+
+def _defaults_before(schema: int, what: Literal["model", "training"]) -> dict[str, Any]:
+    return {
+        name: value
+        for since in DEFAULTS_BEFORE
+        if schema < since
+        for name, value in DEFAULTS_BEFORE[since][what].items()
+    }
