@@ -86,15 +86,12 @@ class ELinFormer(nn.Module):
         silent = ~mask[:, recent].any(dim=(1, 3)).repeat(1, self.config.n_patches)  # (B, P*N)
         for block in self.blocks:
             x = block(x, silent)
+        x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
         normed = self.norm(x)
-        tokens = self._by_series(normed if self.reads_normed else x)
+        tokens = (normed if self.reads_normed else x).flatten(2)  # all patches of a series side by side
         if not self.config.n_recalled:
             return self.head(tokens)
-        return self.head(tokens, self._by_series(normed), filled_forward(values, mask))
-
-    def _by_series(self, x: Tensor) -> Tensor:
-        """Tokens (B, P*N, D) -> all patches of a series side by side (B, N, P*D)."""
-        return x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2).flatten(2)
+        return self.head(tokens, normed.flatten(2), filled_forward(values, mask))
 
 
 class ForecastHead(nn.Module):
