@@ -20,6 +20,7 @@ from benchmarks._forced import FORCED, forced
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.evaluation import backtest
 from elinformer.models import ELinFormerConfig
+from elinformer.models.attentions import operator_features
 from elinformer.nn import set_sharpness
 from elinformer.runs import open_run
 
@@ -69,7 +70,7 @@ def _feature_map(forecaster: Forecaster) -> FeatureMap:
     config = getattr(forecaster.module.model, "config", None)
     if not isinstance(config, ELinFormerConfig) or config.attention not in {"eala", "softmax"}:
         raise SystemExit(f"expected a run of elinformer or softmax, got one of {forecaster.model_name}")
-    return config.feature_map if config.attention == "eala" else "identity"
+    return operator_features(config.feature_map) if config.attention == "eala" else "identity"
 
 
 def _row(name: str, forecaster: Forecaster, windows: WindowDataset, batch_size: int) -> dict[str, Any]:

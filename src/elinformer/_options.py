@@ -17,7 +17,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
     "float": ((int, float), "a number"),
     "str": ((str,), "text"),
-    "FeatureMap": ((str,), "text"),
+    "HeadFeatures": ((str,), "text"),
     "bool": ((bool,), "true or false"),
 }
 

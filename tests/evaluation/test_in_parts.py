@@ -36,7 +36,7 @@ def batch(n_series: int = N) -> Batch:
 
 @pytest.mark.parametrize("series_at_once", [1, 3, 7, 23, 100])
 @pytest.mark.parametrize("patch_length", [0, 2])
-@pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus"])
+@pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus", "mixed"])
 def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: int, feature_map: str) -> None:
     whole = module(**DEEP, patch_length=patch_length, feature_map=feature_map)
     with torch.inference_mode():

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.models.elinformer import ROWS, START_OF_RECALL, filled_forward, periodic_features
+from elinformer.nn import EalaOperator
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
 
@@ -269,6 +270,28 @@ def test_a_state_dict_of_one_model_loads_into_another(config: ELinFormerConfig) 
     assert torch.equal(model(*batch), other(*batch))
 
 
+@pytest.mark.parametrize(
+    ("changes", "features", "positive_heads"),
+    [
+        ({}, "identity", 4),
+        ({"n_heads": 1}, "identity", 0),
+        ({"feature_map": "softplus"}, "softplus", 0),
+        ({"feature_map": "identity"}, "identity", 0),
+    ],
+)
+def test_half_of_the_heads_have_positive_features(changes: dict[str, Any], features: str, positive_heads: int) -> None:
+    for block in ELinFormer(ELinFormerConfig(window=6, horizon=3, n_series=4, **changes)).blocks:
+        attention: Any = block.attention
+        assert (attention.operator, attention.positive_heads) == (EalaOperator(features), positive_heads)
+
+
+@pytest.mark.parametrize("attention", ["softmax", "linear", "mean"])
+def test_features_change_no_twin(attention: str) -> None:
+    for block in ELinFormer(ELinFormerConfig(window=6, horizon=3, n_series=4, attention=attention)).blocks:
+        layer: Any = block.attention
+        assert layer.positive_heads == 0
+
+
 @pytest.mark.parametrize("attention", ["eala", "none"])
 def test_tokens_that_are_fed_forward_by_rows_come_out_as_all_at_once(attention: str) -> None:
     config = replace(SMALL, n_series=ROWS // 2 + 7, attention=attention)
@@ -311,7 +334,7 @@ def test_float64_runs_through(config: ELinFormerConfig) -> None:
         ({"n_layers": 2.5}, "expected n_layers to be a whole number, got 2.5"),
         ({"n_heads": "2"}, "expected n_heads to be a whole number, got '2'"),
         ({"dropout": True}, "expected dropout to be a number, got True"),
-        ({"feature_map": "gelu"}, "expected feature_map to be one of relu, softplus, identity, got 'gelu'"),
+        ({"feature_map": "gelu"}, "expected feature_map to be one of relu, softplus, identity, mixed, got 'gelu'"),
         ({"feature_map": 1}, "expected feature_map to be text, got 1"),
         ({"activation": "relu"}, "expected activation to be one of geglu, gelu, got 'relu'"),
         ({"normalised": "blocks"}, "expected normalised to be one of gates, tokens, got 'blocks'"),

@@ -126,8 +126,8 @@ def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> No
 def test_a_twin_is_an_elinformer_with_its_attention(name: str) -> None:
     model = build_model(name, SIZES, {"n_layers": 1})
     assert isinstance(model, ELinFormer)
-    calibrated = name not in {"mean", "none"}
-    assert model.config == ELinFormerConfig(6, 4, 5, n_slots=24, n_layers=1, attention=name, calibrated=calibrated)
+    own = {"attention": name, "calibrated": name not in {"mean", "none"}, "feature_map": "identity"}
+    assert model.config == ELinFormerConfig(6, 4, 5, n_slots=24, n_layers=1, **own)
     with pytest.raises(InputError, match=rf"expected model options out of .* for {name}, got attention"):
         build_model(name, SIZES, {"attention": "eala"})
 

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from elinformer.errors import InputError
 from elinformer.nn import (
+    EalaOperator,
     EntropyLinearAttention,
     FocusedOperator,
     LinformerOperator,
@@ -141,6 +142,30 @@ def test_each_head_is_eala_of_its_projections():
     output, weights = attention(x, x, x, ~seen[:, 0], need_weights=True, average_attn_weights=False)
     assert_close(output, attention.out_proj(expected.output.transpose(1, 2).flatten(-2)))
     assert_close(weights, expected.weights)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("positive_heads", [0, 1, 3])
+def test_positive_heads_attend_under_softplus_and_the_others_by_what_they_are(positive_heads, batch_first):
+    options = {"operator": EalaOperator("identity"), "positive_heads": positive_heads, "batch_first": batch_first}
+    attention = EntropyLinearAttention(12, 3, **options).double()
+    x = torch.randn(4, 9, 12, dtype=torch.float64)
+    q, k, v = ((x @ w.mT).unflatten(-1, (3, 4)).transpose(1, 2) for w in attention.in_proj_weight.chunk(3))
+    heads = [
+        eala_reference(q[:, h], k[:, h], v[:, h], feature_map="softplus" if h < positive_heads else "identity")
+        for h in range(3)
+    ]
+    x = x if batch_first else x.transpose(0, 1)
+    output, weights = attention(x, x, x, need_weights=True, average_attn_weights=False)
+    expected = attention.out_proj(torch.cat([head.output for head in heads], -1))
+    assert_close(output, expected if batch_first else expected.transpose(0, 1))
+    assert_close(weights, torch.stack([head.weights for head in heads], 1))
+
+
+@pytest.mark.parametrize("positive_heads", [-1, 4])
+def test_more_positive_heads_than_heads_are_refused(positive_heads):
+    with pytest.raises(InputError, match=f"expected positive_heads of 0 to num_heads=3, got {positive_heads}"):
+        EntropyLinearAttention(12, 3, positive_heads=positive_heads)
 
 
 def test_weights_are_not_built_unless_asked_for():

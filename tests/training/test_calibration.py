@@ -145,7 +145,7 @@ def test_runs_of_before_are_read_as_they_were(make: Make, hourly_panel: Panel, t
     for option in ("calibrated", "normalised", "recall"):
         del config["model"]["options"][option]
     (tmp_path / "run" / CONFIG).write_text(json.dumps(config | {"schema": 4}), encoding="utf-8")
-    assert SCHEMA == 6
+    assert SCHEMA == 7
     assert Forecaster.load(tmp_path / "run").model_options["calibrated"] is False
 
 

@@ -61,7 +61,7 @@ def gradients(whole: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("series_at_once", [1, 7, 20, 40])
-@pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus"])
+@pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus", "mixed"])
 @pytest.mark.parametrize("sharpness", [1.0, 0.3])
 def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int, feature_map: str, sharpness: float) -> None:
     whole = without_dropout(feature_map=feature_map)

@@ -69,10 +69,10 @@ def test_a_run_has_all_options_so_that_other_defaults_change_no_forecast(run: Pa
     assert config["model"]["options"].keys() == options
 
 
-@pytest.mark.parametrize("schema", [1, 2])
-def test_a_run_from_before_that_has_the_default_of_then(run: Path, schema: int) -> None:
+@pytest.mark.parametrize(("schema", "features"), [(1, "relu"), (2, "relu"), (3, "identity"), (6, "identity")])
+def test_a_run_from_before_that_has_the_default_of_then(run: Path, schema: int, features: str) -> None:
     change(run / CONFIG, lambda config: (config["model"]["options"].pop("feature_map"), config.update(schema=schema)))
-    assert forecaster_options(checked_config(run))["model"]["feature_map"] == "relu"
+    assert forecaster_options(checked_config(run))["model"]["feature_map"] == features
 
 
 def test_a_run_of_schema_3_has_the_feed_forward_layers_of_then(run: Path) -> None:
@@ -82,7 +82,16 @@ def test_a_run_of_schema_3_has_the_feed_forward_layers_of_then(run: Path) -> Non
 
     change(run / CONFIG, of_then)
     model = forecaster_options(checked_config(run))["model"]
-    assert (model["activation"], model["embedding_rate"], model["feature_map"]) == ("gelu", 1.0, "identity")
+    assert (model["activation"], model["embedding_rate"], model["feature_map"]) == ("gelu", 1.0, "mixed")
+
+
+@pytest.mark.parametrize("name", ["softmax", "none"])
+def test_runs_of_twins_from_before_may_have_the_features_of_eala(name: str) -> None:
+    model = {"name": name, "options": {"n_layers": 2, "feature_map": "identity"}}
+    read = forecaster_options({"schema": 6, "forecaster": {}, "training": {}, "model": model})["model"]
+    assert (read["n_layers"], "feature_map" in read) == (2, False)
+    with pytest.raises(InputError, match=r"expected model options out of .*, got feature_map"):
+        forecaster_options({"schema": SCHEMA, "forecaster": {}, "training": {}, "model": model})
 
 
 @pytest.mark.parametrize("name", ["stid", "softmax"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from elinformer.errors import InputError
-from elinformer.nn import EalaOperator, LinformerOperator
-from elinformer.ops.checks import check_feature_map
+from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator
+from elinformer.ops.features import FEATURE_MAPS, FeatureMap
 from elinformer.ops.others import mean_attention
 
 if TYPE_CHECKING:
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from elinformer.ops.features import FeatureMap
+HeadFeatures = FeatureMap | Literal["mixed"]
+
+MIXED = "mixed"
+"""The features of EALA where half of the heads have softplus's, and the others read queries and keys as they are."""
 
 NO_ATTENTION = "none"
 """No attention sublayer at all: every token by itself."""
@@ -36,15 +39,27 @@ ATTENTIONS: dict[str, str | Callable[..., Tensor]] = {
 """What stands for the name in `EntropyLinearAttention(operator=...)`."""
 
 
-def check_attention(name: str, feature_map: FeatureMap) -> None:
+def check_attention(name: str, feature_map: HeadFeatures) -> None:
     """Raise InputError for a name that no attention has, or no feature map."""
-    check_feature_map(feature_map)
+    if feature_map not in {*FEATURE_MAPS, MIXED}:
+        raise InputError(f"expected feature_map to be one of {', '.join(FEATURE_MAPS)}, {MIXED}, got {feature_map!r}")
     if name not in {*ATTENTIONS, NO_ATTENTION}:
         raise InputError(f"expected attention out of {', '.join(ATTENTIONS)}, {NO_ATTENTION}, got {name!r}")
 
 
-def attention_operator(name: str, length: int, feature_map: FeatureMap) -> str | Callable[..., Tensor]:
-    """The operator of that name, for `length` tokens; `feature_map` is that of EALA."""
+def attention_layer(
+    name: str, width: int, n_heads: int, length: int, feature_map: HeadFeatures
+) -> EntropyLinearAttention:
+    """The layer of that attention for `length` tokens of that width; `feature_map` is that of EALA."""
+    operator, positive_heads = ATTENTIONS[name], 0
     if name == "eala":
-        return EalaOperator(feature_map)
-    return LinformerOperator(length) if name == "linformer" else ATTENTIONS[name]
+        operator = EalaOperator(operator_features(feature_map))
+        positive_heads = n_heads // 2 if feature_map == MIXED else 0
+    elif name == "linformer":
+        operator = LinformerOperator(length)
+    return EntropyLinearAttention(width, n_heads, batch_first=True, operator=operator, positive_heads=positive_heads)
+
+
+def operator_features(feature_map: HeadFeatures) -> FeatureMap:
+    """What the operator itself does to queries and keys: to those of `MIXED` the layer has done it already."""
+    return "identity" if feature_map == "mixed" else feature_map

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from elinformer._shapes import Bool, Float, Int
-from elinformer.models.attentions import NO_ATTENTION, attention_operator
+from elinformer.models.attentions import NO_ATTENTION, attention_layer
 from elinformer.models.elinformer_config import ELinFormerConfig
 from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
-from elinformer.nn import EntropyLinearAttention, keep_sharpness, set_sharpness
+from elinformer.nn import keep_sharpness, set_sharpness
 from elinformer.nn.feedforward import feedforward
 from elinformer.nn.scaled_embedding import ScaledEmbedding
 
@@ -190,9 +190,10 @@ class Block(nn.Module):
         width = config.width
         self.attends = config.attention != NO_ATTENTION
         if self.attends:
-            operator = attention_operator(config.attention, config.n_tokens, config.feature_map)
             self.attention_norm = nn.LayerNorm(width)
-            self.attention = EntropyLinearAttention(width, config.n_heads, batch_first=True, operator=operator)
+            self.attention = attention_layer(
+                config.attention, width, config.n_heads, config.n_tokens, config.feature_map
+            )
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward = feedforward(width, config.feedforward_ratio, config.activation, config.dropout)
         self.gates_alone = config.normalised == "gates" and config.activation == "geglu"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elinformer._options import check_sizes
-from elinformer.models.attentions import check_attention
+from elinformer.models.attentions import HeadFeatures, check_attention
 from elinformer.nn.feedforward import check_activation
-from elinformer.ops.features import FeatureMap
 
 NORMALISED = ("gates", "tokens")
 
@@ -32,8 +31,8 @@ class ELinFormerConfig:
         n_layers: Blocks of attention and feed-forward.
         n_heads: Attention heads; they divide `width`.
         attention: "eala", or the name of a twin: see docs/models.md.
-        feature_map: What EALA does to queries and keys, "identity", "relu" or "softplus"; other attentions have a way
-            of their own.
+        feature_map: What EALA does to queries and keys: "identity", "relu", "softplus", or "mixed", softplus in half of
+            the heads and identity in the others. Other attentions have a way of their own.
         activation: Of the feed-forward layers: "geglu", gated, or "gelu".
         normalised: What is normalised: "gates", what opens gates, attends and is attended to, so that a forecast is
             linear in the level of a series as far as they let it through; or "tokens", all that layers and head read.
@@ -62,7 +61,7 @@ class ELinFormerConfig:
     n_layers: int = 3
     n_heads: int = 8
     attention: str = "eala"
-    feature_map: FeatureMap = "identity"
+    feature_map: HeadFeatures = "mixed"
     activation: str = "geglu"
     normalised: str = "gates"
     recall: bool = False

@@ -8,6 +8,9 @@ from elinformer.ops.registry import OPERATORS
 WITHOUT_SHARPNESS = ("mean", NO_ATTENTION)
 """There is nothing to flatten."""
 
+_OF_EALA = {"feature_map": "identity"}
+"""Options that are EALA's alone: a twin has no use for them, and so none of them to choose."""
+
 TWINS = tuple(name for name in (*ATTENTIONS, NO_ATTENTION) if name != "eala")
 
 for _name in TWINS:
@@ -15,6 +18,6 @@ for _name in TWINS:
     register_model(
         _name,
         ELinFormerConfig,
-        fixed={"attention": _name} | ({"calibrated": False} if _name in WITHOUT_SHARPNESS else {}),
+        fixed=_OF_EALA | {"attention": _name} | ({"calibrated": False} if _name in WITHOUT_SHARPNESS else {}),
         order_dependent=_operator is not None and _operator.order_dependent,
     )(ELinFormer)

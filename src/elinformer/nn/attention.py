@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import dropout, linear, softplus
 
 from elinformer.errors import InputError
 from elinformer.nn.masks import causal_by, key_mask_of
@@ -48,12 +48,14 @@ class EntropyLinearAttention(nn.MultiheadAttention):
             as `elinformer.ops.eala_attention` is. A module becomes part of this one, with its parameters.
         sharpness: g, how much is kept of what tells an output o from the mean of the values: the layer goes on with
             mean + g (o - mean). Of EALA that is the member c = max(1, m) / g of its family; 0 is the mean alone.
+        positive_heads: Of so many heads, the first, queries and keys pass through softplus before the operator.
 
     Attributes:
         sharpness: May be set at any time.
 
     Raises:
-        InputError: Widths that do not fit, a sharpness that is not in 0 to 1, or options that have no linear form.
+        InputError: Widths that do not fit, a sharpness that is not in 0 to 1, more positive heads than heads, or
+            options that have no linear form.
 
     Example:
         >>> attention = EntropyLinearAttention(64, 4, batch_first=True)
@@ -65,6 +67,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
     in_proj_weight: nn.Parameter | None
     in_proj_bias: nn.Parameter | None
     sharpness = 1.0  # of layers that were pickled before there was one
+    positive_heads = 0  # as well
 
     def __init__(  # noqa: PLR0917 the constructor of torch.nn.MultiheadAttention
         self,
@@ -82,6 +85,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         *,
         operator: str | Callable[..., Tensor] = "eala",
         sharpness: float = 1.0,
+        positive_heads: int = 0,
     ) -> None:
         _check_options(embed_dim, num_heads, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn)
         super().__init__(
@@ -100,6 +104,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         self._qkv_same_embed_dim = False
         self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
         self.sharpness = check_sharpness(sharpness)
+        self.positive_heads = _check_positive_heads(positive_heads, num_heads)
 
     def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
@@ -141,7 +146,8 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         self._check_shapes(query, key, value)
         is_causal = causal_by(attn_mask, is_causal=is_causal)
         key_mask = None if key_padding_mask is None else key_mask_of(key_padding_mask)[..., None, :]
-        q, k, v = (self._split_heads(x) for x in self._project(query, key, value))
+        q, k, v = self._project(query, key, value)
+        q, k, v = (self._split_heads(x) for x in (self._partly_positive(q), self._partly_positive(k), v))
         # The output is linear in the values, so that dropping a value drops its column of the weights.
         dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
         heads = self._attend(q, k, dropped, key_mask, is_causal=is_causal)
@@ -179,6 +185,14 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         inputs = (query, key, value)
         return tuple(linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
 
+    def _partly_positive(self, x: Tensor) -> Tensor:
+        """Queries or keys (..., D), those of the positive heads under softplus."""
+        if not self.positive_heads:
+            return x
+        width = self.positive_heads * self.head_dim
+        positive = softplus(x[..., :width].contiguous())  # of short rows it takes twice as long where they are apart
+        return torch.cat((positive, x[..., width:]), dim=-1)
+
     def _split_heads(self, x: Tensor) -> Tensor:
         """(B, L, D), (L, B, D) or (L, D) -> (B, H, L, E)."""
         x = x.unflatten(-1, (self.num_heads, self.head_dim))
@@ -210,7 +224,8 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         """Heads, widths and operator, for `print`."""
         name = getattr(self.operator, "__name__", type(self.operator).__name__)
         name = str(self.operator) if isinstance(self.operator, EalaOperator) else name
-        return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}"
+        positive = f", positive_heads={self.positive_heads}" if self.positive_heads else ""
+        return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}{positive}"
 
 
 def check_sharpness(sharpness: float) -> float:
@@ -218,6 +233,12 @@ def check_sharpness(sharpness: float) -> float:
     if not 0 <= sharpness <= 1:
         raise InputError(f"expected a sharpness of 0 to 1, got {sharpness}")
     return sharpness
+
+
+def _check_positive_heads(positive_heads: int, num_heads: int) -> int:
+    if not 0 <= positive_heads <= num_heads:
+        raise InputError(f"expected positive_heads of 0 to num_heads={num_heads}, got {positive_heads}")
+    return positive_heads
 
 
 def _check_options(embed_dim: int, num_heads: int, *, add_bias_kv: bool, add_zero_attn: bool) -> None:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from elinformer.models.elinformer_config import ELinFormerConfig
 from elinformer.models.registry import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULTS_BEFORE: dict[int, dict[str, dict[str, Any]]] = {
     3: {"model": {"feature_map": "relu"}, "training": {"averaged_epochs": 0.0}},
     4: {"model": {"activation": "gelu", "embedding_rate": 1.0}, "training": {}},
     5: {"model": {"calibrated": False}, "training": {}},
     6: {"model": {"normalised": "tokens", "recall": True}, "training": {}},
+    7: {"model": {"feature_map": "identity"}, "training": {}},
 }
 """What defaults, of an ELinFormer and of training, were before a schema where they are others now.
 
 From schema 3 on a run has all options that there were; before, only those that differed from the defaults. An option
 that is new belongs here too, unless its default is what was done before there was one.
 """
+
+
+OPTIONS_BEFORE: dict[int, tuple[str, ...]] = {7: ("feature_map",)}
+"""Options that runs of twins had before a schema, of no use to them, and have no longer."""
+
+
+def model_options(schema: int, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the model of a run of `schema`, with the defaults of then and without those that are gone."""
+    entry = MODELS.get(name)
+    fixed = {} if entry is None else entry.fixed
+    gone = {option for since, names in OPTIONS_BEFORE.items() if schema < since for option in names if option in fixed}
+    return model_defaults_before(schema, name) | {option: options[option] for option in options if option not in gone}
 
 
 def model_defaults_before(schema: int, name: str) -> dict[str, Any]:
@@ -35,9 +51,8 @@ def training_defaults_before(schema: int) -> dict[str, Any]:
 
 
 def _defaults_before(schema: int, what: Literal["model", "training"]) -> dict[str, Any]:
-    return {
-        name: value
-        for since in DEFAULTS_BEFORE
-        if schema < since
-        for name, value in DEFAULTS_BEFORE[since][what].items()
-    }
+    before: dict[str, Any] = {}
+    for since in sorted(DEFAULTS_BEFORE, reverse=True):  # back in time: what was changed twice ends as it first was
+        if schema < since:
+            before |= DEFAULTS_BEFORE[since][what]
+    return before

@@ -27,7 +27,7 @@ from elinformer.errors import InputError
 from elinformer.models.registry import check_model
 from elinformer.training.checkpoints import CheckpointFolder
 from elinformer.training.config import TrainingConfig
-from elinformer.training.defaults_before import model_defaults_before, training_defaults_before
+from elinformer.training.defaults_before import model_options, training_defaults_before
 from elinformer.training.parallel.machines import is_first_process
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "elinformer-run"
-SCHEMA = 6
+SCHEMA = 7
 CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
 MODEL, SCALER = "model.safetensors", "scaler.safetensors"
 CHECKPOINTS = "checkpoints"
@@ -168,9 +168,10 @@ def load_run(folder: str | Path) -> Run:
 
 def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
-    name, options = config["model"]["name"], config["model"]["options"]
+    name = config["model"]["name"]
+    options = model_options(config["schema"], name, config["model"]["options"])
     check_model(name, options)
-    model = {"name": name, **model_defaults_before(config["schema"], name), **options}
+    model = {"name": name, **options}
     training = training_defaults_before(config["schema"]) | config["training"]
     return {**config["forecaster"], "model": model, "training": TrainingConfig(**training)}
 
