@@ -275,6 +275,7 @@ def test_a_state_dict_of_one_model_loads_into_another(config: ELinFormerConfig) 
     [
         ({}, "identity", 4),
         ({"n_heads": 1}, "identity", 0),
+        ({"n_heads": 3}, "identity", 1),
         ({"feature_map": "softplus"}, "softplus", 0),
         ({"feature_map": "identity"}, "identity", 0),
     ],
@@ -286,7 +287,7 @@ def test_half_of_the_heads_have_positive_features(changes: dict[str, Any], featu
 
 
 @pytest.mark.parametrize("attention", ["softmax", "linear", "mean"])
-def test_features_change_no_twin(attention: str) -> None:
+def test_other_attentions_have_no_positive_heads(attention: str) -> None:
     for block in ELinFormer(ELinFormerConfig(window=6, horizon=3, n_series=4, attention=attention)).blocks:
         layer: Any = block.attention
         assert layer.positive_heads == 0

@@ -162,10 +162,42 @@ def test_positive_heads_attend_under_softplus_and_the_others_by_what_they_are(po
     assert_close(weights, torch.stack([head.weights for head in heads], 1))
 
 
-@pytest.mark.parametrize("positive_heads", [-1, 4])
-def test_more_positive_heads_than_heads_are_refused(positive_heads):
-    with pytest.raises(InputError, match=f"expected positive_heads of 0 to num_heads=3, got {positive_heads}"):
+@pytest.mark.parametrize("positive_heads", [-1, 4, 1.0, True, "2"])
+def test_positive_heads_that_cannot_be_are_refused(positive_heads):
+    with pytest.raises(InputError, match=f"expected positive_heads, .* 0 to num_heads=3, got {positive_heads!r}"):
         EntropyLinearAttention(12, 3, positive_heads=positive_heads)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_positive_heads_attend_under_an_autocast_that_gives_softplus_in_float32(need_weights, monkeypatch):
+    layer = EntropyLinearAttention(12, 3, operator=EalaOperator("identity"), positive_heads=2)
+    x = torch.randn(9, 4, 12)
+    expected = layer(x, x, x, need_weights=need_weights)
+    monkeypatch.setattr("elinformer.nn.attention.softplus", lambda x: nn.functional.softplus(x.float()))  # as on CUDA
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x, x, x, need_weights=need_weights)
+    assert found[0].dtype == torch.bfloat16
+    assert_close(found[0].float(), expected[0], rtol=0.05, atol=0.02)
+
+
+def test_positive_heads_attend_in_half_precision_unbatched_and_compiled():
+    layer = EntropyLinearAttention(12, 3, operator=EalaOperator("identity"), positive_heads=2)
+    x = torch.randn(9, 12)
+    expected = layer(x, x, x)[0]
+    assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x, x, x)[0], expected)
+    assert_close(layer.bfloat16()(*[x.bfloat16()] * 3)[0].float(), expected, rtol=0.05, atol=0.02)
+
+
+def test_a_layer_that_was_pickled_before_there_were_positive_heads_has_none():
+    layer = EntropyLinearAttention(12, 3, positive_heads=1)
+    state = vars(layer).copy()
+    del state["positive_heads"]
+    before = EntropyLinearAttention.__new__(EntropyLinearAttention)
+    before.__setstate__(state)
+    x = torch.randn(9, 4, 12)
+    plain = EntropyLinearAttention(12, 3)
+    plain.load_state_dict(layer.state_dict())
+    assert_close(before(x, x, x)[0], plain(x, x, x)[0])
 
 
 def test_weights_are_not_built_unless_asked_for():
@@ -188,8 +220,9 @@ def test_a_padding_mask_that_is_no_mask_is_refused(mask):
         EntropyLinearAttention(12, 3)(*inputs({}), key_padding_mask=mask)
 
 
-def test_a_padded_key_may_hold_anything():
-    attention = EntropyLinearAttention(12, 3, batch_first=True)
+@pytest.mark.parametrize("positive_heads", [0, 2])
+def test_a_padded_key_may_hold_anything(positive_heads):
+    attention = EntropyLinearAttention(12, 3, batch_first=True, positive_heads=positive_heads)
     q, k, v = inputs({"batch_first": True})
     spoilt = [x.masked_fill(padding()[..., None], torch.nan) for x in (k, v)]
     assert_close(attention(q, *spoilt, padding())[0], attention(q, k, v, padding())[0])

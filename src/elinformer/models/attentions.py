@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from elinformer.errors import InputError
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HeadFeatures = FeatureMap | Literal["mixed"]
 
-MIXED = "mixed"
+MIXED: Final = "mixed"
 """The features of EALA where half of the heads have softplus's, and the others read queries and keys as they are."""
 
 NO_ATTENTION = "none"
@@ -62,4 +62,4 @@ def attention_layer(
 
 def operator_features(feature_map: HeadFeatures) -> FeatureMap:
     """What the operator itself does to queries and keys: to those of `MIXED` the layer has done it already."""
-    return "identity" if feature_map == "mixed" else feature_map
+    return "identity" if feature_map == MIXED else feature_map

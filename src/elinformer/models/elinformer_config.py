@@ -32,7 +32,7 @@ class ELinFormerConfig:
         n_heads: Attention heads; they divide `width`.
         attention: "eala", or the name of a twin: see docs/models.md.
         feature_map: What EALA does to queries and keys: "identity", "relu", "softplus", or "mixed", softplus in half of
-            the heads and identity in the others. Other attentions have a way of their own.
+            the heads, rounded down, and identity in the others. Other attentions have a way of their own.
         activation: Of the feed-forward layers: "geglu", gated, or "gelu".
         normalised: What is normalised: "gates", what opens gates, attends and is attended to, so that a forecast is
             linear in the level of a series as far as they let it through; or "tokens", all that layers and head read.

@@ -48,7 +48,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
             as `elinformer.ops.eala_attention` is. A module becomes part of this one, with its parameters.
         sharpness: g, how much is kept of what tells an output o from the mean of the values: the layer goes on with
             mean + g (o - mean). Of EALA that is the member c = max(1, m) / g of its family; 0 is the mean alone.
-        positive_heads: Of so many heads, the first, queries and keys pass through softplus before the operator.
+        positive_heads: How many heads, the first ones, have queries and keys under softplus before the operator.
 
     Attributes:
         sharpness: May be set at any time.
@@ -67,7 +67,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
     in_proj_weight: nn.Parameter | None
     in_proj_bias: nn.Parameter | None
     sharpness = 1.0  # of layers that were pickled before there was one
-    positive_heads = 0  # as well
+    positive_heads = 0  # of layers that were pickled before there were any
 
     def __init__(  # noqa: PLR0917 the constructor of torch.nn.MultiheadAttention
         self,
@@ -191,7 +191,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
             return x
         width = self.positive_heads * self.head_dim
         positive = softplus(x[..., :width].contiguous())  # of short rows it takes twice as long where they are apart
-        return torch.cat((positive, x[..., width:]), dim=-1)
+        return torch.cat((positive.to(x.dtype), x[..., width:]), dim=-1)  # autocast on a GPU gives it in float32
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """(B, L, D), (L, B, D) or (L, D) -> (B, H, L, E)."""
@@ -236,8 +236,10 @@ def check_sharpness(sharpness: float) -> float:
 
 
 def _check_positive_heads(positive_heads: int, num_heads: int) -> int:
-    if not 0 <= positive_heads <= num_heads:
-        raise InputError(f"expected positive_heads of 0 to num_heads={num_heads}, got {positive_heads}")
+    if type(positive_heads) is not int or not 0 <= positive_heads <= num_heads:
+        raise InputError(
+            f"expected positive_heads, a whole number of 0 to num_heads={num_heads}, got {positive_heads!r}"
+        )
     return positive_heads
 
 

@@ -24,15 +24,15 @@ that is new belongs here too, unless its default is what was done before there w
 """
 
 
-OPTIONS_BEFORE: dict[int, tuple[str, ...]] = {7: ("feature_map",)}
-"""Options that runs of twins had before a schema, of no use to them, and have no longer."""
+NOW_FIXED: dict[int, tuple[str, ...]] = {7: ("feature_map",)}
+"""Options that runs of models had before a schema whose names fix them now: twins, which had no use for this one."""
 
 
-def model_options(schema: int, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def options_of_run(schema: int, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the model of a run of `schema`, with the defaults of then and without those that are gone."""
     entry = MODELS.get(name)
     fixed = {} if entry is None else entry.fixed
-    gone = {option for since, names in OPTIONS_BEFORE.items() if schema < since for option in names if option in fixed}
+    gone = {option for since, names in NOW_FIXED.items() if schema < since for option in names if option in fixed}
     return model_defaults_before(schema, name) | {option: options[option] for option in options if option not in gone}
 
 

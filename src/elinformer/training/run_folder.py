@@ -27,7 +27,7 @@ from elinformer.errors import InputError
 from elinformer.models.registry import check_model
 from elinformer.training.checkpoints import CheckpointFolder
 from elinformer.training.config import TrainingConfig
-from elinformer.training.defaults_before import model_options, training_defaults_before
+from elinformer.training.defaults_before import options_of_run, training_defaults_before
 from elinformer.training.parallel.machines import is_first_process
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ def load_run(folder: str | Path) -> Run:
 def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
     name = config["model"]["name"]
-    options = model_options(config["schema"], name, config["model"]["options"])
+    check_model(name, {})
+    options = options_of_run(config["schema"], name, config["model"]["options"])
     check_model(name, options)
     model = {"name": name, **options}
     training = training_defaults_before(config["schema"]) | config["training"]
