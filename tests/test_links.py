@@ -1,0 +1,53 @@
+"""Links between the pages lead somewhere: to a file that is there, and to a heading or an anchor in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\(\s*([^)\s]+)\s*\)")
+HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings of a page, and the anchors that stand in it."""
+    text = page.read_text(encoding="utf-8")
+    headings = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
+    return headings | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+def dead_links(page: Path) -> list[str]:
+    """The links of a page that lead nowhere."""
+    dead: list[str] = []
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    assert dead_links(page) == []
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    (tmp_path / "there.md").write_text('# What `it` is, at last\n<a id="peers"></a>\n', encoding="utf-8")
+    links = [
+        "there.md",
+        "there.md#what-it-is-at-last",
+        "there.md#peers",
+        "https://a.b/c",
+        "gone.md",
+        "there.md#gone",
+        "#x",
+    ]
+    (tmp_path / "page.md").write_text(" ".join(f"[a]({link})" for link in links), encoding="utf-8")
+    assert dead_links(tmp_path / "page.md") == ["gone.md", "there.md#gone", "#x"]
