@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from elinformer.errors import InputError
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator
-from elinformer.ops.features import FEATURE_MAPS, FeatureMap
+from elinformer.ops.checks import check_feature_map
+from elinformer.ops.features import FeatureMap
 from elinformer.ops.others import mean_attention
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ ATTENTIONS: dict[str, str | Callable[..., Tensor]] = {
 
 def check_attention(name: str, feature_map: HeadFeatures) -> None:
     """Raise InputError for a name that no attention has, or no feature map."""
-    if feature_map not in {*FEATURE_MAPS, MIXED}:
-        raise InputError(f"expected feature_map to be one of {', '.join(FEATURE_MAPS)}, {MIXED}, got {feature_map!r}")
+    check_feature_map(feature_map, MIXED)
     if name not in {*ATTENTIONS, NO_ATTENTION}:
         raise InputError(f"expected attention out of {', '.join(ATTENTIONS)}, {NO_ATTENTION}, got {name!r}")
 

@@ -33,10 +33,11 @@ def check_inputs(
     return None if key_mask is None else _aligned_mask(key_mask, query, key)
 
 
-def check_feature_map(name: str) -> None:
-    """Refuse a feature map that there is none of."""
-    if name not in FEATURE_MAPS:
-        raise InputError(f"expected feature_map to be one of {', '.join(FEATURE_MAPS)}, got {name!r}")
+def check_feature_map(name: str, *more: str) -> None:
+    """Refuse a feature map that there is none of, nor among `more`."""
+    known = (*FEATURE_MAPS, *more)
+    if name not in known:
+        raise InputError(f"expected feature_map to be one of {', '.join(known)}, got {name!r}")
 
 
 def _check_dtypes(query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> None:

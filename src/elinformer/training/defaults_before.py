@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from elinformer.models.elinformer_config import ELinFormerConfig
-from elinformer.models.registry import MODELS
+from elinformer.models.registry import MODELS, check_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,15 +23,17 @@ From schema 3 on a run has all options that there were; before, only those that 
 that is new belongs here too, unless its default is what was done before there was one.
 """
 
-
 NOW_FIXED: dict[int, tuple[str, ...]] = {7: ("feature_map",)}
 """Options that runs of models had before a schema whose names fix them now: twins, which had no use for this one."""
 
 
 def options_of_run(schema: int, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the model of a run of `schema`, with the defaults of then and without those that are gone."""
-    entry = MODELS.get(name)
-    fixed = {} if entry is None else entry.fixed
+    """The options of the model of a run of `schema`, with the defaults of then and without those that are gone.
+
+    Raises:
+        InputError: No model of that name.
+    """
+    fixed = check_model(name, {}).fixed
     gone = {option for since, names in NOW_FIXED.items() if schema < since for option in names if option in fixed}
     return model_defaults_before(schema, name) | {option: options[option] for option in options if option not in gone}
 

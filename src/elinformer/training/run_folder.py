@@ -169,7 +169,6 @@ def load_run(folder: str | Path) -> Run:
 def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
     name = config["model"]["name"]
-    check_model(name, {})
     options = options_of_run(config["schema"], name, config["model"]["options"])
     check_model(name, options)
     model = {"name": name, **options}
