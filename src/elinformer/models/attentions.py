@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from elinformer.models.elinformer_config import ELinFormerConfig
+
 HeadFeatures = FeatureMap | Literal["mixed"]
 
 MIXED: Final = "mixed"
@@ -47,17 +49,21 @@ def check_attention(name: str, feature_map: HeadFeatures) -> None:
         raise InputError(f"expected attention out of {', '.join(ATTENTIONS)}, {NO_ATTENTION}, got {name!r}")
 
 
-def attention_layer(
-    name: str, width: int, n_heads: int, length: int, feature_map: HeadFeatures
-) -> EntropyLinearAttention:
-    """The layer of that attention for `length` tokens of that width; `feature_map` is that of EALA."""
-    operator, positive_heads = ATTENTIONS[name], 0
-    if name == "eala":
-        operator = EalaOperator(operator_features(feature_map))
-        positive_heads = n_heads // 2 if feature_map == MIXED else 0
-    elif name == "linformer":
-        operator = LinformerOperator(length)
-    return EntropyLinearAttention(width, n_heads, batch_first=True, operator=operator, positive_heads=positive_heads)
+def attention_layer(config: ELinFormerConfig) -> EntropyLinearAttention:
+    """The layer of the attention that an ELinFormer of that shape has."""
+    operator, positive_heads = ATTENTIONS[config.attention], 0
+    if config.attention == "eala":
+        operator = EalaOperator(operator_features(config.feature_map))
+        positive_heads = config.n_heads // 2 if config.feature_map == MIXED else 0
+    elif config.attention == "linformer":
+        operator = LinformerOperator(config.n_tokens)
+    return EntropyLinearAttention(
+        config.width,
+        config.n_heads,
+        batch_first=True,
+        operator=operator,
+        positive_heads=positive_heads,
+    )
 
 
 def operator_features(feature_map: HeadFeatures) -> FeatureMap:

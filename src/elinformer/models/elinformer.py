@@ -191,9 +191,7 @@ class Block(nn.Module):
         self.attends = config.attention != NO_ATTENTION
         if self.attends:
             self.attention_norm = nn.LayerNorm(width)
-            self.attention = attention_layer(
-                config.attention, width, config.n_heads, config.n_tokens, config.feature_map
-            )
+            self.attention = attention_layer(config)
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward = feedforward(width, config.feedforward_ratio, config.activation, config.dropout)
         self.gates_alone = config.normalised == "gates" and config.activation == "geglu"

@@ -1,15 +1,20 @@
 """ELinFormers with another attention, each a model by its own name; what they differ in is the attention alone."""
 
+from typing import Any
+
 from elinformer.models.attentions import ATTENTIONS, NO_ATTENTION
 from elinformer.models.elinformer import ELinFormer, ELinFormerConfig
 from elinformer.models.registry import register_model
 from elinformer.ops.registry import OPERATORS
 
-WITHOUT_SHARPNESS = ("mean", NO_ATTENTION)
-"""There is nothing to flatten."""
-
 _OF_EALA = {"feature_map": "identity"}
 """Options that are EALA's alone: a twin has no use for them, and so none of them to choose."""
+
+_WITHOUT: dict[str, dict[str, Any]] = {
+    "mean": {"calibrated": False},
+    NO_ATTENTION: {"calibrated": False},
+}
+"""Options that a twin has no use for, as there is nothing to flatten."""
 
 TWINS = tuple(name for name in (*ATTENTIONS, NO_ATTENTION) if name != "eala")
 
@@ -18,6 +23,6 @@ for _name in TWINS:
     register_model(
         _name,
         ELinFormerConfig,
-        fixed=_OF_EALA | {"attention": _name} | ({"calibrated": False} if _name in WITHOUT_SHARPNESS else {}),
+        fixed=_OF_EALA | {"attention": _name} | _WITHOUT.get(_name, {}),
         order_dependent=_operator is not None and _operator.order_dependent,
     )(ELinFormer)
