@@ -36,9 +36,11 @@ def batch(n_series: int = N) -> Batch:
 
 @pytest.mark.parametrize("series_at_once", [1, 3, 7, 23, 100])
 @pytest.mark.parametrize("patch_length", [0, 2])
-@pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus", "mixed"])
-def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: int, feature_map: str) -> None:
-    whole = module(**DEEP, patch_length=patch_length, feature_map=feature_map)
+@pytest.mark.parametrize(
+    "options", [*({"feature_map": name} for name in ("identity", "relu", "softplus", "mixed")), {"own_value": True}]
+)
+def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: int, options: dict[str, Any]) -> None:
+    whole = module(**DEEP, patch_length=patch_length, **options)
     with torch.inference_mode():
         expected = whole(batch())
     assert_close(InParts(whole, series_at_once)(batch()), expected, rtol=1e-6, atol=1e-6)

@@ -14,8 +14,10 @@ from hypothesis.extra import numpy as hnp
 from small_models import NARROW
 from torch import Tensor
 
-from elinformer.models import ELinFormer, ELinFormerConfig
+from elinformer.errors import InputError
+from elinformer.models import ELinFormer, ELinFormerConfig, Sizes, build_model
 from elinformer.models.elinformer import ROWS, START_OF_RECALL, filled_forward, periodic_features
+from elinformer.models.registry import check_model
 from elinformer.nn import EalaOperator
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
@@ -30,6 +32,7 @@ VARIANTS = {
     "no calendar": replace(SMALL, n_slots=0),
     "one step to one step": replace(SMALL, window=1, horizon=1),
     "one series": replace(SMALL, n_series=1),
+    "own values": replace(SMALL, own_value=True),
     "tokens normalised and the window recalled": replace(SMALL, normalised="tokens", recall=True),
 }
 
@@ -291,6 +294,20 @@ def test_other_attentions_have_no_positive_heads(attention: str) -> None:
     for block in ELinFormer(ELinFormerConfig(window=6, horizon=3, n_series=4, attention=attention)).blocks:
         layer: Any = block.attention
         assert layer.positive_heads == 0
+
+
+@pytest.mark.parametrize("name", ["elinformer", "softmax", "mean", "performer"])
+def test_every_attention_may_have_own_values(name: str) -> None:
+    sizes = Sizes(window=6, horizon=3, n_series=4)
+    learned = [name for name, _ in build_model(name, sizes, {"own_value": True}).named_parameters()]
+    assert [name for name in learned if "own_value" in name] == [
+        f"blocks.{i}.attention.own_value_weight" for i in range(3)
+    ]
+
+
+def test_a_model_without_attention_has_no_own_values_to_choose() -> None:
+    with pytest.raises(InputError, match="for none, got own_value"):
+        check_model("none", {"own_value": True})
 
 
 @pytest.mark.parametrize("attention", ["eala", "none"])

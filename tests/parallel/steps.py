@@ -35,7 +35,7 @@ from elinformer.training.parallel.scoring import backtest_on_ranks
 WINDOW, HORIZON, STEPS, CLIP = 6, 3, 20, 0.3
 
 
-def new_model(n_series: int, dropout: float) -> ELinFormer:
+def new_model(n_series: int, dropout: float, *, own_value: bool) -> ELinFormer:
     torch.manual_seed(7)
     config = ELinFormerConfig(
         window=WINDOW,
@@ -49,6 +49,7 @@ def new_model(n_series: int, dropout: float) -> ELinFormer:
         day_width=2,
         n_layers=2,
         n_heads=2,
+        own_value=own_value,
         dropout=dropout,
         calendar_dropout=0.0,
     )
@@ -131,7 +132,8 @@ def scored(mesh: Mesh | None) -> dict[str, Tensor]:
 
 
 def _prepared(settings: dict[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
-    model = new_model(settings["series"], settings.get("dropout", 0.0)).to(_dtype(settings))
+    chosen = {"own_value": settings.get("own_value", False)}
+    model = new_model(settings["series"], settings.get("dropout", 0.0), **chosen).to(_dtype(settings))
     model.set_sharpness(settings.get("sharpness", 1.0))
     return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
 

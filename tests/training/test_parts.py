@@ -61,18 +61,23 @@ def gradients(whole: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("series_at_once", [1, 7, 20, 40])
-@pytest.mark.parametrize("feature_map", ["identity", "relu", "softplus", "mixed"])
+@pytest.mark.parametrize(
+    "options", [*({"feature_map": name} for name in ("identity", "relu", "softplus", "mixed")), {"own_value": True}]
+)
 @pytest.mark.parametrize("sharpness", [1.0, 0.3])
-def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int, feature_map: str, sharpness: float) -> None:
-    whole = without_dropout(feature_map=feature_map)
+def test_the_loss_of_all_parts_is_that_of_all_series(
+    series_at_once: int, options: dict[str, Any], sharpness: float
+) -> None:
+    whole = without_dropout(**options)
     whole.model.set_sharpness(sharpness)  # pyright: ignore[reportCallIssue]
     error = error_of(whole)
     in_parts = loss_in_parts(whole, batch(), series_at_once, error)
     assert_close(in_parts.detach(), error(whole, batch()).detach(), rtol=1e-10, atol=0)
 
 
-def test_one_part_has_the_gradient_of_all_series() -> None:
-    whole = without_dropout()
+@pytest.mark.parametrize("own_value", [False, True])
+def test_one_part_has_the_gradient_of_all_series(own_value: bool) -> None:
+    whole = without_dropout(own_value=own_value)
     error = error_of(whole)
     expected = gradients(whole, error(whole, batch()))
     for name, grad in gradients(whole, loss_in_parts(whole, batch(), N, error)).items():

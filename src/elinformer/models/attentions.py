@@ -63,6 +63,7 @@ def attention_layer(config: ELinFormerConfig) -> EntropyLinearAttention:
         batch_first=True,
         operator=operator,
         positive_heads=positive_heads,
+        own_value=config.own_value,
     )
 
 

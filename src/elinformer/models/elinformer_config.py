@@ -33,6 +33,7 @@ class ELinFormerConfig:
         attention: "eala", or the name of a twin: see docs/models.md.
         feature_map: What EALA does to queries and keys: "identity", "relu", "softplus", or "mixed", softplus in half of
             the heads, rounded down, and identity in the others. Other attentions have a way of their own.
+        own_value: Whether heads also weigh the value of the token itself: see `EntropyLinearAttention`.
         activation: Of the feed-forward layers: "geglu", gated, or "gelu".
         normalised: What is normalised: "gates", what opens gates, attends and is attended to, so that a forecast is
             linear in the level of a series as far as they let it through; or "tokens", all that layers and head read.
@@ -62,6 +63,7 @@ class ELinFormerConfig:
     n_heads: int = 8
     attention: str = "eala"
     feature_map: HeadFeatures = "mixed"
+    own_value: bool = False
     activation: str = "geglu"
     normalised: str = "gates"
     recall: bool = False

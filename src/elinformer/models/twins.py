@@ -12,9 +12,9 @@ _OF_EALA = {"feature_map": "identity"}
 
 _WITHOUT: dict[str, dict[str, Any]] = {
     "mean": {"calibrated": False},
-    NO_ATTENTION: {"calibrated": False},
+    NO_ATTENTION: {"calibrated": False, "own_value": False},
 }
-"""Options that a twin has no use for, as there is nothing to flatten."""
+"""Options that a twin has no use for, as there is nothing to flatten, or nothing to add to."""
 
 TWINS = tuple(name for name in (*ATTENTIONS, NO_ATTENTION) if name != "eala")
 
