@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from small_models import NARROW, small_module
+from small_models import NARROW, OF_HEADS, small_module
 from torch.testing import assert_close
 
 from elinformer.data.windows import Batch
@@ -36,9 +36,7 @@ def batch(n_series: int = N) -> Batch:
 
 @pytest.mark.parametrize("series_at_once", [1, 3, 7, 23, 100])
 @pytest.mark.parametrize("patch_length", [0, 2])
-@pytest.mark.parametrize(
-    "options", [*({"feature_map": name} for name in ("identity", "relu", "softplus", "mixed")), {"own_value": True}]
-)
+@pytest.mark.parametrize("options", OF_HEADS)
 def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: int, options: dict[str, Any]) -> None:
     whole = module(**DEEP, patch_length=patch_length, **options)
     with torch.inference_mode():

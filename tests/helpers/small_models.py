@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 NARROW = {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4, "n_layers": 2, "n_heads": 2}
 """Options of ELinFormer and its twins."""
 
+OF_HEADS = (*({"feature_map": name} for name in ("identity", "relu", "softplus", "mixed")), {"own_value": True})
+"""What ELinFormer can be told of its heads, one choice at a time."""
+
 
 def small_module(name: str = "elinformer", *, n_series: int, **options: Any) -> ForecastModule:
     """A model of 6 steps in and 3 out with 4 slots a day; its weights and scales are drawn at random."""

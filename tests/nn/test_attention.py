@@ -193,10 +193,10 @@ def test_positive_heads_attend_in_half_precision_and_unbatched():
     assert_close(layer.bfloat16()(*[x.bfloat16()] * 3)[0].float(), expected, rtol=0.05, atol=0.02)
 
 
-def test_a_layer_that_was_pickled_before_there_were_positive_heads_has_none():
+def test_a_layer_that_was_pickled_before_there_were_positive_heads_or_own_values_has_none():
     layer = EntropyLinearAttention(12, 3, positive_heads=1)
     state = vars(layer).copy()
-    del state["positive_heads"]
+    del state["positive_heads"], state["own_value"]
     before = EntropyLinearAttention.__new__(EntropyLinearAttention)
     before.__setstate__(state)
     x = torch.randn(9, 4, 12)

@@ -132,8 +132,8 @@ def scored(mesh: Mesh | None) -> dict[str, Tensor]:
 
 
 def _prepared(settings: dict[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
-    chosen = {"own_value": settings.get("own_value", False)}
-    model = new_model(settings["series"], settings.get("dropout", 0.0), **chosen).to(_dtype(settings))
+    dropout, own_value = settings.get("dropout", 0.0), settings.get("own_value", False)
+    model = new_model(settings["series"], dropout, own_value=own_value).to(_dtype(settings))
     model.set_sharpness(settings.get("sharpness", 1.0))
     return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from small_models import NARROW, small_module
+from small_models import NARROW, OF_HEADS, small_module
 from torch.testing import assert_close
 
 from elinformer.data.windows import Batch
@@ -61,9 +61,7 @@ def gradients(whole: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("series_at_once", [1, 7, 20, 40])
-@pytest.mark.parametrize(
-    "options", [*({"feature_map": name} for name in ("identity", "relu", "softplus", "mixed")), {"own_value": True}]
-)
+@pytest.mark.parametrize("options", OF_HEADS)
 @pytest.mark.parametrize("sharpness", [1.0, 0.3])
 def test_the_loss_of_all_parts_is_that_of_all_series(
     series_at_once: int, options: dict[str, Any], sharpness: float

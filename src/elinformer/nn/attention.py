@@ -162,7 +162,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
         heads = self._attend(q, k, dropped, key_mask, is_causal=is_causal)
         if self.own_value:
-            heads = heads + (self.sharpness * self.own_value_weight.to(v.dtype) * v).to(heads.dtype)
+            heads = heads + self.sharpness * self.own_value_weight.to(v.dtype) * v
         output = self.out_proj(self._merge_heads(heads, batched=query.ndim == 3))
         if not need_weights:
             return output, None
