@@ -14,13 +14,13 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 import torch
+from elinformer.models.attentions import operator_features
 
 from benchmarks._common import described, surroundings, write_results
 from benchmarks._forced import FORCED, forced
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.evaluation import backtest
 from elinformer.models import ELinFormerConfig
-from elinformer.models.attentions import operator_features
 from elinformer.nn import set_sharpness
 from elinformer.runs import open_run
 

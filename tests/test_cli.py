@@ -32,8 +32,7 @@ epochs = 1
 [model]
 window_width = 8
 series_width = 4
-slot_width = 4
-day_width = 4
+calendar_width = 4
 n_layers = 1
 n_heads = 2
 """
@@ -161,7 +160,7 @@ def cut(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             raise SystemExit(137)
         return fitted(module, *arguments)
 
-    toml = SETTINGS.replace("epochs = 1", "epochs = 2\nbatch_size = 32\ncheckpoint_steps = 2")
+    toml = SETTINGS.replace("epochs = 1", "epochs = 2\nbatch_size = 32\ncheckpoint_minutes = 0")
     Path("narrow.toml").write_text(toml, encoding="utf-8")
     with monkeypatch.context() as patch:
         patch.setattr(ForecastModule, "training_step", step)
@@ -170,9 +169,9 @@ def cut(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None:
-    assert json.loads(cli("info", "run").out)["progress"] == {"epoch": 0, "steps_in_epoch": 2, "step": 2, "steps": 10}
+    assert json.loads(cli("info", "run").out)["progress"] == {"epoch": 0, "steps_in_epoch": 3, "step": 3, "steps": 10}
     result = cli("train", "--resume", "run")
-    assert (result.code, result.err) == (0, "going on from step 2 of 10\n")
+    assert (result.code, result.err) == (0, "going on from step 3 of 10\n")
     for words in ("test part of d", "elinformer", "last value", "run: run"):
         assert words in result.out
     names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
@@ -188,7 +187,7 @@ def test_an_unfinished_run_is_kept_or_replaced_as_one_says(cli: Cli, cut: Path) 
     arguments = ("train", "d.npz", "--out", "run", "--config", "narrow.toml")
     before = everything(cut)
     for refused in (cli(*arguments), cli("evaluate", "run"), cli("forecast", "run", "--out", "f.csv")):
-        assert_refused(refused, "at step 2 of 10: go on with `elinformer train --resume run`")
+        assert_refused(refused, "at step 3 of 10: go on with `elinformer train --resume run`")
     assert everything(cut) == before
     result = cli(*arguments, "--overwrite")
     assert (result.code, result.err) == (0, "")

@@ -161,7 +161,7 @@ def test_the_batch_size_of_a_backtest_changes_nothing_but_rounding(
 def test_nothing_of_validation_and_test_is_in_scaling_calendar_and_weights(
     make_forecaster: Maker, hourly_panel: Panel
 ) -> None:
-    model = {"calibrated": False}  # in which validation has a say
+    model = {"attention": "none"}  # validation has a say in how sharp attention is
     plain = make_forecaster(model=model, epochs=1).fit(hourly_panel)
     poisoned = make_forecaster(model=model, epochs=1).fit(with_steps(hourly_panel, slice(144, None), 1e4))
     np.testing.assert_array_equal(poisoned._trained().scaler.mean, plain._trained().scaler.mean)

@@ -83,7 +83,7 @@ def test_a_model_with_more_tokens_than_series_says_so(short_panel: Panel) -> Non
         ("sted", "expected a model out of .*, got 'sted'"),
         ({"name": 3}, "expected a model out of .*, got 3"),
         ({"name": "stid", "n_heads": 2}, "expected model options out of window_width, .* for stid, got n_heads"),
-        ({"name": "softmax", "attention": "eala"}, "expected model options out of .* for softmax, got attention"),
+        ("softmax", "expected a model out of .*, got 'softmax'"),
     ],
 )
 def test_a_model_that_there_is_not_is_refused(model: object, message: str) -> None:

@@ -40,7 +40,7 @@ def test_large_windows_are_forecast_in_parts_without_being_asked(
 def test_a_model_that_needs_all_series_is_forecast_whole_unless_parts_are_asked_for(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
 ) -> None:
-    softmax = make_forecaster(model={"name": "softmax"}, tokens_at_once=2, epochs=1).fit(hourly_panel)
+    softmax = make_forecaster(model={"attention": "softmax"}, tokens_at_once=2, epochs=1).fit(hourly_panel)
     assert len(softmax.predict())
     with pytest.raises(InputError, match="softmax_attention"):
         softmax.predict(series_at_once=2)

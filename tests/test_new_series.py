@@ -189,10 +189,10 @@ def test_unknown_series_are_refused_with_the_way_out(known: Forecaster, town: Pa
             call(town)
 
 
-@pytest.mark.parametrize("name", ["dlinear", "stid", "softmax"])
-def test_other_models_take_new_series_too(name: str, town: Panel) -> None:
-    small = {"n_layers": 1, "n_heads": 2} if name == "softmax" else {}
-    model = {"name": name, **small}
+@pytest.mark.parametrize(
+    "model", [{"name": "dlinear"}, {"name": "stid"}, {"attention": "softmax", "n_layers": 1, "n_heads": 2}]
+)
+def test_other_models_take_new_series_too(model: dict[str, Any], town: Panel) -> None:
     forecaster = Forecaster(6, 3, model=model, training=TrainingConfig(epochs=2))
     grown = forecaster.fit(part_of(town, list(OLD))).add_series(
         part_of(town, list(range(14)), slice(HISTORY)), steps=FEW
@@ -201,10 +201,14 @@ def test_other_models_take_new_series_too(name: str, town: Panel) -> None:
     assert grown.info.series == town.series
 
 
-@pytest.mark.parametrize(("name", "reason"), [("linformer", "depends on how many"), ("staeformer", "does not say")])
-def test_models_that_have_to_be_trained_again_are_refused(name: str, reason: str, town: Panel) -> None:
-    small = {"n_layers": 1, "n_heads": 2} if name == "linformer" else {"n_layers": 1}
-    model = {"name": name, **small}
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ({"attention": "linformer", "n_layers": 1, "n_heads": 2}, "depends on how many"),
+        ({"name": "staeformer", "n_layers": 1}, "does not say"),
+    ],
+)
+def test_models_that_have_to_be_trained_again_are_refused(model: dict[str, Any], reason: str, town: Panel) -> None:
     forecaster = Forecaster(6, 3, model=model, training=TrainingConfig(epochs=1)).fit(part_of(town, list(OLD)))
     with pytest.raises(InputError, match=f"expected a model whose series come and go, .*{reason}"):
         forecaster.add_series(town, steps=FEW)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from elinformer.models.twins import TWINS
 
 from benchmarks.pictures._style import DARK, GREEN, GREY, OURS, PURPLE, SOFTMAX
 from elinformer.comparison.plan import NAIVES
-from elinformer.models.twins import TWINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

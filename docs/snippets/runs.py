@@ -6,7 +6,7 @@ from elinformer import Forecaster, InputError, simulate_freeway
 from elinformer.training import TrainingConfig
 
 panel = simulate_freeway(10, 600, freq="15min")
-training = TrainingConfig(epochs=1, checkpoint_steps=5)  # a page of documentation; two minutes are the default
+training = TrainingConfig(epochs=1, checkpoint_minutes=0)  # before every step; two minutes are the default
 forecaster = Forecaster(window=12, horizon=12, model={"n_layers": 1, "window_width": 16}, training=training)
 
 forecaster.fit(panel, run="run")  # the folder is there from before the first step, with checkpoints as training goes

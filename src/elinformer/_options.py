@@ -17,7 +17,6 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
     "float": ((int, float), "a number"),
     "str": ((str,), "text"),
-    "HeadFeatures": ((str,), "text"),
     "bool": ((bool,), "true or false"),
 }
 

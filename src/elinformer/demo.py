@@ -11,7 +11,6 @@ from elinformer._files import new_file
 from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.figures import draw_forecasts
-from elinformer.models import PRESETS
 from elinformer.runs import load_panel, open_run, train_run
 from elinformer.settings import Settings, catalogue_settings
 from elinformer.tables import score_ratio_table
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 SETTINGS: dict[str, Any] = {
     "split": (0.7, 0.1, 0.2),
-    "model": PRESETS["small"] | {"recall": True},
+    "model": {"window_width": 48, "series_width": 16, "calendar_width": 16, "n_layers": 2, "recall": True},
     "training": {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3},
 }
 """A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time. The

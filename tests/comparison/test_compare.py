@@ -26,7 +26,7 @@ SLOW = """window = 6
 horizon = 3
 [training]
 epochs = 60
-checkpoint_steps = 4
+checkpoint_minutes = 0
 """
 """Sixty epochs of five steps, each of which takes 30 ms: long enough to be killed."""
 

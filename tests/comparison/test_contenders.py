@@ -24,7 +24,28 @@ def _own_models_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_usual_models_are_there() -> None:
-    assert [contender.name for contender in make_contenders(DEFAULT_MODELS)] == list(DEFAULT_MODELS)
+    found = make_contenders(DEFAULT_MODELS)
+    assert [contender.label for contender in found] == list(DEFAULT_MODELS)
+    assert found[1] == Contender("elinformer@attention=softmax", "elinformer", {"attention": "softmax"})
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("elinformer@n_layers=two", "expected a value that n_layers can have, got 'n_layers=two'"),
+        ("elinformer@recall=yes", "expected a value that recall can have"),
+        ("elinformer@layers=2", "expected model options out of patch_length, .*, got 'layers=2'"),
+        ("elinformer@n_layers", "expected a value that n_layers can have, got 'n_layers'"),
+    ],
+)
+def test_options_after_an_at_that_a_model_cannot_have_are_refused(model: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_contenders([model])
+
+
+def test_options_after_an_at_are_of_the_type_of_the_option() -> None:
+    (found,) = make_contenders(["elinformer@n_layers=2,dropout=0,recall=true"])
+    assert found.options == {"n_layers": 2, "dropout": 0.0, "recall": True}
 
 
 def test_a_label_can_stand_for_a_model_with_options() -> None:

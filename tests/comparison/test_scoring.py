@@ -63,9 +63,9 @@ def test_the_trained_model_is_kept_and_knows_its_data(run: Run, narrow: dict[str
 
 
 def test_a_run_says_what_was_done_and_what_it_took(run: Run, narrow: dict[str, int]) -> None:
-    found = run("softmax", label="twin", options=narrow, seed=2)
-    assert (found["data"], found["model"], found["name"], found["seed"]) == ("d", "twin", "softmax", 2)
-    assert found["options"] == narrow
+    found = run("elinformer", label="twin", options={**narrow, "attention": "softmax"}, seed=2)
+    assert (found["data"], found["model"], found["name"], found["seed"]) == ("d", "twin", "elinformer", 2)
+    assert found["options"] == {**narrow, "attention": "softmax"}
     assert found["terms"]["training"]["epochs"] == 2
     assert found["train_seconds"] > 0
     assert found["seconds_per_1000_forecasts"] > 0

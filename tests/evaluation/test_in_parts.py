@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from small_models import NARROW, OF_HEADS, small_module
+from small_models import NARROW, small_module
 from torch.testing import assert_close
 
 from elinformer.data.windows import Batch
@@ -36,9 +36,8 @@ def batch(n_series: int = N) -> Batch:
 
 @pytest.mark.parametrize("series_at_once", [1, 3, 7, 23, 100])
 @pytest.mark.parametrize("patch_length", [0, 2])
-@pytest.mark.parametrize("options", OF_HEADS)
-def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: int, options: dict[str, Any]) -> None:
-    whole = module(**DEEP, patch_length=patch_length, **options)
+def test_parts_forecast_what_all_series_do(series_at_once: int, patch_length: int) -> None:
+    whole = module(**DEEP, patch_length=patch_length)
     with torch.inference_mode():
         expected = whole(batch())
     assert_close(InParts(whole, series_at_once)(batch()), expected, rtol=1e-6, atol=1e-6)
@@ -81,9 +80,9 @@ def test_a_model_without_a_chain_of_blocks_is_computed_anew_for_every_layer(monk
     assert torch.equal(InParts(whole, 5)(batch()), kept)
 
 
-@pytest.mark.parametrize("name", ["stid", "dlinear", "none"])
-def test_models_whose_series_never_meet_take_parts_too(name: str) -> None:
-    whole = module(name)
+@pytest.mark.parametrize(("name", "options"), [("stid", {}), ("dlinear", {}), ("elinformer", {"attention": "none"})])
+def test_models_whose_series_never_meet_take_parts_too(name: str, options: dict[str, str]) -> None:
+    whole = module(name, **options)
     with torch.inference_mode():
         expected = whole(batch())
     assert_close(InParts(whole, 4)(batch()), expected, rtol=1e-6, atol=1e-6)
@@ -100,7 +99,10 @@ def test_the_module_is_left_as_it_was() -> None:
         assert whole(batch()).shape == (2, S, N, 1)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("softmax", "softmax_attention"), ("staeformer", "does not say")])
-def test_models_that_need_all_series_at_once_are_refused(name: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [("elinformer", {"attention": "softmax"}, "softmax_attention"), ("staeformer", {}, "does not say")],
+)
+def test_models_that_need_all_series_at_once_are_refused(name: str, options: dict[str, str], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        InParts(module(name), 4)
+        InParts(module(name, **options), 4)

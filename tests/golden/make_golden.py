@@ -2,10 +2,8 @@
 
 loss_curve.json     the losses of 20 training steps
 metrics.json        what the forecaster trained by them, and the naive forecasts, score on the test part
-tiny_run_1/         the folder of a run of schema 1, which every later version must load; so for later schemas
-tiny_run_1.json     a history, and what that folder forecasts from it
-
-A run that is there is left as it is.
+tiny_run/           the folder of a run
+tiny_run.json       a history, and what that folder forecasts from it
 """
 
 from __future__ import annotations
@@ -23,12 +21,12 @@ from elinformer import Forecaster, Panel, simulate_freeway
 from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.training import TrainingConfig
-from elinformer.training.run_folder import SCHEMA
 
 GOLDEN = Path(__file__).parent
+RUN = "tiny_run"
 N_LOSSES = 20
 
-MODEL = {"window_width": 8, "series_width": 4, "slot_width": 2, "day_width": 2, "n_layers": 2, "n_heads": 2}
+MODEL = {"window_width": 8, "series_width": 4, "calendar_width": 2, "n_layers": 2, "n_heads": 2}
 TRAINING = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-2, device="cpu", seed=0)
 
 
@@ -82,11 +80,9 @@ def main() -> None:
     panel = golden_panel()
     forecaster, losses = train(panel)
     documents: dict[str, Any] = {"loss_curve": losses, "metrics": scores(forecaster, panel)}
-    run = f"tiny_run_{SCHEMA}"
-    if not (GOLDEN / run).exists():
-        forecaster.module.model.set_sharpness(0.7)  # or a version that forgets it would not be found out
-        forecaster.save(GOLDEN / run)
-        documents[run] = stored_forecast(forecaster, panel)
+    forecaster.module.model.set_sharpness(0.7)  # or a version that forgets it would not be found out
+    forecaster.save(GOLDEN / RUN)
+    documents[RUN] = stored_forecast(forecaster, panel)
     for name, document in documents.items():
         text = json.dumps(document, indent=1, allow_nan=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")

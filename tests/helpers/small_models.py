@@ -9,11 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from elinformer.training import ForecastModule
 
-NARROW = {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4, "n_layers": 2, "n_heads": 2}
-"""Options of ELinFormer and its twins."""
-
-OF_HEADS = (*({"feature_map": name} for name in ("identity", "relu", "softplus", "mixed")), {"own_value": True})
-"""What ELinFormer can be told of its heads, one choice at a time."""
+NARROW = {"window_width": 8, "series_width": 4, "calendar_width": 4, "n_layers": 2, "n_heads": 2}
+"""Options of ELinFormer."""
 
 
 def small_module(name: str = "elinformer", *, n_series: int, **options: Any) -> ForecastModule:

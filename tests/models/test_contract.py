@@ -10,14 +10,15 @@ import torch
 from small_models import NARROW
 from torch import Tensor, nn
 
-from elinformer.models import MODELS, TWINS, ELinFormer, Sizes, build_model
+from elinformer.models import ATTENTIONS, MODELS, ELinFormer, Sizes, build_model
+from elinformer.ops.registry import OPERATORS
 
 B, T, S, N, SLOTS = 3, 6, 4, 11, 24
 """N is the size of no other dimension, so that what belongs to single series can be found by its shape."""
 
-OPTIONS: dict[str, dict[str, Any]] = dict.fromkeys(("elinformer", *TWINS), NARROW) | {
+OPTIONS: dict[str, dict[str, Any]] = {name: {**NARROW, "attention": name} for name in ATTENTIONS} | {
     "dlinear": {"trend_length": 3},
-    "stid": {"window_width": 8, "series_width": 4, "slot_width": 4, "day_width": 4},
+    "stid": {"window_width": 8, "series_width": 4, "calendar_width": 4},
     "staeformer": {"adaptive_width": 8, "n_layers": 1, "feedforward_width": 16},
 }
 SIZES = {
@@ -26,7 +27,8 @@ SIZES = {
     "no calendar": Sizes(T, S, N),
     "one step to one step of one series": Sizes(1, 1, 1, n_slots=SLOTS),
 }
-NAMES = tuple(MODELS)
+NAMES = tuple(OPTIONS)
+"""The registered models; in the place of "elinformer" its attentions."""
 
 Inputs = tuple[Tensor, Tensor, Tensor | None]
 
@@ -43,7 +45,7 @@ def sizes(request: pytest.FixtureRequest) -> Sizes:
 
 def a_model(name: str, sizes: Sizes = SIZES["one channel"], *, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return build_model(name, sizes, OPTIONS.get(name)).eval()
+    return build_model("elinformer" if name in ATTENTIONS else name, sizes, OPTIONS[name]).eval()
 
 
 def a_batch(sizes: Sizes = SIZES["one channel"], *, batch: int = B) -> Inputs:
@@ -55,6 +57,11 @@ def a_batch(sizes: Sizes = SIZES["one channel"], *, batch: int = B) -> Inputs:
     slots = torch.randint(sizes.n_slots + 1, (batch, sizes.window, 1), generator=generator)
     days = torch.randint(8, (batch, sizes.window, 1), generator=generator)
     return values, mask, torch.cat([slots, days], -1) if sizes.n_slots else None
+
+
+def test_all_models_are_tried() -> None:
+    ours = {name for name, entry in MODELS.items() if entry.build.__module__.startswith("elinformer.")}
+    assert ours == {"elinformer", *OPTIONS} - {*ATTENTIONS}
 
 
 def test_the_forecast_has_all_steps_series_and_channels(name: str, sizes: Sizes) -> None:
@@ -114,7 +121,9 @@ def test_a_moment_that_training_never_saw_is_neutral(name: str) -> None:
     assert a_model(name)(values, mask, torch.zeros_like(calendar)).isfinite().all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not MODELS[name].order_dependent])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in OPERATORS or not OPERATORS[name].order_dependent]
+)
 @pytest.mark.parametrize(
     "sizes", [SIZES["one channel"], SIZES["three channels"]], ids=["one channel", "three channels"]
 )
@@ -173,7 +182,7 @@ def test_float64_runs_through(name: str) -> None:
     assert a_model(name).double()(values.double(), mask, calendar).dtype == torch.float64
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if MODELS[name].build is not ELinFormer])
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].build is not ELinFormer])
 def test_a_published_model_refuses_lags(name: str) -> None:
     with pytest.raises(ValueError, match=f"expected no lags for {name}"):
         build_model(name, replace(SIZES["one channel"], n_lags=1))

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from elinformer.errors import InputError
-from elinformer.models import MODELS, TWINS, ELinFormer, ELinFormerConfig, Sizes, build_model, register_model
-from elinformer.models.attentions import ATTENTIONS
+from elinformer.models import ATTENTIONS, MODELS, Sizes, build_model, register_model
 from elinformer.models.registry import whole_options
 
 SIZES = Sizes(6, 4, 5, n_slots=24)
@@ -88,11 +87,6 @@ def flat() -> Generator[str]:
     del MODELS["flat"]
 
 
-def test_the_models_are_these() -> None:
-    assert {"elinformer", "dlinear", "stid", "staeformer", *TWINS} <= MODELS.keys()
-    assert set(TWINS) == {*ATTENTIONS, "none"} - {"eala"}
-
-
 def test_a_model_of_ones_own_is_built_from_the_sizes_it_declares(flat: str) -> None:
     model = build_model(flat, SIZES, {"start": 2.0})
     forecast = model(torch.zeros(2, 6, 5, 3), torch.ones(2, 6, 5, 3, dtype=torch.bool))
@@ -122,32 +116,24 @@ def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> No
         build_model(flat, Sizes(6, 4, 5, n_lags=2))
 
 
-@pytest.mark.parametrize("name", TWINS)
-def test_a_twin_is_an_elinformer_with_its_attention(name: str) -> None:
-    model = build_model(name, SIZES, {"n_layers": 1})
-    assert isinstance(model, ELinFormer)
-    own = {"attention": name, "calibrated": name not in {"mean", "none"}, "feature_map": "identity"}
-    assert model.config == ELinFormerConfig(6, 4, 5, n_slots=24, n_layers=1, **own)
-    with pytest.raises(InputError, match=rf"expected model options out of .* for {name}, got attention"):
-        build_model(name, SIZES, {"attention": "eala"})
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_only_the_attention_differs(attention: str) -> None:
+    ours, theirs = (a_model(attention=name) for name in ("eala", attention))
+    shared = {key for key in ours.state_dict() if ".attention" not in key}
+    assert shared == {key for key in theirs.state_dict() if ".attention" not in key}
 
 
-def a_state(name: str) -> dict[str, Tensor]:
+def a_model(**options: Any) -> nn.Module:
     torch.manual_seed(0)
-    return build_model(name, SIZES).state_dict()
+    return build_model("elinformer", SIZES, options)
 
 
-def test_twins_of_one_seed_begin_alike() -> None:
-    ours, theirs = a_state("elinformer"), a_state("taylor")
+def test_models_of_one_seed_begin_alike() -> None:
+    ours, theirs = (a_model(attention=name).state_dict() for name in ("eala", "taylor"))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_no_attention_is_the_rest_of_the_model() -> None:
-    whole, rest = (dict(build_model(name, SIZES).named_parameters()) for name in ("elinformer", "none"))
+    whole, rest = (dict(a_model(attention=name).named_parameters()) for name in ("eala", "none"))
     assert {key for key in whole if "attention" not in key} == set(rest)
-
-
-def test_an_attention_that_there_is_not_is_refused() -> None:
-    with pytest.raises(InputError, match=r"expected attention out of eala, softmax, .*, mean, none, got 'hard'"):
-        ELinFormerConfig(6, 4, 5, attention="hard")

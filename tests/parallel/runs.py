@@ -18,6 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import elinformer.models.elinformer
 from elinformer.errors import InputError
 from elinformer.runs import resume_run, train_run
 from elinformer.settings import Settings
@@ -64,6 +65,8 @@ def _run(job: dict[str, Any]) -> None:
     if job["resume"]:
         resume_run(job["out"], machines=machines)
         return
+    if not job["model"].get("dropout", 1.0):
+        elinformer.models.elinformer.NEUTRAL_SHARE = 0.0  # without dropout, nothing is drawn in a step
     settings = Settings().updated({"window": 6, "horizon": 3, "model": job["model"], "training": job["training"]})
     train_run(job["data"], job["out"], settings, machines=machines)
 

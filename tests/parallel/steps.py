@@ -35,7 +35,7 @@ from elinformer.training.parallel.scoring import backtest_on_ranks
 WINDOW, HORIZON, STEPS, CLIP = 6, 3, 20, 0.3
 
 
-def new_model(n_series: int, dropout: float, *, own_value: bool) -> ELinFormer:
+def new_model(n_series: int, dropout: float) -> ELinFormer:
     torch.manual_seed(7)
     config = ELinFormerConfig(
         window=WINDOW,
@@ -45,15 +45,14 @@ def new_model(n_series: int, dropout: float, *, own_value: bool) -> ELinFormer:
         patch_length=3,
         window_width=8,
         series_width=4,
-        slot_width=2,
-        day_width=2,
+        calendar_width=2,
         n_layers=2,
         n_heads=2,
-        own_value=own_value,
         dropout=dropout,
-        calendar_dropout=0.0,
     )
-    return ELinFormer(config)
+    model = ELinFormer(config)
+    model.embedding.eval()  # the calendar is never neutral
+    return model
 
 
 def batch(step: int, n_windows: int, n_series: int, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -132,8 +131,7 @@ def scored(mesh: Mesh | None) -> dict[str, Tensor]:
 
 
 def _prepared(settings: dict[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
-    dropout, own_value = settings.get("dropout", 0.0), settings.get("own_value", False)
-    model = new_model(settings["series"], dropout, own_value=own_value).to(_dtype(settings))
+    model = new_model(settings["series"], settings.get("dropout", 0.0)).to(_dtype(settings))
     model.set_sharpness(settings.get("sharpness", 1.0))
     return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
 

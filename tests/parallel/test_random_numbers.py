@@ -59,15 +59,6 @@ def test_other_ranks_of_another_mesh_draw_apart_and_the_same_every_time() -> Non
     assert len({*again, tuple(drawn[1].tolist())}) == 4
 
 
-def test_a_checkpoint_with_the_first_rank_alone_is_of_one_process_or_draws_apart() -> None:
-    state = {"cpu": torch.get_rng_state()}
-    expected = torch.rand(3)
-    assert torch.equal(drawn_after(state, Mesh()), expected)
-    others = [drawn_after(state, Mesh(row=row, n_rows=2)) for row in (0, 1)]
-    assert torch.equal(others[0], expected)
-    assert not torch.equal(others[1], expected)
-
-
 def test_drawing_apart_leaves_the_first_rank_as_it_is() -> None:
     before = torch.get_rng_state()
     draw_apart(0)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 STARTER = Path(__file__).parent / "runs.py"
-WITHOUT_DROPOUT = NARROW | {"dropout": 0.0, "calendar_dropout": 0.0}
-TRAINING = {"epochs": 4, "batch_size": 15, "checkpoint_steps": 3, "device": "cpu"}
+WITHOUT_DROPOUT = NARROW | {"dropout": 0.0}
+TRAINING = {"epochs": 4, "batch_size": 15, "checkpoint_minutes": 0, "device": "cpu"}
 
 MESHES = {"series": (2, 2), "windows": (2, 1), "both": (4, 2)}
 """Ranks, and how many of them share the series of a window."""

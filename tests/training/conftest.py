@@ -115,17 +115,17 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> AtStep:
 
 @pytest.fixture
 def make(make_forecaster: Callable[..., Forecaster]) -> Callable[..., Forecaster]:
-    """A forecaster that trains for 15 steps, in 3 epochs, and writes a checkpoint after every other."""
+    """A forecaster that trains for 15 steps, in 3 epochs, and writes a checkpoint before each."""
 
     def make(**options: Any) -> Forecaster:
-        return make_forecaster(**{"epochs": 3, "batch_size": 32, "checkpoint_steps": 2} | options)
+        return make_forecaster(**{"epochs": 3, "batch_size": 32, "checkpoint_minutes": 0} | options)
 
     return make
 
 
 @pytest.fixture
 def cut(make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, at_step: AtStep) -> Path:
-    """A run whose training was cut off in its ninth step, with checkpoints after the sixth and the eighth."""
+    """A run whose training was cut off in its ninth step, with checkpoints after the seventh and the eighth."""
     at_step(9, power_cut)
     with pytest.raises(PowerCutError):
         make().fit(hourly_panel, run=tmp_path / "run")

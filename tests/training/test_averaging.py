@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from elinformer.forecaster import Forecaster
 from elinformer.training import ForecastModule
 from elinformer.training.averaging import SHORTEST
-from elinformer.training.run_folder import CONFIG
 
 STEPS = 5
 """An epoch of the training of conftest.py."""
@@ -84,15 +80,6 @@ def test_without_averaging_validation_sees_the_weights(training: Any, offset: An
 def test_steps_count_and_not_micro_batches(training: Any, offset: Any) -> None:
     whole, cut = (watched(training, offset, tokens_at_once=tokens)[1] for tokens in (50_000, 12))
     assert cut == pytest.approx(whole, rel=1e-4)
-
-
-def test_a_run_from_before_there_was_averaging_goes_on_without(cut: Path, hourly_panel: Any) -> None:
-    document = json.loads((cut / CONFIG).read_text(encoding="utf-8"))
-    del document["training"]["averaged_epochs"], document["model"]["options"]["feature_map"]
-    (cut / CONFIG).write_text(json.dumps(document | {"schema": 2}), encoding="utf-8")
-    forecaster = Forecaster.resume(cut, hourly_panel)
-    assert forecaster.training.averaged_epochs == 0
-    assert forecaster.model_options["feature_map"] == "relu"
 
 
 class Tied(nn.Module):

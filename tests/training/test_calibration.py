@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,8 @@ from power_cuts import AtStep, assert_same, interrupt, terminate
 from torch import Tensor, nn
 
 from elinformer.data.panel import Panel
-from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.training import ForecastModule
-from elinformer.training.run_folder import CONFIG, SCHEMA, forecaster_options
 
 Make = Callable[..., Forecaster]
 
@@ -132,31 +129,8 @@ def test_ctrl_c_leaves_a_run_that_is_calibrated_once_it_is_finished(
     make: Make, hourly_panel: Panel, tmp_path: Path, at_step: AtStep
 ) -> None:
     at_step(8, interrupt)
-    first = make(checkpoint_steps=0).fit(hourly_panel, run=tmp_path / "run")
+    first = make(checkpoint_minutes=2).fit(hourly_panel, run=tmp_path / "run")
     first.save(tmp_path / "run")
     at_step(None)
     resumed = Forecaster.resume(tmp_path / "run", hourly_panel)
-    assert resumed.fit_result.sharpness == make(checkpoint_steps=0).fit(hourly_panel).fit_result.sharpness
-
-
-def test_runs_of_before_are_read_as_they_were(make: Make, hourly_panel: Panel, tmp_path: Path) -> None:
-    make(model={"normalised": "tokens", "recall": True}).fit(hourly_panel).save(tmp_path / "run")
-    config = json.loads((tmp_path / "run" / CONFIG).read_text(encoding="utf-8"))
-    for option in ("calibrated", "normalised", "recall"):
-        del config["model"]["options"][option]
-    (tmp_path / "run" / CONFIG).write_text(json.dumps(config | {"schema": 4}), encoding="utf-8")
-    assert SCHEMA == 7
-    assert Forecaster.load(tmp_path / "run").model_options["calibrated"] is False
-
-
-@pytest.mark.parametrize("schema", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("name", ["mean", "none", "softmax", "stid"])
-def test_runs_of_before_of_other_models_are_read_too(name: str, schema: int) -> None:
-    document = {"schema": schema, "forecaster": {}, "training": {}, "model": {"name": name, "options": {}}}
-    assert Forecaster(**forecaster_options(document)).model_name == name
-
-
-@pytest.mark.parametrize("model", ["mean", "none", "stid"])
-def test_what_has_nothing_to_flatten_has_no_such_option(model: str) -> None:
-    with pytest.raises(InputError, match="got calibrated"):
-        Forecaster(model={"name": model, "calibrated": True})
+    assert resumed.fit_result.sharpness == make(checkpoint_minutes=2).fit(hourly_panel).fit_result.sharpness

@@ -26,7 +26,7 @@ def state(step: int) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> CheckpointFolder:
-    folder = CheckpointFolder(tmp_path / "run" / "checkpoints", keep=2)
+    folder = CheckpointFolder(tmp_path / "run" / "checkpoints")
     for step in (1, 2, 10):
         folder.write(step, state(step))
     return folder

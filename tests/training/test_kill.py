@@ -103,7 +103,7 @@ def trainings(
     context.Process(target=int).start()  # so that no test waits for the server
     data = tmp_path_factory.mktemp("data") / "d.npz"
     np.savez(data, data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))
-    training = {"epochs": 5, "batch_size": 24, "checkpoint_steps": 1, "keep_checkpoints": 2, **KINDS[request.param]}
+    training = {"epochs": 5, "batch_size": 24, "checkpoint_minutes": 0, **KINDS[request.param]}
     settings = Settings().updated({"window": 6, "horizon": 3, "model": narrow, "training": training})
     return Trainings(context, data, settings)
 

@@ -25,7 +25,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     resumed = Forecaster.resume(cut, hourly_panel, console=Console(file=screen, width=200))
     assert screen.getvalue().splitlines() == [
         "checkpoint step-00000008.safetensors is damaged (its checksum differs)",
-        "going on from step 6 of 15",
+        "going on from step 7 of 15",
     ]
     assert_same(resumed, make().fit(hourly_panel))
 
@@ -73,7 +73,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_checkpoints_before(
     assert "step-00000008.safetensors, but File too large" in message
     assert message.endswith(f"so make room and go on with `elinformer train --resume {run}`")
     assert "\n" not in message
-    assert [path.name for path in checkpoints(run)] == ["step-00000004.safetensors", "step-00000006.safetensors"]
+    assert [path.name for path in checkpoints(run)] == ["step-00000006.safetensors", "step-00000007.safetensors"]
     at_step(None, power_cut)
     assert_same(Forecaster.resume(run, hourly_panel), make().fit(hourly_panel))
 

@@ -16,6 +16,7 @@ from power_cuts import AtStep, PowerCutError, assert_same, checkpoints, power_cu
 from rich.console import Console
 from torch import Tensor
 
+import elinformer.training.checkpoints
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
@@ -79,7 +80,7 @@ def test_the_run_is_there_before_the_first_step(
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
     config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
     assert config["state"] == "training"
-    assert config["training"]["checkpoint_steps"] == 2
+    assert config["training"]["checkpoint_minutes"] == 0
     assert config["data"]["name"] == "hourly"
     assert config["data"]["fingerprint"].startswith("sha256:")
 
@@ -215,15 +216,15 @@ def test_other_data_are_refused(two_channel_panel: Panel, hourly_panel: Panel, c
         Forecaster.resume(cut, changed)
 
 
-def test_checkpoints_by_the_clock_come_when_it_is_time(
-    make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path
+def test_checkpoints_come_when_it_is_time(
+    make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = {"checkpoint_steps": 0, "keep_checkpoints": 100}
-    make(**kept, checkpoint_minutes=1e-9).fit(hourly_panel, run=tmp_path / "often")
-    make(**kept, checkpoint_minutes=0).fit(hourly_panel, run=tmp_path / "never")
-    make(**kept, checkpoint_minutes=60).fit(hourly_panel, run=tmp_path / "seldom")
+    monkeypatch.setattr(elinformer.training.checkpoints, "KEPT", 100)
+    make(checkpoint_minutes=1e-9).fit(hourly_panel, run=tmp_path / "often")
+    make(checkpoint_minutes=0).fit(hourly_panel, run=tmp_path / "always")
+    make(checkpoint_minutes=60).fit(hourly_panel, run=tmp_path / "seldom")
     assert 1 <= len(checkpoints(tmp_path / "often")) < 14  # no more than their share of the time
-    assert not (tmp_path / "never" / "checkpoints").exists()
+    assert len(checkpoints(tmp_path / "always")) == 14
     assert not (tmp_path / "seldom" / "checkpoints").exists()
 
 

@@ -51,7 +51,7 @@ def test_what_ctrl_c_ended_is_a_whole_run_and_can_be_carried_on(
 ) -> None:
     run = tmp_path / "run"
     at_step(8, interrupt)
-    forecaster = make(checkpoint_steps=0).fit(hourly_panel, run=run)
+    forecaster = make(checkpoint_minutes=2).fit(hourly_panel, run=run)
     assert forecaster.fit_result.interrupted
     forecaster.save(run)
     assert [path.name for path in checkpoints(run)] == ["step-00000008.safetensors"]
@@ -82,7 +82,7 @@ def test_a_run_that_ctrl_c_ended_is_unfinished_again_once_it_is_carried_on(
 def test_ctrl_c_in_a_micro_batch_ends_after_the_whole_step(
     make: Make, hourly_panel: Panel, tmp_path: Path, at_step: AtStep
 ) -> None:
-    options = {"batch_size": 40, "tokens_at_once": 60, "checkpoint_steps": 0}  # 3 micro-batches a step
+    options = {"batch_size": 40, "tokens_at_once": 60, "checkpoint_minutes": 2}  # 3 micro-batches a step
     at_step(4, interrupt)
     make(**options).fit(hourly_panel, run=tmp_path / "run").save(tmp_path / "run")
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-00000002.safetensors"]
@@ -102,7 +102,7 @@ def test_what_sigterm_ended_has_a_checkpoint_of_that_step(
 ) -> None:
     before, run = signal.getsignal(signal.SIGTERM), tmp_path / "run"
     at_step(step, terminate)
-    said = left(make(checkpoint_steps=0), hourly_panel, run=run)
+    said = left(make(checkpoint_minutes=2), hourly_panel, run=run)
     assert said == f"ended by SIGTERM after step {step} of 15: go on with `elinformer train --resume {run}`\n"
     assert [path.name for path in checkpoints(run)] == [f"step-{step:08d}.safetensors"]
     assert signal.getsignal(signal.SIGTERM) is before
@@ -115,7 +115,7 @@ def test_what_sigterm_ended_has_a_checkpoint_of_that_step(
 def test_sigterm_in_a_micro_batch_leaves_after_the_whole_step(
     make: Make, hourly_panel: Panel, tmp_path: Path, at_step: AtStep
 ) -> None:
-    options = {"batch_size": 40, "tokens_at_once": 60, "checkpoint_steps": 0}
+    options = {"batch_size": 40, "tokens_at_once": 60, "checkpoint_minutes": 2}
     at_step(4, terminate)
     left(make(**options), hourly_panel, run=tmp_path / "run")
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-00000002.safetensors"]
@@ -137,7 +137,7 @@ def test_sigterm_in_a_validation_leaves_where_the_next_epoch_begins(
     make: Make, hourly_panel: Panel, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    said = left(make(checkpoint_steps=0), hourly_panel, run=run, callbacks=[InValidation(1, terminate)])
+    said = left(make(checkpoint_minutes=2), hourly_panel, run=run, callbacks=[InValidation(1, terminate)])
     assert said.startswith("ended by SIGTERM after step 5 of 15")
     assert [path.name for path in checkpoints(run)] == ["step-00000005.safetensors"]
     assert_same(Forecaster.resume(run, hourly_panel), make().fit(hourly_panel))
@@ -148,7 +148,7 @@ def test_sigterm_in_the_last_step_of_an_epoch_leaves_where_the_next_one_begins(
 ) -> None:
     run = tmp_path / "run"
     at_step(5, terminate)
-    left(make(checkpoint_steps=0), hourly_panel, run=run)
+    left(make(checkpoint_minutes=2), hourly_panel, run=run)
     assert [path.name for path in checkpoints(run)] == ["step-00000005.safetensors"]
     at_step(None, power_cut)
     assert_same(Forecaster.resume(run, hourly_panel), make().fit(hourly_panel))
@@ -187,7 +187,9 @@ def test_sigterm_without_a_run_ends_too_and_says_when(make: Make, hourly_panel: 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that asks a process to end")
 def test_the_command_leaves_with_a_checkpoint_and_one_sentence(hourly_panel: Panel, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h")
-    (tmp_path / "s.toml").write_text("[training]\ncheckpoint_steps = 1\n[model]\nwindow_width = 16\n", encoding="utf-8")
+    (tmp_path / "s.toml").write_text(
+        "[training]\ncheckpoint_minutes = 0\n[model]\nwindow_width = 16\n", encoding="utf-8"
+    )
     command = [sys.executable, "-m", "elinformer", "train", "d.npz", "--out", "run", "--config", "s.toml"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 120

@@ -20,14 +20,14 @@ def models_and_settings(
     """Models by label with their options, and the settings for all data.
 
     Args:
-        models: Names with commas between them, None for the usual ones.
+        models: Names with commas between them, each with options of its own after an @, None for the usual ones.
         config: A TOML file: settings, and options of models in tables `[models.LABEL]`.
         said: Settings of the command line, which win; None says nothing, the split is text.
 
     Raises:
         InputError: No models, one of them twice, or a file that cannot be used.
     """
-    names = list(DEFAULT_MODELS) if models is None else [name.strip() for name in models.split(",")]
+    names = list(DEFAULT_MODELS) if models is None else _names(models)
     if not all(names) or len(set(names)) != len(names):
         raise InputError(f"expected different models with commas between them, got {models!r}")
     if str(Path.cwd()) not in sys.path:
@@ -42,3 +42,14 @@ def models_and_settings(
     training = {name: value for name, value in given.pop("training", {}).items() if value is not None}
     merged = {**settings, **given, "training": {**settings.get("training", {}), **training}}
     return {name: tables.get(name, {}) for name in names}, merged
+
+
+def _names(models: str) -> list[str]:
+    """Split at commas; a part such as "n_layers=2" belongs to the options of the model before it."""
+    names: list[str] = []
+    for part in (part.strip() for part in models.split(",")):
+        if names and "=" in part and "@" not in part and "@" in names[-1]:
+            names[-1] += f",{part}"
+        else:
+            names.append(part)
+    return names

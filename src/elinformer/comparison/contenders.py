@@ -13,13 +13,19 @@ from torch import nn
 from elinformer.comparison.plan import NAIVES, NAME, Contender
 from elinformer.errors import InputError
 from elinformer.models import MODELS, register_model
-from elinformer.models.registry import check_model
+from elinformer.models.registry import check_model, whole_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PEER = "nf:"
-DEFAULT_MODELS = ("elinformer", "softmax", "linear", "none", "stid", "dlinear", *NAIVES)
+DEFAULT_MODELS = (
+    "elinformer",
+    *(f"elinformer@attention={name}" for name in ("softmax", "elu", "none")),
+    "stid",
+    "dlinear",
+    *NAIVES,
+)
 
 
 def is_peer(name: str) -> bool:
@@ -32,7 +38,7 @@ def make_contenders(models: Any) -> list[Contender]:
 
     Args:
         models: Names or classes; or a mapping from labels to names, classes or options, with a `name` among them
-            where the label is none.
+            where the label is none. A name may have options after an @: "elinformer@attention=softmax,n_layers=2".
 
     Raises:
         InputError: No models, one of them twice, or one that is not there or cannot have these options.
@@ -54,11 +60,36 @@ def _label(model: Any) -> str:
 
 def _contender(label: str, what: Any) -> Contender:
     if not NAME.fullmatch(label):
-        raise InputError(f"expected a model's name of letters, digits, _ . : + and -, got {label!r}")
-    if isinstance(what, Mapping):
-        options = dict(what)
-        return Contender(label, _address_of_name(str(options.pop("name", label))), options)
-    return Contender(label, _address_of_name(what) if isinstance(what, str) else _address_of_class(what), {})
+        raise InputError(f"expected a model's name of letters, digits, _ . : + - @ = and commas, got {label!r}")
+    if not isinstance(what, str | Mapping):
+        return Contender(label, _address_of_class(what), {})
+    options = dict(what) if isinstance(what, Mapping) else {}
+    name, own = named_model(what if isinstance(what, str) else str(options.pop("name", label)))
+    return Contender(label, _address_of_name(name), {**own, **options})
+
+
+def named_model(text: str) -> tuple[str, dict[str, Any]]:
+    """Split "elinformer@attention=softmax,n_layers=2" into the name of a model and its options.
+
+    Raises:
+        InputError: No such option, or a value that it cannot have.
+    """
+    name, _, rest = text.partition("@")
+    if not rest:
+        return text, {}
+    defaults = whole_options(name, {})
+    return name, dict(_option(pair, defaults) for pair in rest.split(","))
+
+
+def _option(pair: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
+    name, _, value = pair.partition("=")
+    if name not in defaults:
+        raise InputError(f"expected model options out of {', '.join(defaults)}, got {pair!r}")
+    kind = type(defaults[name])
+    try:
+        return name, {"true": True, "false": False}[value] if kind is bool else kind(value)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"expected a value that {name} can have, got {pair!r}") from error
 
 
 def _address_of_class(model: Any) -> str:

@@ -33,15 +33,13 @@ NOT_COMPARED = (
     "log_dir",
     "tokens_at_once",
     "checkpoint_minutes",
-    "checkpoint_steps",
-    "keep_checkpoints",
 )
 """Options of training that say where and how it runs, not what comes out; the seed is the job's own."""
 
 NAIVES = ("last_value", "seasonal_naive")
 """Forecasts that are not trained."""
 
-NAME = re.compile(r"[A-Za-z0-9_][\w.:+-]*")
+NAME = re.compile(r"[A-Za-z0-9_][\w.:+@=,-]*")
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,9 @@ def restored(results: Document) -> Iterator[Document]:
     """The runs that `results` was made of, as far as it keeps them.
 
     Raises:
-        InputError: They are of a version that did not keep errors by blocks of time, or name no place in a folder.
+        InputError: They are not whole, or name no place in a folder.
     """
     for entry in results["runs"]:
-        if not entry.keys() >= {"blocks", "machine", "versions"}:
-            raise InputError(
-                "expected the runs of this comparison beside its results.json, which is of an older version and does "
-                "not have their errors by day: bring the folder `runs` back, or choose another --out"
-            )
         _check_place(entry, results["data"])
         task = results["data"][entry["data"]]
         run = {"terms": _without(task, "blocks"), **entry}
@@ -53,12 +48,13 @@ def restored(results: Document) -> Iterator[Document]:
 
 def _check_place(entry: Document, data: Document) -> None:
     """Files are named by what a run says of itself, which may come from anywhere."""
-    names, seed = (entry["data"], entry["model"]), entry["seed"]
+    names, seed = (entry.get("data"), entry.get("model")), entry.get("seed")
     named = all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
-    if not named or entry["data"] not in data or not isinstance(seed, int) or seed < 0:
+    whole = named and names[0] in data and entry.keys() >= {"blocks", "machine", "versions"}
+    if not whole or not isinstance(seed, int) or seed < 0:
         raise InputError(
-            f"expected runs of a data set of this results.json, of a model by its name and of a seed of 0 or more, got "
-            f"{(*names, seed)!r}: the file was changed by something else"
+            "expected runs of a data set of this results.json, of a model by its name and of a seed of 0 or more, with "
+            f"their errors by day, got {(*names, seed)!r}: the file was changed by something else"
         )
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,8 +23,6 @@ from elinformer.comparison.record import restored
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
-from elinformer.training import TrainingConfig
-from elinformer.training.defaults_before import model_defaults_before, training_defaults_before
 from elinformer.training.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
@@ -39,8 +36,6 @@ FORMAT = "elinformer-comparison"
 SCHEMA = 1
 TABLES = ("training", "defaults")
 """What a run says in tables, of which each entry is compared by itself."""
-BEFORE_AVERAGES, BEFORE_DEFAULTS_WERE_SAID = 2, 3
-"""Schemas that runs had when comparisons said nothing of averaged weights, and of the defaults of models."""
 
 
 class Difference(NamedTuple):
@@ -140,7 +135,8 @@ class Store:
             run = read_json(path)
             if run["data"] not in terms:
                 continue
-            before, model = _settings_of(run), [run["name"], run["options"]]
+            model = [run["name"], run["options"]]
+            before = {**run["terms"], "model": model, "defaults": run["defaults"]}
             asked: Document = {
                 **terms[run["data"]],
                 "model": chosen.get((run["data"], run["model"]), model),
@@ -177,15 +173,6 @@ class Store:
 def is_done(run: Document | None) -> bool:
     """Whether a run is there and did not fail."""
     return run is not None and "error" not in run
-
-
-def _settings_of(run: Document) -> Document:
-    """What a run was done under; of what it does not say, the defaults were those of then."""
-    terms, name = run["terms"], run["name"]
-    schema = BEFORE_DEFAULTS_WERE_SAID if "averaged_epochs" in terms["training"] else BEFORE_AVERAGES
-    defaults = run.get("defaults", model_defaults_before(schema, name))
-    training = asdict(TrainingConfig()) | training_defaults_before(schema) | terms["training"]
-    return {**terms, "training": training, "model": [name, run["options"]], "defaults": defaults}
 
 
 def _differences(before: Document, now: Document, prefix: str = "") -> list[str]:

@@ -1,19 +1,16 @@
 """Forecasting models: tensors in, tensors out; needs torch alone."""
 
 from elinformer.models.dlinear import DLinear, DLinearConfig
-from elinformer.models.elinformer import ELinFormer, ELinFormerConfig
-from elinformer.models.presets import PRESETS
+from elinformer.models.elinformer import ATTENTIONS, ELinFormer, ELinFormerConfig
 from elinformer.models.registry import MODELS, build_model, register_model
 from elinformer.models.sizes import Sizes
 from elinformer.models.staeformer import STAEformer, STAEformerConfig
 from elinformer.models.stid import STID, STIDConfig
-from elinformer.models.twins import TWINS
 
 __all__ = [
+    "ATTENTIONS",
     "MODELS",
-    "PRESETS",
     "STID",
-    "TWINS",
     "DLinear",
     "DLinearConfig",
     "ELinFormer",

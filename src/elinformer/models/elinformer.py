@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
 import torch
 from torch import Tensor, nn
 
+from elinformer._options import check_sizes
 from elinformer._shapes import Bool, Float, Int
-from elinformer.models.attentions import NO_ATTENTION, attention_layer
-from elinformer.models.elinformer_config import ELinFormerConfig
+from elinformer.errors import InputError
 from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
-from elinformer.nn import keep_sharpness, set_sharpness
-from elinformer.nn.feedforward import feedforward
+from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
+from elinformer.nn.feedforward import GatedFeedForward
 from elinformer.nn.scaled_embedding import ScaledEmbedding
+from elinformer.ops.others import mean_attention
+from elinformer.ops.registry import OPERATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NO_ATTENTION: Final = "none"
+"""No attention sublayer at all: every token by itself."""
+
+ATTENTIONS = (*OPERATORS, "mean", NO_ATTENTION)
+"""The names that `ELinFormerConfig.attention` can have."""
+
+NEUTRAL_SHARE = 0.02
+"""Share of training windows whose slot, and whose day, is replaced by the neutral embedding: it is trained for slots
+and days that never occur in training."""
+
+EMBEDDING_RATE = 30.0
+"""How many times the learning rate the embeddings of series, slots and days are learned with."""
 
 START_OF_RECALL = 0.75
 """How much of the last value a forecast begins with, where the head recalls the window."""
@@ -26,6 +47,87 @@ known by heart before what they share is."""
 
 ROWS = 2048
 """Tokens that a CPU feeds forward together where there is no gradient, so that what lies between stays in its cache."""
+
+
+@dataclass(frozen=True)
+class ELinFormerConfig:
+    """The shape of an ELinFormer; nothing about data or training.
+
+    Attributes:
+        window: T, input steps.
+        horizon: S, output steps.
+        n_series: N, series that have an embedding of their own.
+        n_channels: C, numbers a series has at every step.
+        n_lags: Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part
+            of the tokens, which would learn them by heart.
+        n_slots: Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.
+        patch_length: Steps a token covers; 0 = one patch of the whole window. It divides `window`.
+        window_width: Width of the embedded patch.
+        series_width: Width of the series embedding.
+        calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
+            calendar.
+        n_layers: Blocks of attention and feed-forward.
+        n_heads: Attention heads; they divide `width`.
+        attention: "eala", the name of another attention, or "none": see docs/models.md.
+        recall: Whether the head also weighs the steps of the window, with weights that the token chooses.
+        dropout: Of hidden units of feed-forward layers and of what attention adds, while training.
+    """
+
+    window: int
+    horizon: int
+    n_series: int
+    n_channels: int = 1
+    n_lags: int = 0
+    n_slots: int = 0
+    patch_length: int = 0
+    window_width: int = 64
+    series_width: int = 32
+    calendar_width: int = 32
+    n_layers: int = 3
+    n_heads: int = 8
+    attention: str = "eala"
+    recall: bool = False
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_sizes(self, shares=("dropout",), may_be_zero=("n_lags", "n_slots", "patch_length"))
+        if self.attention not in ATTENTIONS:
+            raise InputError(f"expected attention out of {', '.join(ATTENTIONS)}, got {self.attention!r}")
+        if self.window % self.steps_per_patch:
+            raise ValueError(
+                f"expected patch_length to divide window={self.window}, got {self.patch_length}: "
+                "choose a divisor, or 0 for one patch"
+            )
+        if self.width % self.n_heads:
+            raise ValueError(
+                f"expected n_heads to divide the width {self.width} (embeddings joined), got {self.n_heads}"
+            )
+
+    @property
+    def steps_per_patch(self) -> int:
+        """Steps a token covers."""
+        return self.patch_length or self.window
+
+    @property
+    def n_patches(self) -> int:
+        """P, tokens a series."""
+        return self.window // self.steps_per_patch
+
+    @property
+    def n_tokens(self) -> int:
+        """L, tokens a window."""
+        return self.n_series * self.n_patches
+
+    @property
+    def n_recalled(self) -> int:
+        """Earlier values that the head weighs for every step: lags, and the window where it is recalled."""
+        return self.n_lags + (self.window if self.recall else 0)
+
+    @property
+    def width(self) -> int:
+        """D, the width of a token: all embeddings side by side."""
+        calendar = 2 * self.calendar_width if self.n_slots else 0
+        return self.window_width + self.series_width + calendar
 
 
 @register_model("elinformer", ELinFormerConfig)
@@ -43,15 +145,14 @@ class ELinFormer(nn.Module):
         self.config = config
         self.embedding = TokenEmbedding(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
-        self.reads_normed = config.normalised == "tokens"
-        self.norm = nn.LayerNorm(config.width) if self.reads_normed or config.n_recalled else nn.Identity()
+        self.norm = nn.LayerNorm(config.width) if config.n_recalled else nn.Identity()
         self.head = ForecastHead(config)
         keep_sharpness(self)
 
     @property
     def calibrates(self) -> bool:
         """Whether validation has a say in how sharp its attention is."""
-        return self.config.calibrated
+        return self.config.attention not in {"mean", NO_ATTENTION}
 
     def set_sharpness(self, sharpness: float) -> None:
         """Keep so much, 0 to 1, of what attention tells a series more than the mean over all of them does."""
@@ -87,11 +188,10 @@ class ELinFormer(nn.Module):
         for block in self.blocks:
             x = block(x, silent)
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
-        normed = self.norm(x)
-        tokens = (normed if self.reads_normed else x).flatten(2)  # all patches of a series side by side
+        tokens = x.flatten(2)  # all patches of a series side by side
         if not self.config.n_recalled:
             return self.head(tokens)
-        return self.head(tokens, normed.flatten(2), filled_forward(values, mask))
+        return self.head(tokens, self.norm(x).flatten(2), filled_forward(values, mask))
 
 
 class ForecastHead(nn.Module):
@@ -145,12 +245,12 @@ class TokenEmbedding(nn.Module):
         with torch.no_grad():
             self.window.weight.mul_(START_OF_WINDOW)
         self.position = nn.Parameter(torch.zeros(config.n_patches, 1, config.window_width))
-        self.series = ScaledEmbedding(config.n_series, config.series_width, config.embedding_rate)
+        self.series = ScaledEmbedding(config.n_series, config.series_width, EMBEDDING_RATE)
         if config.n_slots:
-            self.slot = ScaledEmbedding(1 + config.n_slots, config.slot_width, config.embedding_rate)
-            self.day = ScaledEmbedding(1 + 7, config.day_width, config.embedding_rate)
+            self.slot = ScaledEmbedding(1 + config.n_slots, config.calendar_width, EMBEDDING_RATE)
+            self.day = ScaledEmbedding(1 + 7, config.calendar_width, EMBEDDING_RATE)
             self.day.begin_with(START_OF_DAYS * self.day.rows)
-            self.slot.begin_with(periodic_features(config.n_slots, config.slot_width))
+            self.slot.begin_with(periodic_features(config.n_slots, config.calendar_width))
 
     def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
         """Values and mask (B, T, N, C), calendar (B, T, 2) or None -> (B, P*N, D)."""
@@ -167,9 +267,9 @@ class TokenEmbedding(nn.Module):
         return torch.cat([part.expand(*shape, -1) for part in parts], dim=-1).flatten(1, 2)
 
     def _sometimes_neutral(self, moment: Tensor) -> Tensor:
-        if not self.training or not self.config.calendar_dropout:
+        if not self.training:
             return moment
-        return moment.masked_fill(torch.rand(moment.shape, device=moment.device) < self.config.calendar_dropout, 0)
+        return moment.masked_fill(torch.rand(moment.shape, device=moment.device) < NEUTRAL_SHARE, 0)
 
 
 def periodic_features(n_slots: int, width: int) -> Tensor:
@@ -193,8 +293,7 @@ class Block(nn.Module):
             self.attention_norm = nn.LayerNorm(width)
             self.attention = attention_layer(config)
         self.feedforward_norm = nn.LayerNorm(width)
-        self.feedforward = feedforward(width, config.feedforward_ratio, config.activation, config.dropout)
-        self.gates_alone = config.normalised == "gates" and config.activation == "geglu"
+        self.feedforward = GatedFeedForward(width, config.dropout)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, silent: Tensor) -> Tensor:
@@ -211,5 +310,22 @@ class Block(nn.Module):
         return x
 
     def _fed_forward(self, x: Tensor) -> Tensor:
-        normed = self.feedforward_norm(x)
-        return self.feedforward(normed, x) if self.gates_alone else self.feedforward(normed)
+        return self.feedforward(self.feedforward_norm(x), x)
+
+
+def attention_layer(config: ELinFormerConfig) -> EntropyLinearAttention:
+    """The attention layer of a block.
+
+    With EALA, half of the heads (rounded down) have positive queries and keys; the others read them as they are.
+    """
+    operator: str | Callable[..., Tensor] = config.attention
+    if config.attention == "eala":
+        operator = EalaOperator("identity")
+    elif config.attention == "linformer":
+        operator = LinformerOperator(config.n_tokens)
+    elif config.attention == "mean":
+        operator = mean_attention
+    positive_heads = config.n_heads // 2 if config.attention == "eala" else 0
+    return EntropyLinearAttention(
+        config.width, config.n_heads, batch_first=True, operator=operator, positive_heads=positive_heads
+    )

@@ -16,24 +16,20 @@ Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
 
 
 class ModelEntry(NamedTuple):
-    """What builds a model, the dataclass of sizes and options it is built from, the options its name stands for."""
+    """What builds a model, and the dataclass of sizes and options that it is built from."""
 
     build: Callable[[Any], nn.Module]
     config: type[Any]
-    fixed: Mapping[str, Any]
-    order_dependent: bool  # whether forecasts change with the order of the series, their embeddings moved along
 
 
 MODELS: dict[str, ModelEntry] = {}
 
 
-def register_model(
-    name: str, config: type[Any], *, fixed: Mapping[str, Any] | None = None, order_dependent: bool = False
-) -> Callable[[Builder], Builder]:
+def register_model(name: str, config: type[Any]) -> Callable[[Builder], Builder]:
     """Decorate a class, or a function, that makes a model out of a `config`."""
 
     def register(build: Builder) -> Builder:
-        MODELS[name] = ModelEntry(build, config, fixed or {}, order_dependent)
+        MODELS[name] = ModelEntry(build, config)
         return build
 
     return register
@@ -57,8 +53,8 @@ def whole_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _defaults(entry: ModelEntry) -> dict[str, Any]:
-    taken = {*Sizes.__annotations__, *entry.fixed}
-    return {f.name: f.default for f in fields(entry.config) if f.init and f.name not in taken}
+    sizes = Sizes.__annotations__
+    return {f.name: f.default for f in fields(entry.config) if f.init and f.name not in sizes}
 
 
 def _is_plain(value: Any) -> bool:
@@ -72,7 +68,7 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
     if sizes.n_lags and "n_lags" not in used:
         raise InputError(f"expected no lags for {name}, which has no use for them, got {sizes.n_lags}")
     try:
-        config = entry.config(**used, **entry.fixed, **options)
+        config = entry.config(**used, **options)
     except ValueError as error:
         raise InputError(str(error)) from error
     return entry.build(config)

@@ -26,8 +26,8 @@ class STAEformerConfig:
         n_channels: C, numbers a series has at every step.
         n_slots: Slots of a day in the calendar; 0 = no calendar.
         value_width: Width of the embedded values of a step.
-        slot_width: Width of the slot-of-day embedding, used where there is a calendar.
-        day_width: Width of the day-of-week embedding, used where there is a calendar.
+        calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
+            calendar.
         adaptive_width: Width of the embedding that every step of the window of every series has of its own.
         n_layers: Blocks over time, and as many over series.
         n_heads: Attention heads; they divide `width`.
@@ -41,8 +41,7 @@ class STAEformerConfig:
     n_channels: int = 1
     n_slots: int = 0
     value_width: int = 24
-    slot_width: int = 24
-    day_width: int = 24
+    calendar_width: int = 24
     adaptive_width: int = 80
     n_layers: int = 3
     n_heads: int = 4
@@ -64,7 +63,7 @@ class STAEformerConfig:
     @property
     def width(self) -> int:
         """D: all embeddings side by side."""
-        return self.value_width + self.adaptive_width + (self.slot_width + self.day_width if self.n_slots else 0)
+        return self.value_width + self.adaptive_width + (2 * self.calendar_width if self.n_slots else 0)
 
 
 @register_model("staeformer", STAEformerConfig)
@@ -80,8 +79,8 @@ class STAEformer(nn.Module):
         self.config = config
         self.value = nn.Linear(config.n_features, config.value_width)
         if config.n_slots:
-            self.slot = nn.Embedding(config.n_slots, config.slot_width)
-            self.day = nn.Embedding(DAYS, config.day_width)
+            self.slot = nn.Embedding(config.n_slots, config.calendar_width)
+            self.day = nn.Embedding(DAYS, config.calendar_width)
         self.adaptive = nn.Parameter(torch.empty(config.window, config.n_series, config.adaptive_width))
         nn.init.xavier_uniform_(self.adaptive)
         self.over_time, self.over_series = (

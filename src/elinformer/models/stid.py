@@ -27,8 +27,8 @@ class STIDConfig:
         n_slots: Slots of a day in the calendar; 0 = no calendar.
         window_width: Width of the embedded window.
         series_width: Width of the series embedding.
-        slot_width: Width of the slot-of-day embedding, used where there is a calendar.
-        day_width: Width of the day-of-week embedding, used where there is a calendar.
+        calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
+            calendar.
         n_layers: Residual blocks.
         dropout: Within the blocks, while training.
         embedding_rate: How many times the learning rate the embeddings of series, slots and days are learned with.
@@ -41,8 +41,7 @@ class STIDConfig:
     n_slots: int = 0
     window_width: int = 32
     series_width: int = 32
-    slot_width: int = 32
-    day_width: int = 32
+    calendar_width: int = 32
     n_layers: int = 3
     dropout: float = 0.15
     embedding_rate: float = 1.0
@@ -58,7 +57,7 @@ class STIDConfig:
     @property
     def width(self) -> int:
         """D: all embeddings side by side."""
-        return self.window_width + self.series_width + (self.slot_width + self.day_width if self.n_slots else 0)
+        return self.window_width + self.series_width + (2 * self.calendar_width if self.n_slots else 0)
 
 
 @register_model("stid", STIDConfig)
@@ -78,8 +77,8 @@ class STID(nn.Module):
         rate = config.embedding_rate
         self.series = _table(config.n_series, config.series_width, rate)
         if config.n_slots:
-            self.slot = _table(config.n_slots, config.slot_width, rate)
-            self.day = _table(DAYS, config.day_width, rate)
+            self.slot = _table(config.n_slots, config.calendar_width, rate)
+            self.day = _table(DAYS, config.calendar_width, rate)
         self.blocks = nn.Sequential(*(Block(config.width, config.dropout) for _ in range(config.n_layers)))
         self.head = nn.Linear(config.width, config.horizon * config.n_channels)
 

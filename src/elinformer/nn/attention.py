@@ -49,13 +49,9 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         sharpness: g, how much is kept of what tells an output o from the mean of the values: the layer goes on with
             mean + g (o - mean). Of EALA that is the member c = max(1, m) / g of its family; 0 is the mean alone.
         positive_heads: How many heads, the first ones, have queries and keys under softplus before the operator.
-        own_value: Whether a head adds to what it attends to the value of the token that asks, by learned weights of its
-            channels, the same in all heads: so a token can be set against the others where attention is nearly the
-            mean of all. It is part of the o above. Queries and values are of the same tokens then.
 
     Attributes:
         sharpness: May be set at any time.
-        own_value_weight: (E,) with `own_value`; they start anywhere in -1 to 1.
 
     Raises:
         InputError: Widths that do not fit, a sharpness that is not in 0 to 1, more positive heads than heads, or
@@ -70,9 +66,6 @@ class EntropyLinearAttention(nn.MultiheadAttention):
 
     in_proj_weight: nn.Parameter | None
     in_proj_bias: nn.Parameter | None
-    sharpness = 1.0  # of layers that were pickled before there was one
-    positive_heads = 0  # of layers that were pickled before there were any
-    own_value = False  # likewise
 
     def __init__(  # noqa: PLR0917 the constructor of torch.nn.MultiheadAttention
         self,
@@ -91,7 +84,6 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         operator: str | Callable[..., Tensor] = "eala",
         sharpness: float = 1.0,
         positive_heads: int = 0,
-        own_value: bool = False,
     ) -> None:
         _check_options(embed_dim, num_heads, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn)
         super().__init__(
@@ -111,10 +103,6 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         self.operator = operator_for(operator, self.head_dim, device=device, dtype=dtype)
         self.sharpness = check_sharpness(sharpness)
         self.positive_heads = _check_positive_heads(positive_heads, num_heads)
-        self.own_value = own_value
-        if own_value:
-            start = torch.empty(self.head_dim, device=device, dtype=dtype)
-            self.own_value_weight = nn.Parameter(nn.init.uniform_(start, -1, 1))
 
     def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
@@ -142,7 +130,7 @@ class EntropyLinearAttention(nn.MultiheadAttention):
             key: (Lk, B, kdim).
             value: (Lk, B, vdim).
             key_padding_mask: (B, Lk), True where a key takes *no* part; 0 and -inf will do as well.
-            need_weights: Whether to return the weights, which takes memory quadratic in L; without the own value's.
+            need_weights: Whether to return the weights, which takes memory quadratic in L.
             attn_mask: None, or the causal mask.
             average_attn_weights: Whether the weights are averaged over the heads.
             is_causal: Whether query i sees the keys 0..i alone; needs no `attn_mask`.
@@ -161,8 +149,6 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         # The output is linear in the values, so that dropping a value drops its column of the weights.
         dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
         heads = self._attend(q, k, dropped, key_mask, is_causal=is_causal)
-        if self.own_value:
-            heads = heads + self.sharpness * self.own_value_weight.to(v.dtype) * v
         output = self.out_proj(self._merge_heads(heads, batched=query.ndim == 3))
         if not need_weights:
             return output, None
@@ -231,19 +217,13 @@ class EntropyLinearAttention(nn.MultiheadAttention):
                 f"expected query, key and value of shape {layout} or (L, width) with widths {widths}, got "
                 f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}"
             )
-        if self.own_value and query.shape[:-1] != value.shape[:-1]:
-            raise InputError(
-                f"expected queries and values of the same tokens with own_value=True, got {tuple(query.shape)} and "
-                f"{tuple(value.shape)}: make the layer without it"
-            )
 
     def extra_repr(self) -> str:
         """Heads, widths and operator, for `print`."""
         name = getattr(self.operator, "__name__", type(self.operator).__name__)
         name = str(self.operator) if isinstance(self.operator, EalaOperator) else name
         positive = f", positive_heads={self.positive_heads}" if self.positive_heads else ""
-        own = ", own_value=True" if self.own_value else ""
-        return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}{positive}{own}"
+        return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}{positive}"
 
 
 def check_sharpness(sharpness: float) -> float:

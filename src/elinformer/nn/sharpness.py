@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from elinformer.nn.attention import EntropyLinearAttention, check_sharpness
 
@@ -13,11 +13,9 @@ from elinformer.nn.attention import EntropyLinearAttention, check_sharpness
 def keep_sharpness(model: nn.Module) -> None:
     """Give a model a buffer `sharpness`, which is saved and loaded with its weights.
 
-    Weights of before there was one are loaded with 1; where they are of a part of the model, what it has stays. Its
-    layers have none, so that their state is that of `torch.nn.MultiheadAttention`.
+    Its layers have none, so that their state is that of `torch.nn.MultiheadAttention`.
     """
     model.register_buffer("sharpness", torch.ones(()))
-    model.register_load_state_dict_pre_hook(_let_in_what_has_none)
     model.register_load_state_dict_post_hook(_tell_layers)
 
 
@@ -37,9 +35,3 @@ def _tell_layers(model: nn.Module, *_: Any) -> None:
     for layer in model.modules():
         if isinstance(layer, EntropyLinearAttention):
             layer.sharpness = sharpness
-
-
-def _let_in_what_has_none(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    is_whole = all(f"{prefix}{name}" in state for name, _ in model.named_parameters())
-    now = model.get_buffer("sharpness")
-    state.setdefault(f"{prefix}sharpness", torch.ones_like(now) if is_whole else now.clone())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from elinformer.errors import InputError
-from elinformer.training.parallel.random_numbers import drawn_on, restore_random
+from elinformer.training.parallel.random_numbers import restore_random
 from elinformer.training.parallel.strategy import mesh_of, own_state, whole_state
 from elinformer.training.resume import Position, restore_training, training_state
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
     from elinformer.training.batches import ShuffledBatches
     from elinformer.training.checkpoints import CheckpointFolder
-    from elinformer.training.config import TrainingConfig
 
 SHARE = 0.01
 """Of the time of training, how much checkpoints by the clock may take."""
 
 
 class Checkpointing(pl.Callback):
-    """Restores the newest checkpoint there is, and writes others at the intervals of `config`.
+    """Restores the newest checkpoint there is, and writes others every so many minutes.
 
     All are written at the start of a step, when the validation of the epoch before is over, so that what follows
     depends on nothing else.
@@ -34,14 +33,12 @@ class Checkpointing(pl.Callback):
     Args:
         folder: Where the checkpoints are.
         batches: Those of training.
-        config: Says when to write.
+        minutes: Between two checkpoints; 0 = one before every step.
         console: Where it is said that training goes on, and from where.
     """
 
-    def __init__(
-        self, folder: CheckpointFolder, batches: ShuffledBatches, config: TrainingConfig, console: Console
-    ) -> None:
-        self._folder, self._batches, self._config, self._console = folder, batches, config, console
+    def __init__(self, folder: CheckpointFolder, batches: ShuffledBatches, minutes: float, console: Console) -> None:
+        self._folder, self._batches, self._minutes, self._console = folder, batches, minutes, console
         self._written = time.monotonic()
         self._cost = 0.0
         self._step = 0
@@ -61,7 +58,7 @@ class Checkpointing(pl.Callback):
         position = Position(**found.state["position"])
         self._step = position.step
         self._console.print(f"going on from step {position.step} of {position.steps}", highlight=False)
-        before, now = drawn_on(found.state["random"]), mesh_of(trainer).shape
+        before, now = tuple(found.state["random"]["mesh"]), mesh_of(trainer).shape
         if before != now:
             self._console.print(
                 "random numbers differ from here on: training was on {} x {} ranks (windows x series), and now is on "
@@ -102,13 +99,11 @@ class Checkpointing(pl.Callback):
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         """The same answer on all ranks, whose clocks differ."""
-        since, every = trainer.global_step - self._step, self._config.checkpoint_steps
-        if not since:
+        if trainer.global_step == self._step:
             return False
-        if every and since >= every:
+        if not self._minutes:
             return True
-        pause = max(60 * self._config.checkpoint_minutes, self._cost / SHARE)
-        late = self._config.checkpoint_minutes > 0 and time.monotonic() - self._written >= pause
+        late = time.monotonic() - self._written >= max(60 * self._minutes, self._cost / SHARE)
         return trainer.strategy.reduce_boolean_decision(late, all=False)
 
     def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batches_done: int) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FORMAT = "elinformer-checkpoint"
 SCHEMA = "1"
 PATTERN = "step-*.safetensors"
+KEPT = 2
+"""How many of the newest checkpoints stay."""
 
 
 class DamagedError(InputError):
@@ -46,11 +48,9 @@ class CheckpointFolder:
 
     Attributes:
         path: Made with the first checkpoint.
-        keep: How many of the newest stay.
     """
 
     path: Path
-    keep: int = 2
 
     def files(self) -> list[Path]:
         """The checkpoints, newest first."""
@@ -70,7 +70,7 @@ class CheckpointFolder:
             write_durably(new, data)
         _sync_folder(self.path)
         older = [file for file in self.files() if _step_of(file) <= step]
-        for file in {*self.files()} - {*older[: self.keep]}:
+        for file in {*self.files()} - {*older[:KEPT]}:
             file.unlink(missing_ok=True)
 
     def newest(self) -> Found:

@@ -24,7 +24,6 @@ MAY_BE_ZERO = (
     "seed",
     "series_at_once",
     "checkpoint_minutes",
-    "checkpoint_steps",
 )
 
 
@@ -56,10 +55,8 @@ class TrainingConfig:
             see the others summarised: see docs/scale.md. 0 = all.
         logger: "tensorboard" or "csv" writes the curves into `log_dir`.
         log_dir: Folder of the logs.
-        checkpoint_minutes: Time between checkpoints where training writes a run; 0 = not by the clock. On slow disks
-            it is longer, so that checkpoints take no more than a hundredth of the time.
-        checkpoint_steps: Steps between checkpoints; 0 = not by steps.
-        keep_checkpoints: How many of the newest stay.
+        checkpoint_minutes: Time between checkpoints where training writes a run. On slow disks it is longer, so that
+            checkpoints take no more than a hundredth of the time. 0 = a checkpoint before every step.
     """
 
     epochs: int = 30
@@ -78,12 +75,10 @@ class TrainingConfig:
     logger: Literal["tensorboard", "csv"] | None = None
     log_dir: str = "runs/logs"
     checkpoint_minutes: float = 2.0
-    checkpoint_steps: int = 0
-    keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip", "keep_checkpoints"):
+        for name in ("epochs", "batch_size", "tokens_at_once", "learning_rate", "gradient_clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"expected {name} above 0, got {getattr(self, name)}")
         for name in MAY_BE_ZERO:

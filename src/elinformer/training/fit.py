@@ -104,7 +104,7 @@ def fit(
     parts = config.micro_batches(-(-tokens_per_window // machines.world))
     batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)
     clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
-    written = None if run is None else Checkpointing(run.checkpoints(config.keep_checkpoints), batches, config, console)
+    written = None if run is None else Checkpointing(run.checkpoints(), batches, config.checkpoint_minutes, console)
     stopping = Stopping(written, console)
     calibration = Calibration(best, stopping)
     watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks]

@@ -27,7 +27,6 @@ from elinformer.errors import InputError
 from elinformer.models.registry import check_model
 from elinformer.training.checkpoints import CheckpointFolder
 from elinformer.training.config import TrainingConfig
-from elinformer.training.defaults_before import options_of_run, training_defaults_before
 from elinformer.training.parallel.machines import is_first_process
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "elinformer-run"
-SCHEMA = 7
+SCHEMA = 1
 CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
 MODEL, SCALER = "model.safetensors", "scaler.safetensors"
 CHECKPOINTS = "checkpoints"
@@ -143,7 +142,7 @@ def load_run(folder: str | Path) -> Run:
     """Read a folder that `save_run` wrote.
 
     Raises:
-        InputError: It is not there, not ours, of a newer schema, not finished, or something of it is missing or
+        InputError: It is not there, not ours, of another schema, not finished, or something of it is missing or
             damaged.
     """
     path = Path(folder)
@@ -168,12 +167,13 @@ def load_run(folder: str | Path) -> Run:
 
 def forecaster_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forecaster that a configuration describes."""
-    name = config["model"]["name"]
-    options = options_of_run(config["schema"], name, config["model"]["options"])
+    name, options = config["model"]["name"], config["model"]["options"]
     check_model(name, options)
-    model = {"name": name, **options}
-    training = training_defaults_before(config["schema"]) | config["training"]
-    return {**config["forecaster"], "model": model, "training": TrainingConfig(**training)}
+    return {
+        **config["forecaster"],
+        "model": {"name": name, **options},
+        "training": TrainingConfig(**config["training"]),
+    }
 
 
 @contextmanager
@@ -213,7 +213,7 @@ def checked_config(path: Path) -> dict[str, Any]:
     """The configuration of a run, finished or not.
 
     Raises:
-        InputError: There is none, or it is not ours, or of a newer schema.
+        InputError: There is none, or it is not ours, or of another schema.
     """
     if not path.is_dir():
         raise InputError(f"expected the folder of a run, but there is none at {path}: `elinformer train` writes one")
@@ -222,10 +222,10 @@ def checked_config(path: Path) -> dict[str, Any]:
     config = read_json(path / CONFIG)
     if config.get("format") != FORMAT:
         raise InputError(f"expected a run of elinformer in {path}, got a {CONFIG} of something else")
-    if not isinstance(config.get("schema"), int) or config["schema"] > SCHEMA:
+    if config.get("schema") != SCHEMA:
         raise InputError(
-            f"expected a run of schema {SCHEMA} or older in {path}, got {config.get('schema')}: it was written by a "
-            "newer elinformer, so update this one"
+            f"expected a run of schema {SCHEMA} in {path}, got {config.get('schema')}: it was written by another "
+            "version of elinformer, so install that one"
         )
     return config
 

@@ -68,9 +68,9 @@ class UnfinishedRun:
             )
         return cls(Path(folder), config, is_there=True)
 
-    def checkpoints(self, keep: int) -> CheckpointFolder:
-        """Where its checkpoints are, of which the newest `keep` stay."""
-        return CheckpointFolder(self.folder / CHECKPOINTS, keep)
+    def checkpoints(self) -> CheckpointFolder:
+        """Where its checkpoints are."""
+        return CheckpointFolder(self.folder / CHECKPOINTS)
 
     @contextmanager
     def in_training(self) -> Generator[None]:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from elinformer.training.parallel.mesh import Mesh
 
 
@@ -28,25 +26,15 @@ def random_state(mesh: Mesh, device: torch.device) -> dict[str, Any]:
     return {"mesh": list(mesh.shape), **rows}
 
 
-def drawn_on(state: dict[str, Any]) -> tuple[int, int]:
-    """The shape of the mesh that a `random_state` is of."""
-    rows, columns = state.get("mesh", (1, 1))  # checkpoints before 0.1.0 had the state of the first rank alone
-    return rows, columns
-
-
 def restore_random(state: dict[str, Any], mesh: Mesh, device: torch.device) -> None:
     """Go on with the random numbers of `random_state`, each rank with its own.
 
     Ranks of another mesh draw numbers that follow from those of the first; another kind of device begins its own.
     """
-    is_same = drawn_on(state) == mesh.shape
+    is_same = tuple(state["mesh"]) == mesh.shape
     rank = mesh.rank if is_same else 0
-    torch.set_rng_state(_row(state["cpu"], rank))
+    torch.set_rng_state(state["cpu"][rank].clone())
     if device.type != "cpu" and device.type in state:
-        torch.get_device_module(device).set_rng_state(_row(state[device.type], rank))
+        torch.get_device_module(device).set_rng_state(state[device.type][rank].clone())
     if not is_same:
         draw_apart(mesh.rank)
-
-
-def _row(states: Tensor, rank: int) -> Tensor:
-    return torch.atleast_2d(states)[rank].clone()
