@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from elinformer.errors import InputError
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator
-from elinformer.ops.checks import check_feature_map
-from elinformer.ops.features import FeatureMap
-from elinformer.ops.others import mean_attention
+from elinformer.ops.baselines import mean_attention
+from elinformer.ops.eala.features import FeatureMap, check_feature_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
