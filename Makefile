@@ -15,7 +15,7 @@ help:  ## Show this list.
 install: $(STAMP)  ## Create .venv with everything for development.
 
 # PyTorch goes first and exactly as pinned: a looser range may bring gigabytes of CUDA packages.
-$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/elinformer/ops/kernels/*.[ch])
+$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/elinformer/ops/eala/kernels/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel

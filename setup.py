@@ -2,12 +2,12 @@
 
 from setuptools import Extension, setup
 
-HOME = "src/elinformer/ops/kernels"
+HOME = "src/elinformer/ops/eala/kernels"
 
 setup(
     ext_modules=[
         Extension(
-            "elinformer.ops.kernels._eala",
+            "elinformer.ops.eala.kernels._eala",
             [f"{HOME}/eala.c"],
             depends=[
                 f"{HOME}/{name}.h" for name in ("eala", "variant", "product", "rows", "state", "full", "causal", "jobs")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elinformer.nn.feedforward import gated_width
-from elinformer.ops.sharded import numbers_exchanged
+from elinformer.ops.eala.partitioned import numbers_exchanged
 
 if TYPE_CHECKING:
     from elinformer.models import ELinFormerConfig

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from elinformer.nn import EntropyLinearAttention
-from elinformer.ops.features import FEATURE_MAPS
+from elinformer.ops.eala.features import FEATURE_MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from torch import Tensor, nn
 
-    from elinformer.ops.features import FeatureMap
+    from elinformer.ops.eala.features import FeatureMap
 
 SMALLEST = 1e-6  # c where all scores are alike, so that t / c is 0 rather than 0 / 0
 

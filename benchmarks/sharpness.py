@@ -26,7 +26,7 @@ from elinformer.runs import open_run
 
 if TYPE_CHECKING:
     from elinformer.forecaster import Forecaster
-    from elinformer.ops.features import FeatureMap
+    from elinformer.ops.eala.features import FeatureMap
 
 NUMBERS_AT_ONCE = 20_000_000  # of dense weights
 SHOWN = 5e-5  # of negative weight; less is rounding

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.nn.per_series import replace_operators
-from elinformer.ops import cpu
+from elinformer.ops.eala import cpu
 from elinformer.training.parallel import Mesh
 from elinformer.training.parallel.shard import ShardedOperator
 

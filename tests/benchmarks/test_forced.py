@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elinformer.models import Sizes, build_model
 from elinformer.ops import eala_attention
-from elinformer.ops.others import mean_attention, softmax_attention
+from elinformer.ops.baselines import mean_attention, softmax_attention
 
 MASK = torch.arange(9) % 4 != 1
 

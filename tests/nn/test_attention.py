@@ -19,7 +19,7 @@ from elinformer.nn import (
     keep_sharpness,
     set_sharpness,
 )
-from elinformer.ops.reference import eala_reference
+from elinformer.ops.eala.reference import eala_reference
 from elinformer.ops.registry import OPERATORS, Operator
 
 VARIANTS = {

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from elinformer.errors import InputError
 from elinformer.nn import EntropyLinearAttention, swap_attention
-from elinformer.ops.reference import eala_reference
+from elinformer.ops.eala.reference import eala_reference
 
 
 @pytest.fixture(autouse=True)

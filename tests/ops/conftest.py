@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from elinformer.ops import backend_for, cpu
+from elinformer.ops import backend_for
+from elinformer.ops.eala import cpu
 
 COMPILED = backend_for(torch.zeros(1, 1)) == "cpu"
 

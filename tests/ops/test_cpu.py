@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from elinformer.ops import backend_for, cpu, eala_attention
+from elinformer.ops import backend_for, eala_attention
+from elinformer.ops.eala import cpu
 
 pytestmark = pytest.mark.skipif(
     backend_for(torch.zeros(1, 1)) != "cpu", reason="the CPU kernel has not been compiled: setup.py build_ext --inplace"
@@ -60,7 +61,7 @@ def test_memory_it_was_given_uninitialised_reaches_no_result(options, number, th
 
 RUN = """
 import os, sys, torch
-from elinformer.ops import eala_attention, cpu
+from elinformer.ops import eala_attention
 def attend():
     x = torch.ones(8, 4, 1000, 16)
     before = len(os.listdir("/proc/self/task"))

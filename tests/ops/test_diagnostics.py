@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from elinformer.ops import attention_entropy, eala_theta, eala_weights
-from elinformer.ops.reference import eala_reference
+from elinformer.ops.eala.reference import eala_reference
 
 OPTIONS = [(m, c) for m in ("relu", "softplus", "identity") for c in (False, True)]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from elinformer import eala_attention
-from elinformer.ops.reference import eala_reference
+from elinformer.ops.eala.reference import eala_reference
 
 CASES = np.load(Path(__file__).parents[1] / "golden" / "eala_cases.npz")
 ALL = list(range(int(CASES["n_cases"])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from elinformer.ops import eala_attention
-from elinformer.ops.others import mean_attention
+from elinformer.ops.baselines import mean_attention
 
 
 def test_the_mean_is_that_of_the_values_that_take_part() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elinformer.ops import KeyState, attention_entropy, eala_attention, eala_weights
-from elinformer.ops.reference import eala_reference
+from elinformer.ops.eala.reference import eala_reference
 
 MAPS = ["relu", "softplus", "identity"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from elinformer.ops import triton as backend
+from elinformer.ops.eala import triton as backend
 
 KERNEL_TESTS = Path(__file__).with_name("triton_kernels.py")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -64,7 +64,7 @@ def compiled(kernel, dtype, capability, *, is_scalar_one=False, **constants):
 
 
 def kernels():
-    from elinformer.ops.triton import causal, full, states
+    from elinformer.ops.eala.triton import causal, full, states
 
     modules = (full, causal, states)
     return {name: kernel for m in modules for name, kernel in vars(m).items() if name.endswith("_kernel")}
@@ -128,7 +128,7 @@ def test_what_the_kernels_take_is_said(dtype, e, ev, expected):
 @pytest.mark.parametrize("heads", [1, 8, 4096])
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_the_splits_hold_every_row_and_none_is_empty(length, heads, is_causal):
-    from elinformer.ops.triton.layout import PROGRAMS, split_of
+    from elinformer.ops.eala.triton.layout import PROGRAMS, split_of
 
     splits, steps, block = split_of(length, heads, block=32, is_causal=is_causal)
     assert (splits - 1) * steps * block < max(length, 1) <= splits * steps * block
@@ -136,5 +136,5 @@ def test_the_splits_hold_every_row_and_none_is_empty(length, heads, is_causal):
 
 
 def test_importing_the_backend_imports_no_triton():
-    code = "import sys; import elinformer.ops.triton; assert 'triton' not in sys.modules"
+    code = "import sys; import elinformer.ops.eala.triton; assert 'triton' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from elinformer.ops import triton as backend
-from elinformer.ops.reference import eala_reference
-from elinformer.ops.triton import layout
+from elinformer.ops.eala import triton as backend
+from elinformer.ops.eala.reference import eala_reference
+from elinformer.ops.eala.triton import layout
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CASES = np.load(Path(__file__).parents[1] / "golden" / "eala_cases.npz")

@@ -14,7 +14,7 @@ import torch
 from scripts import load_script
 from torch.testing import assert_close
 
-from elinformer.ops.sharded import numbers_exchanged
+from elinformer.ops.eala.partitioned import numbers_exchanged
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -16,7 +16,7 @@ from elinformer.data.panel import Panel
 from elinformer.data.windows import Batch
 from elinformer.forecaster import Forecaster
 from elinformer.models import MODELS
-from elinformer.ops import cpu, torch_path
+from elinformer.ops.eala import cpu, eager
 from elinformer.training import ForecastModule
 
 MIXED: dict[str, Any] = {"precision": "bf16-mixed"}
@@ -80,13 +80,13 @@ def test_every_parameter_learns_and_gradients_of_attention_are_in_its_own_precis
 ) -> None:
     monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products autocast would reach
     seen: list[torch.dtype] = []
-    backward = torch_path.key_backward
+    backward = eager.key_backward
 
     def watched(*arguments: Any) -> Any:
         seen.append((torch.ones(1, 1) @ torch.ones(1, 1)).dtype)
         return backward(*arguments)
 
-    monkeypatch.setattr(torch_path, "key_backward", watched)
+    monkeypatch.setattr(eager, "key_backward", watched)
     module = small_module("elinformer", n_series=12, **NARROW)
     loss_and_gradient(module, "bf16-mixed", series_at_once=series_at_once)
     without = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from elinformer.errors import InputError
 from elinformer.nn.per_series import chained_blocks, check_parts, replace_operators, take_rows, view_of, why_whole
-from elinformer.ops.state import KeyState
+from elinformer.ops.eala.key_state import KeyState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from elinformer.data.windows import Batch
     from elinformer.nn.operators import EalaOperator
-    from elinformer.ops.features import FeatureMap
+    from elinformer.ops.eala.features import FeatureMap
 
 
 WITHOUT_GRADIENT = 4
@@ -124,7 +124,7 @@ class _MergedKeys:
         raise _EnoughError
 
     def mean_of_values(self, query: Tensor, *_: Any, **__: Any) -> Tensor:
-        """As `elinformer.ops.others.mean_attention`, once the keys are whole."""
+        """As `elinformer.ops.baselines.mean_attention`, once the keys are whole."""
         if self.whole is None:
             raise AssertionError("the mean is asked for after the output")
         return self.whole.v_mean.expand(*query.shape[:-1], -1)

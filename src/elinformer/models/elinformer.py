@@ -16,7 +16,6 @@ from elinformer.models.registry import register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.feedforward import GatedFeedForward
 from elinformer.nn.scaled_embedding import ScaledEmbedding
-from elinformer.ops.others import mean_attention
 from elinformer.ops.registry import OPERATORS
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 NO_ATTENTION: Final = "none"
 """No attention sublayer at all: every token by itself."""
 
-ATTENTIONS = (*OPERATORS, "mean", NO_ATTENTION)
+ATTENTIONS = (*OPERATORS, NO_ATTENTION)
 """The names that `ELinFormerConfig.attention` can have."""
 
 NEUTRAL_SHARE = 0.02
@@ -323,8 +322,6 @@ def attention_layer(config: ELinFormerConfig) -> EntropyLinearAttention:
         operator = EalaOperator("identity")
     elif config.attention == "linformer":
         operator = LinformerOperator(config.n_tokens)
-    elif config.attention == "mean":
-        operator = mean_attention
     positive_heads = config.n_heads // 2 if config.attention == "eala" else 0
     return EntropyLinearAttention(
         config.width, config.n_heads, batch_first=True, operator=operator, positive_heads=positive_heads

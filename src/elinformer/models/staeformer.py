@@ -12,7 +12,7 @@ from elinformer._shapes import Bool, Float, Int
 from elinformer.models.gaps import filled_forward
 from elinformer.models.moments import DAYS, embedded, needed, with_time
 from elinformer.models.registry import register_model
-from elinformer.ops.others import softmax_attention
+from elinformer.ops.baselines import softmax_attention
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.nn.functional import dropout, linear, softplus
 from elinformer.errors import InputError
 from elinformer.nn.masks import causal_by, key_mask_of
 from elinformer.nn.operators import EalaOperator, is_of_ours, operator_for
-from elinformer.ops.others import mean_attention
+from elinformer.ops.baselines import mean_attention
 from elinformer.ops.precision import own_precision
 
 if TYPE_CHECKING:

@@ -11,24 +11,24 @@ import torch
 from torch import nn
 
 from elinformer.errors import InputError
-from elinformer.ops.checks import check_feature_map
-from elinformer.ops.eala import eala_attention
-from elinformer.ops.others import (
+from elinformer.ops.baselines import (
     focused_attention,
     linformer_attention,
     orthogonal_projection,
     performer_attention,
 )
+from elinformer.ops.eala import eala_attention
+from elinformer.ops.eala.features import check_feature_map
+from elinformer.ops.eala.partitioned import sharded_attention, sharded_mean
 from elinformer.ops.registry import OPERATORS
-from elinformer.ops.sharded import sharded_attention, sharded_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from elinformer.ops.features import FeatureMap
-    from elinformer.ops.sharded import Others
+    from elinformer.ops.eala.features import FeatureMap
+    from elinformer.ops.eala.partitioned import Others
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class EalaAmongOthers(ABC):
         return sharded_attention(query, key, value, others=others, feature_map=phi, **masks)
 
     def mean_of_values(self, query: Tensor, key: Tensor, value: Tensor, **masks: Any) -> Tensor:
-        """As `elinformer.ops.others.mean_attention`."""
+        """As `elinformer.ops.baselines.mean_attention`."""
         return sharded_mean(query, key, value, others=self.others(query), **masks)
 
 

@@ -1,4 +1,4 @@
-"""What EALA refuses, and how it says so."""
+"""Checks of the tensors and options of an attention."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-
-from elinformer.errors import InputError
-from elinformer.ops.features import FEATURE_MAPS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,23 +18,14 @@ def check_inputs(
     *,
     key_mask: Tensor | None,
     scale: float | None,
-    feature_map: str,
     is_causal: bool = False,
 ) -> Tensor | None:
-    """Refuse what cannot be attended to; returns the mask with the keys' number of dimensions."""
+    """Refuse tensors and options that do not fit; return the mask with the keys' number of dimensions."""
     _check_dtypes(query, key, value, key_mask)
     _check_shapes(query, key, value, is_causal=is_causal)
     if scale is not None and not (scale > 0 and math.isfinite(scale)):
         raise ValueError(f"expected a positive, finite scale, got {scale}: leave it out for E ** -0.5")
-    check_feature_map(feature_map)
     return None if key_mask is None else _aligned_mask(key_mask, query, key)
-
-
-def check_feature_map(name: str, *more: str) -> None:
-    """Refuse a feature map that there is none of, nor among `more`."""
-    known = (*FEATURE_MAPS, *more)
-    if name not in known:
-        raise InputError(f"expected feature_map to be one of {', '.join(known)}, got {name!r}")
 
 
 def _check_dtypes(query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> None:
@@ -78,7 +66,7 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, *, is_causal: bool)
 
 
 def _aligned_mask(key_mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
-    """The mask with singleton dimensions between its leading ones and Lk, as many as the keys have more."""
+    """Return the mask with singleton dimensions between its leading ones and Lk, as many as the keys have more."""
     missing = key.ndim - 1 - key_mask.ndim
     lead = (*key_mask.shape[:-1], *(1,) * missing)
     fits = key_mask.ndim > 0 and missing >= 0 and key_mask.shape[-1] == key.shape[-2]
@@ -90,7 +78,7 @@ def _aligned_mask(key_mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
 
 
 def _broadcast(*shapes: tuple[int, ...]) -> bool:
-    """Whether the shapes broadcast; without try, so that torch.compile can follow it."""
+    """Say if the shapes broadcast; without try, so that torch.compile can follow it."""
     if all(shape == shapes[0] for shape in shapes):
         return True
     ndim = max(map(len, shapes))

@@ -1,10 +1,10 @@
-"""All attentions by name, and what has to be known before one takes another's place."""
+"""Table of all attentions by name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from elinformer.ops import others
+from elinformer.ops import baselines
 from elinformer.ops.eala import eala_attention
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Operator(NamedTuple):
     """One attention.
 
-    `call` has the signature of `eala_attention`. `is_causal` says whether it has a causal form;
-    `order_dependent`, whether the output changes with the order of the keys; `given` names the tensors that it
-    is called with besides, learned ones or drawn ones.
+    `call` has the signature of `eala_attention`. `is_causal` says if it has a causal form; `order_dependent`, if
+    the output changes with the order of the keys; `given` names the tensors it needs besides, learned or drawn.
+    The module that holds these is in `elinformer.nn.operators`, since nothing here learns.
     """
 
     call: Callable[..., Tensor]
@@ -29,18 +29,19 @@ class Operator(NamedTuple):
 
 OPERATORS: dict[str, Operator] = {
     "eala": Operator(eala_attention),
-    "softmax": Operator(others.softmax_attention),
-    "elu": Operator(others.elu_attention),
-    "efficient": Operator(others.efficient_attention, is_causal=False),
-    "performer": Operator(others.performer_attention, given=("projection",)),
+    "softmax": Operator(baselines.softmax_attention),
+    "elu": Operator(baselines.elu_attention),
+    "efficient": Operator(baselines.efficient_attention, is_causal=False),
+    "performer": Operator(baselines.performer_attention, given=("projection",)),
     "linformer": Operator(
-        others.linformer_attention,
+        baselines.linformer_attention,
         is_causal=False,
         order_dependent=True,
         given=("key_projection", "value_projection"),
     ),
-    "cosformer": Operator(others.cosformer_attention, order_dependent=True),
-    "nystromformer": Operator(others.nystrom_attention, is_causal=False, order_dependent=True),
-    "focused": Operator(others.focused_attention, is_causal=False, order_dependent=True, given=("kernel",)),
-    "taylor": Operator(others.taylor_attention),
+    "cosformer": Operator(baselines.cosformer_attention, order_dependent=True),
+    "nystromformer": Operator(baselines.nystromformer_attention, is_causal=False, order_dependent=True),
+    "focused": Operator(baselines.focused_attention, is_causal=False, order_dependent=True, given=("kernel",)),
+    "taylor": Operator(baselines.taylor_attention),
+    "mean": Operator(baselines.mean_attention),
 }

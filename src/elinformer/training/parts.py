@@ -18,10 +18,10 @@ from torch.func import functional_call
 from elinformer.evaluation.in_parts import of_series, parts_of, states_of_parts
 from elinformer.nn.operators import EalaAmongOthers
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows, view_of
-from elinformer.ops.linear import KeyStatistics
+from elinformer.ops.eala.key_state import KeyState
+from elinformer.ops.eala.partitioned import Summarised
+from elinformer.ops.eala.statistics import KeyStatistics
 from elinformer.ops.precision import own_precision
-from elinformer.ops.sharded import Summarised
-from elinformer.ops.state import KeyState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from elinformer.nn.operators import EalaAmongOthers
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows
-from elinformer.ops.sharded import OnRanks
+from elinformer.ops.eala.partitioned import OnRanks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,72 @@
+"""EALA by its equations, in order, with the n x n matrix: the oracle for every fast path.
+
+Source: arXiv 2511.03190; the derivation and its section numbers are those of docs/theory.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from elinformer.ops.eala.features import FEATURE_MAPS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from elinformer.ops.eala.features import FeatureMap
+
+
+class Reference(NamedTuple):
+    """What the equations give: output (..., Lq, Ev), weights (..., Lq, Lk), theta (..., Lq, 1)."""
+
+    output: Tensor
+    weights: Tensor
+    theta: Tensor
+
+
+def eala_reference(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    key_mask: Tensor | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    feature_map: FeatureMap = "relu",
+) -> Reference:
+    """Quadratic EALA, any dtype, differentiable; lo and hi are constants for the gradient (section 4).
+
+    Shapes as `elinformer.ops.eala_attention`.
+    """
+    phi = FEATURE_MAPS[feature_map]
+    if key_mask is not None:  # what is masked may be anything, NaN too
+        key, value = (x.masked_fill(~key_mask[..., None], 0) for x in (key, value))
+    q = phi(query) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    k = phi(key)
+    seen = _visible(q, k, key_mask, is_causal=is_causal)  # (..., Lq, Lk), True = the query sees the key
+    n = seen.sum(-1, keepdim=True).clamp_min(1)
+
+    s = (q @ k.mT).masked_fill(~seen, 0)  # scores
+    mu = s.sum(-1, keepdim=True) / n
+    c = torch.clamp(_certificate(q, k, seen), min=1)  # section 4: c* = max(1, m)
+    weights = ((1 + (s - mu) / c) / n).masked_fill(~seen, 0)  # section 1
+    return Reference(weights @ value, weights, c - mu)
+
+
+def _visible(q: Tensor, k: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
+    seen = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device)
+    if is_causal:
+        seen = seen.tril()
+    return seen if key_mask is None else seen & key_mask[..., None, :]
+
+
+def _certificate(q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
+    """m(q) = sum_d max(q_d, 0) (kbar_d - lo_d) + max(-q_d, 0) (hi_d - kbar_d) over the visible keys, (..., Lq, 1)."""
+    hidden = ~seen[..., None]  # (..., Lq, Lk, 1)
+    mean = seen.to(k.dtype) @ k / seen.sum(-1, keepdim=True).clamp_min(1)  # (..., Lq, E)
+    lo = k.detach()[..., None, :, :].masked_fill(hidden, torch.inf).amin(-2)
+    hi = k.detach()[..., None, :, :].masked_fill(hidden, -torch.inf).amax(-2)
+    some = seen.any(-1, keepdim=True)
+    above, below = (mean - lo).where(some, 0), (hi - mean).where(some, 0)
+    return (q.relu() * above + (-q).relu() * below).sum(-1, keepdim=True)  # the slope of relu at 0 is 0

@@ -1,0 +1,84 @@
+"""EALA in Triton: the only package that imports triton, and only when a kernel is to run.
+
+docs/gpu.md has the design, the derivation of the backward and what has and has not been measured.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import torch
+
+from elinformer.ops.eala.triton.layout import DTYPES, MAX_WIDTH, empty_gradient, empty_output, empty_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["backward", "empty_gradient", "empty_output", "empty_state", "forward", "is_available", "supports"]
+
+OLDEST_GPU = (8, 0)  # compute capability: the first with TF32 and bfloat16
+OLDEST_TRITON = (3, 5)
+
+
+def is_available(device: torch.device | str) -> bool:
+    """Whether the kernels can run on a device: an NVIDIA GPU, or the CPU under Triton's interpreter."""
+    try:
+        if tuple(map(int, version("triton").split(".")[:2])) < OLDEST_TRITON:
+            return False
+    except PackageNotFoundError:
+        return False
+    device = torch.device(device)
+    if device.type == "cuda" and torch.version.cuda is not None:
+        return torch.cuda.get_device_capability(device) >= OLDEST_GPU
+    return device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def supports(query: Tensor, value: Tensor) -> bool:
+    """Whether the kernels take tensors of such dtype and head dims."""
+    return query.dtype in DTYPES and max(query.shape[-1], value.shape[-1]) <= MAX_WIDTH
+
+
+def forward(  # noqa: PLR0917 - the order of the operator's schema
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_mask: Tensor | None,
+    scale: float,
+    feature_map: str,
+    is_causal: bool,
+) -> tuple[Tensor, Tensor]:
+    """The output, and the state of the keys for `backward`.
+
+    Args:
+        query: (*lead, Lq, E), raw, in any memory layout whose last dimension is dense.
+        key: (*lead, Lk, E).
+        value: (*lead, Lk, Ev).
+        key_mask: (*lead, Lk), True = takes part.
+        scale: Multiplies phi(query).
+        feature_map: phi: "relu", "softplus" or "identity".
+        is_causal: Query i sees keys 0..i.
+    """
+    from elinformer.ops.eala.triton.launch import run_forward
+
+    return run_forward(query, key, value, key_mask, scale=scale, feature_map=feature_map, is_causal=is_causal)
+
+
+def backward(  # noqa: PLR0917 - the order of the operator's schema
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_mask: Tensor | None,
+    state: Tensor,
+    scale: float,
+    feature_map: str,
+    is_causal: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients with respect to raw query, key and value, from what `forward` took and the state it gave."""
+    from elinformer.ops.eala.triton.launch import run_backward
+
+    return run_backward(
+        grad, query, key, value, key_mask, state=state, scale=scale, feature_map=feature_map, is_causal=is_causal
+    )
