@@ -480,7 +480,7 @@ def test_ctrl_c_elsewhere_ends_without_a_traceback(cli: Cli, run: Path, monkeypa
     def interrupt(path: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elinformer.runs.read_panel", interrupt)
+    monkeypatch.setattr("elinformer.workflows.read_panel", interrupt)
     result = cli("evaluate", "run")
     assert (result.code, result.out) == (130, "")
     assert "Traceback" not in result.err

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from small_models import mean_before
 
 from elinformer import demo
 from elinformer.data.panel import Panel
@@ -34,7 +35,10 @@ def test_scaled_errors_are_means_over_series_of_error_over_that_of_yesterday(
     scores = document["groups"]["all series"]
     assert scores["same time yesterday"]["overall"] == pytest.approx(1)
     origins = np.arange(192, 238)
-    sums = {naive: score_naive(naive, hourly_panel, origins, 3, 144) for naive in (LAST_VALUE, Naive("day", 24))}
+    sums = {
+        naive: score_naive(naive, hourly_panel, origins, 3, mean_before(hourly_panel, 144))
+        for naive in (LAST_VALUE, Naive("day", 24))
+    }
     ratios = [sums[LAST_VALUE].scores(series=[i]).mae / sums[Naive("day", 24)].scores(series=[i]).mae for i in range(4)]
     assert scores["last value"]["overall"] == pytest.approx(np.mean(ratios), rel=1e-6)
     model = trained.backtest()

@@ -33,7 +33,7 @@ def wide_frame(panel: Panel) -> pd.DataFrame:
 
 
 def state(forecaster: Forecaster) -> dict[str, torch.Tensor]:
-    return forecaster._trained().model.state_dict()
+    return forecaster.trained.model.state_dict()
 
 
 def same(first: Forecaster, second: Forecaster) -> bool:
@@ -164,8 +164,8 @@ def test_nothing_of_validation_and_test_is_in_scaling_calendar_and_weights(
     model = {"attention": "none"}  # validation has a say in how sharp attention is
     plain = make_forecaster(model=model, epochs=1).fit(hourly_panel)
     poisoned = make_forecaster(model=model, epochs=1).fit(with_steps(hourly_panel, slice(144, None), 1e4))
-    np.testing.assert_array_equal(poisoned._trained().scaler.mean, plain._trained().scaler.mean)
-    np.testing.assert_array_equal(poisoned._trained().scaler.std, plain._trained().scaler.std)
+    np.testing.assert_array_equal(poisoned.trained.scaler.mean, plain.trained.scaler.mean)
+    np.testing.assert_array_equal(poisoned.trained.scaler.std, plain.trained.scaler.std)
     assert poisoned.info.calendar == plain.info.calendar
     assert same(poisoned, plain)  # after one epoch there is nothing to choose
 
@@ -211,7 +211,7 @@ def test_a_dull_series_is_learnt_and_forecast_without_nan(
 def test_scaling_can_be_by_channel(make_forecaster: Maker, narrow: dict[str, int], hourly_panel: Panel) -> None:
     forecaster = Forecaster(6, 3, scale_per="channel", model=narrow, training=make_forecaster(epochs=1).training)
     forecaster.fit(hourly_panel)
-    assert np.unique(forecaster._trained().scaler.mean).size == 1
+    assert np.unique(forecaster.trained.scaler.mean).size == 1
 
 
 def test_a_saved_forecaster_forecasts_the_same(trained: Forecaster, hourly_panel: Panel, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.models import MODELS, STID
 from elinformer.models.registry import whole_options
-from elinformer.runs import train_run
 from elinformer.settings import Settings
 from elinformer.training import TrainingConfig
+from elinformer.workflows import train_run
 
 ONE_EPOCH = TrainingConfig(epochs=1)
 
@@ -48,7 +48,7 @@ def test_a_model_is_trained_saved_and_read_by_its_name(name: str, short_panel: P
 
 def test_options_stand_beside_the_name(short_panel: Panel, tmp_path: Path) -> None:
     forecaster = Forecaster(6, 3, model={"name": "stid", "n_layers": 1, "dropout": 0.0}, training=ONE_EPOCH)
-    model = forecaster.fit(short_panel)._trained().model
+    model = forecaster.fit(short_panel).trained.model
     assert isinstance(model, STID)
     assert (model.config.n_layers, model.config.dropout, model.config.n_slots) == (1, 0.0, 24)
     forecaster.save(tmp_path / "run")
@@ -73,8 +73,8 @@ def test_a_model_with_more_tokens_than_series_says_so(short_panel: Panel) -> Non
         name: Forecaster(window, 3, model=name, training=TrainingConfig(epochs=1, tokens_at_once=96)).fit(short_panel)
         for name in ("stid", "staeformer")
     }
-    assert batches["stid"].batch_size == 96 // n_series
-    assert batches["staeformer"].batch_size == 96 // (n_series * window)
+    assert batches["stid"].trained.batch_size == 96 // n_series
+    assert batches["staeformer"].trained.batch_size == 96 // (n_series * window)
 
 
 @pytest.mark.parametrize(

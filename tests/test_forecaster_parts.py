@@ -25,12 +25,12 @@ def test_forecasts_and_scores_in_parts_are_those_of_all_series(trained: Forecast
 def test_large_windows_are_forecast_in_parts_without_being_asked(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from elinformer.evaluation.in_parts import InParts
+    from elinformer.partition import PartitionedForecast
 
     parts: list[int] = []
-    forecast = InParts.__call__
+    forecast = PartitionedForecast.__call__
     monkeypatch.setattr(
-        InParts, "__call__", lambda self, batch: parts.append(self.series_at_once) or forecast(self, batch)
+        PartitionedForecast, "__call__", lambda self, batch: parts.append(self.series_at_once) or forecast(self, batch)
     )
     small: Any = make_forecaster(model={"patch_length": 1}, tokens_at_once=4, epochs=1).fit(hourly_panel)
     small.predict()

@@ -61,7 +61,7 @@ def test_new_series_are_forecast_nearly_as_well_as_if_they_had_been_trained_on(
 
 def test_new_series_are_forecast_better_than_with_the_mean_embedding(grown: Forecaster, town: Panel) -> None:
     before = mae(grown, town, NEW)
-    table = grown.module.model.get_parameter("embedding.series.weight")
+    table = grown.trained.model.get_parameter("embedding.series.weight")
     found = table.detach().clone()
     try:
         with torch.no_grad():
@@ -73,17 +73,17 @@ def test_new_series_are_forecast_better_than_with_the_mean_embedding(grown: Fore
 
 
 def test_the_forecaster_that_is_added_to_stays_as_it_is(known: Forecaster, town: Panel) -> None:
-    weights = {name: weight.clone() for name, weight in known.module.model.state_dict().items()}
+    weights = {name: weight.clone() for name, weight in known.trained.model.state_dict().items()}
     generator = torch.get_rng_state()
     grown = known.add_series(town, steps=FEW)
     assert known.info.series == town.series[:N_KNOWN]
     assert known.added is None
     assert torch.equal(torch.get_rng_state(), generator)
-    assert all(torch.equal(weight, weights[name]) for name, weight in known.module.model.state_dict().items())
-    for name, weight in grown.module.model.state_dict().items():
+    assert all(torch.equal(weight, weights[name]) for name, weight in known.trained.model.state_dict().items())
+    for name, weight in grown.trained.model.state_dict().items():
         assert torch.equal(weight[:N_KNOWN] if name == "embedding.series.weight" else weight, weights[name])
-    assert torch.equal(grown.module.mean[:N_KNOWN], known.module.mean)
-    assert all(weight.requires_grad for weight in grown.module.model.parameters())
+    assert torch.equal(grown.trained.scaled.mean[:N_KNOWN], known.trained.scaled.mean)
+    assert all(weight.requires_grad for weight in grown.trained.model.parameters())
 
 
 def test_the_order_of_the_series_changes_nothing(known: Forecaster, grown: Forecaster, town: Panel) -> None:
@@ -220,7 +220,7 @@ def test_several_channels_with_gaps_take_new_series(
     forecaster = make_forecaster().fit(part_of(two_channel_panel, [0, 1, 2]))
     grown = forecaster.add_series(two_channel_panel, steps=FEW)
     assert np.isfinite(grown.predict()[["elinformer_flow", "elinformer_speed"]].to_numpy()).all()
-    assert grown.module.mean.shape == (4, 2)
+    assert grown.trained.scaled.mean.shape == (4, 2)
 
 
 def test_steps_without_times_take_new_series() -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer._files import new_file
-from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.figures import draw_forecasts
-from elinformer.runs import load_panel, open_run, train_run
+from elinformer.run_folder.folder import write_json
 from elinformer.settings import Settings, catalogue_settings
 from elinformer.tables import score_ratio_table
-from elinformer.training.run_folder import write_json
+from elinformer.workflows import load_panel, open_run, train_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,12 +86,12 @@ def _last_week(panel: Panel, horizon: int) -> tuple[int, ...]:
 
 def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     """Test errors of the model and of the naive forecasts, divided by those of seasonal naive, by group and step."""
-    parts = forecaster.parts(panel)
-    origins = window_origins(parts.test, forecaster.reach)
+    split = forecaster.split_panel(panel)
+    origins = split.origins("test")
     naives = naives_for(panel)
     sums = {"elinformer": forecaster.backtest(panel)}
     for naive in naives:
-        sums[naive.name] = score_naive(naive, panel, origins, forecaster.reach.horizon, parts.train[1])
+        sums[naive.name] = score_naive(naive, panel, origins, split.reach.horizon, split.moments.mean)
     unit = next((n.name for n in naives if n.period == panel.steps_of_day), naives[0].name)
     groups = {group.name: {name: _scaled(sums[name], sums[unit], group) for name in sums} for group in groups_of(panel)}
     return {"divided_by": unit, "groups": groups}

@@ -4,52 +4,51 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from elinformer import __version__
 from elinformer.data.frames import long_frame
 from elinformer.data.given import as_panel, described
-from elinformer.data.windows import Reach, Split, chronological_split, part_origins, split_panel
+from elinformer.data.series_info import SeriesInfo
+from elinformer.data.windows import PartName, Reach, SplitPanel, chronological_split, part_origins
 from elinformer.errors import InputError
+from elinformer.evaluation import AbsoluteError
 from elinformer.models.registry import check_model, whole_options
-from elinformer.training import TrainingConfig
-from elinformer.training.fitted import Fitted, new_model, train
-from elinformer.training.new_series import STEPS, with_new_series
-from elinformer.training.run_folder import agreeing_parts, forecaster_options, load_run
-from elinformer.training.trained import Trained
-from elinformer.training.unfinished import UnfinishedRun
+from elinformer.new_series import STEPS, with_new_series
+from elinformer.run_folder.folder import agreeing_parts
+from elinformer.run_folder.unfinished import UnfinishedRun
+from elinformer.trained_model import TrainedModel, new_model
+from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
     import pytorch_lightning as pl
     from rich.console import Console
-    from torch import nn
 
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import ScalePer
-    from elinformer.data.series_info import SeriesInfo
     from elinformer.evaluation import MetricSums
-    from elinformer.training.parallel.machines import Machines
+    from elinformer.training import FitResult
+    from elinformer.training.ranks.machines import Machines
 
-Part = Literal["train", "validation", "test"]
 
-
-class Forecaster(Trained):
-    """Trains a model, an ELinFormer unless told, on a panel and forecasts with it.
+class Forecaster:
+    """Trains a model on a panel and forecasts with it.
 
     Args:
         window: Input steps.
         horizon: Output steps.
         lags: Seasons, in steps, whose values at the hours to forecast are read too: 168 for the same hours of last
             week in hourly data.
-        split: Fractions of the steps for training, validation (which weights are kept) and test (`backtest`).
+        split: Fractions of the steps for training, validation (it chooses the weights) and test (`backtest`).
         scale_per: "series" scales every series by its own mean and deviation, "channel" all alike.
         model: A name of `elinformer.models.MODELS`, or options of a model's configuration other than the sizes, with
             its `name` among them unless it is an ELinFormer: `{"name": "stid", "n_layers": 2}`.
-        training: How to train.
+        training: Options of training.
 
     docs/quickstart.md shows it at work.
     """
@@ -75,7 +74,11 @@ class Forecaster(Trained):
         self.model_name, self.model_options = options.pop("name", "elinformer"), options
         check_model(self.model_name, options)
         self.training = training or TrainingConfig()
-        self._panel: Panel | None = None
+        self.loss = AbsoluteError()
+        self._trained: TrainedModel | None = None
+        self._result: FitResult | None = None
+        self._data: SplitPanel | None = None
+        self._given: Panel | None = None
 
     def fit(
         self,
@@ -101,23 +104,31 @@ class Forecaster(Trained):
         Raises:
             InputError: The data are too short for window and horizon, or are no panel; the folder holds a run.
         """
+        from elinformer.training.fit import train
+
         panel = as_panel(data, freq=freq)
-        parts = self.parts(panel)
+        split = self.split_panel(panel)
         if run is not None and not isinstance(run, UnfinishedRun):
             run = self.new_run(run, panel)
-        self._fitted = train(
-            panel,
-            parts,
-            self.reach,
-            self._new_model,
+        info = SeriesInfo.of(panel, split.origins("train") - 1)
+        scaler = split.scaler(self.scale_per)
+        trained = train(
+            split,
+            info.calendar,
+            lambda: new_model(self.model_name, self.model_options, self.reach, info, self.loss),
             self.training,
-            scale_per=self.scale_per,
+            scaler=scaler,
+            loss=self.loss,
             console=console,
             callbacks=callbacks,
             run=run,
             machines=machines,
         )
-        self._panel = panel
+        known = described(panel) if run is None else run.config.get("data")
+        self._trained = TrainedModel(
+            trained.model, scaler, info, self.reach, self._config, self.loss, data=known, mesh=trained.mesh
+        )
+        self._result, self._data, self._given = trained.result, split, panel
         return self
 
     @classmethod
@@ -141,7 +152,7 @@ class Forecaster(Trained):
         run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq)
         run.check_data(panel)
         with agreeing_parts(folder):
-            forecaster = cls(**forecaster_options(run.config))
+            forecaster = cls._of(run.config)
         return forecaster.fit(panel, console=console, callbacks=callbacks, run=run, machines=machines)
 
     def new_run(
@@ -158,7 +169,8 @@ class Forecaster(Trained):
         Raises:
             InputError: The folder may not be written to.
         """
-        return UnfinishedRun.new(folder, self._config(described(panel), source), overwrite=overwrite)
+        config = {**self._config, "data": described(panel), "source": source}
+        return UnfinishedRun.new(folder, config, overwrite=overwrite)
 
     def predict(
         self, data: Panel | Any | None = None, *, freq: str | None = None, series_at_once: int | None = None
@@ -176,8 +188,8 @@ class Forecaster(Trained):
         Returns:
             A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
         """
-        fitted, given = self._trained(), self._given(data, freq)
-        forecast = fitted.next_steps(given, series_at_once)  # (S, n, C)
+        trained, given = self.trained, self._panel_of(data, freq)
+        forecast = trained.next_steps(given, series_at_once)  # (S, n, C)
         times = given.future_timestamps(self.reach.horizon)
         return long_frame(forecast, times, given.series, given.channels, self.model_name)
 
@@ -185,7 +197,7 @@ class Forecaster(Trained):
         self,
         data: Panel | Any | None = None,
         *,
-        part: Part | None = "test",
+        part: PartName | None = "test",
         freq: str | None = None,
         series_at_once: int | None = None,
     ) -> MetricSums:
@@ -200,10 +212,9 @@ class Forecaster(Trained):
         Raises:
             InputError: No window fits into the part.
         """
-        fitted = self._trained()
-        panel = fitted.info.align(self._given(data, freq))
+        panel = self.info.align(self._panel_of(data, freq))
         origins = part_origins(panel.n_steps, self.split, part, self.reach)
-        return fitted.scores(panel, origins, series_at_once)
+        return self.trained.scores(panel, origins, series_at_once)
 
     def add_series(
         self, data: Panel | Any, *, freq: str | None = None, features: Any | None = None, steps: int = STEPS
@@ -223,12 +234,12 @@ class Forecaster(Trained):
         Raises:
             InputError: No new series, less than a day of one, or a model that has to be trained again.
         """
-        given = self._given(data, freq)
-        fitted = with_new_series(
-            self._trained(), given, self._new_model, scale_per=self.scale_per, features=features, steps=steps
+        given = self._panel_of(data, freq)
+        trained = with_new_series(
+            self.trained, given, scale_per=self.scale_per, features=features, steps=steps, seed=self.training.seed
         )
         grown = copy.copy(self)
-        vars(grown).update(_panel=given, _fitted=fitted)
+        vars(grown).update(_trained=trained, _result=None, _data=None, _given=given)
         return grown
 
     def save(
@@ -247,9 +258,8 @@ class Forecaster(Trained):
             metrics: What it scored, for `metrics.json`.
             source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
         """
-        fitted = self._trained()
-        added = {} if fitted.added is None else {"added": fitted.added}
-        fitted.save(folder, self._config(fitted.data, source) | added, metrics)
+        interrupted = self._result is not None and self._result.interrupted
+        self.trained.save(folder, metrics=metrics, source=source, interrupted=interrupted)
 
     @classmethod
     def load(cls, folder: str | Path) -> Forecaster:
@@ -258,35 +268,85 @@ class Forecaster(Trained):
         Raises:
             InputError: The folder is not a whole run of this or an older version.
         """
+        trained = TrainedModel.load(folder)
         with agreeing_parts(folder):
-            run = load_run(folder)
-            forecaster = cls(**forecaster_options(run.config))
-            forecaster._fitted = Fitted.of_run(run, forecaster.reach, forecaster._new_model, forecaster.training)
+            forecaster = cls._of(trained.config)
+        vars(forecaster)["_trained"] = trained
         return forecaster
 
-    def parts(self, panel: Panel) -> Split:
-        """The steps of training, validation and test; see `elinformer.data.windows.split_panel`."""
-        return split_panel(panel, self.split, self.reach)
+    @property
+    def trained(self) -> TrainedModel:
+        """The trained model.
 
-    def _config(self, data: Mapping[str, Any] | None, source: Mapping[str, Any] | None) -> dict[str, Any]:
+        Raises:
+            InputError: Nothing was trained or loaded yet.
+        """
+        if self._trained is None:
+            raise InputError("expected a trained forecaster: call fit(...) first, or Forecaster.load(...)")
+        return self._trained
+
+    @property
+    def info(self) -> SeriesInfo:
+        """Names, step and calendar of training."""
+        return self.trained.info
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable parameters of the model."""
+        return self.trained.n_parameters
+
+    @property
+    def fit_result(self) -> FitResult:
+        """Course of the training.
+
+        Raises:
+            InputError: The forecaster was loaded.
+        """
+        if self._result is None:
+            raise InputError("expected a forecaster that was fitted here, got one that was loaded")
+        return self._result
+
+    @property
+    def added(self) -> Mapping[str, Any] | None:
+        """The series that were added last, and their errors: see docs/new_series.md."""
+        return self.trained.added
+
+    def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        """Return point forecasts (n, S, N, C) with the first target steps `origins` (n,) of a panel like training's."""
+        return self.trained.forecasts(self.info.align(panel), origins)
+
+    def split_panel(self, panel: Panel) -> SplitPanel:
+        """Return the panel with its split and the moments of its training steps; those of `fit` are kept.
+
+        Raises:
+            InputError: Training or validation has no window, or nothing observed.
+        """
+        if self._data is not None and self._data.panel is panel:
+            return self._data
+        return SplitPanel.of(panel, self.split, self.reach)
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        """Options as `config.json` of a run holds them."""
         return {
             "version": __version__,
             "forecaster": {**asdict(self.reach), "split": self.split, "scale_per": self.scale_per},
             "model": {"name": self.model_name, "options": whole_options(self.model_name, self.model_options)},
             "training": asdict(self.training),
-            "data": data,
-            "source": source,
         }
 
-    def _new_model(self, info: SeriesInfo) -> nn.Module:
-        return new_model(self.model_name, self.model_options, self.reach, info)
+    @classmethod
+    def _of(cls, config: Mapping[str, Any]) -> Forecaster:
+        """Make a forecaster that is not trained yet from its `_config`."""
+        model = {"name": config["model"]["name"], **config["model"]["options"]}
+        return cls(**config["forecaster"], model=model, training=TrainingConfig(**config["training"]))
 
-    def _given(self, data: Panel | Any | None, freq: str | None) -> Panel:
+    def _panel_of(self, data: Panel | Any | None, freq: str | None) -> Panel:
         if data is not None:
             info = self.info
             return as_panel(data, freq=freq or info.freq, steps_per_day=info.steps_per_day)
-        if self._panel is None:
+        if self._given is None:
             raise InputError(
                 "expected data: a forecaster that was loaded has none of its own, so pass a panel or frame"
             )
-        return self._panel
+        return self._given

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from benchmarks._cost import forward_operations, step_cost
+from elinformer.nn.per_series import replace_operators
+from elinformer.partition.ranks.shard import ShardedOperator
 from torch.utils.flop_counter import FlopCounterMode
 
 from elinformer.models import ELinFormer, ELinFormerConfig
-from elinformer.nn.per_series import replace_operators
 from elinformer.ops.eala import cpu
-from elinformer.training.parallel import Mesh
-from elinformer.training.parallel.shard import ShardedOperator
+from elinformer.partition.ranks import Mesh
 
 
 @pytest.mark.parametrize("patch_length", [0, 4])

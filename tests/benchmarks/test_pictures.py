@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from elinformer.data.windows import WindowDataset, window_origins
+from elinformer.data.windows import WindowDataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def growing() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def forced(hourly_panel, make_forecaster) -> dict[str, Any]:
     forecaster = make_forecaster().fit(hourly_panel)
-    origins = window_origins(forecaster.parts(hourly_panel).test, forecaster.reach)
+    origins = forecaster.split_panel(hourly_panel).origins("test")
     windows = WindowDataset(hourly_panel, forecaster.info.calendar, origins, forecaster.reach)
     return {"data": "hangzhou_metro", "model": "elinformer", "rows": measured(forecaster, windows)}
 

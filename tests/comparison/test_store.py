@@ -17,7 +17,7 @@ from elinformer.comparison.summary import summarise
 from elinformer.data.formats import read_panel
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
-from elinformer.training.run_folder import write_json
+from elinformer.run_folder.folder import write_json
 
 MakeJob = Callable[..., Job]
 

@@ -88,7 +88,7 @@ def run(path, out):
     dataset = windows.WindowDataset(panel, None, windows.window_origins(train, reach), reach)
     for first in range(20):
         dataset[list(range(first, first + 4))]
-    score_naive(Naive("yesterday", 24), panel, panel.n_steps - np.arange(12, 20), 12, train[1])
+    score_naive(Naive("yesterday", 24), panel, panel.n_steps - np.arange(12, 20), 12, mean_before(panel, train[1]))
 """
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from elinformer.batch import Batch
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Batch, Reach, WindowDataset
+from elinformer.data.windows import Reach, WindowDataset
 from elinformer.evaluation import backtest
 
 

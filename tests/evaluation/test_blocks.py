@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_models import mean_before
 from torch import Tensor
 
+from elinformer.batch import Batch
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Batch, Reach, WindowDataset, window_origins
+from elinformer.data.windows import Reach, WindowDataset, window_origins
 from elinformer.evaluation import BlockSums, Naive, backtest, blocks_of, score_naive
 
 PART = (100, 240)
@@ -37,7 +39,9 @@ def test_the_blocks_of_a_backtest_add_up_to_its_sums(two_channel_panel: Panel, b
 
 def test_the_blocks_of_a_naive_forecast_add_up_to_its_sums(two_channel_panel: Panel) -> None:
     blocks = block_sums(two_channel_panel)
-    sums = score_naive(Naive("yesterday", 24), two_channel_panel, ORIGINS, 3, 100, blocks=blocks)
+    sums = score_naive(
+        Naive("yesterday", 24), two_channel_panel, ORIGINS, 3, mean_before(two_channel_panel, 100), blocks=blocks
+    )
     torch.testing.assert_close(blocks.absolute.sum(0), sums.absolute.sum((0, 1)))
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import mean_before
 
 from elinformer.data.panel import Panel
 from elinformer.evaluation import MetricSums, Naive, naives_for, score_naive
@@ -62,15 +63,15 @@ def test_a_naive_forecast_repeats_what_was_last_observed_at_the_same_season(
     panel = Panel.from_arrays(rng.normal(10, 3, mask.shape), mask=mask)
     origins = np.arange(1, n_steps - horizon + 1)
     train_end = n_steps // 2
-    sums = score_naive(Naive("season", period), panel, origins, horizon, train_end)
+    sums = score_naive(Naive("season", period), panel, origins, horizon, mean_before(panel, train_end))
     assert_same(sums, slow_sums(panel, origins, horizon, period, train_end))
 
 
 def test_many_origins_are_scored_as_few(monkeypatch: pytest.MonkeyPatch, hourly_panel: Panel) -> None:
     origins = np.arange(150, 230)
-    whole = score_naive(LAST_VALUE, hourly_panel, origins, 3, 100)
+    whole = score_naive(LAST_VALUE, hourly_panel, origins, 3, mean_before(hourly_panel, 100))
     monkeypatch.setattr("elinformer.evaluation.naive.ORIGINS_AT_A_TIME", 7)
-    assert_same(score_naive(LAST_VALUE, hourly_panel, origins, 3, 100), whole)
+    assert_same(score_naive(LAST_VALUE, hourly_panel, origins, 3, mean_before(hourly_panel, 100)), whole)
 
 
 @pytest.mark.parametrize("period", [1, 5, 24, 400])
@@ -81,7 +82,8 @@ def test_a_naive_forecast_never_looks_at_or_after_its_origin(period: int, hourly
     poisoned[origin:] = rng.normal(1e5, 1, poisoned[origin:].shape)
     other = replace(hourly_panel, values=poisoned, mask=~np.isnan(poisoned))
     sums, poison = (
-        score_naive(Naive("season", period), panel, np.array([origin]), horizon, 120) for panel in (hourly_panel, other)
+        score_naive(Naive("season", period), panel, np.array([origin]), horizon, mean_before(panel, 120))
+        for panel in (hourly_panel, other)
     )
     expected = slow_forecast(hourly_panel, origin, horizon, period, 120)
     future = slice(origin, origin + horizon)
@@ -96,15 +98,15 @@ def test_a_series_without_a_past_is_forecast_by_its_mean_in_training() -> None:
     values = np.full((40, 1), np.nan, np.float32)
     values[:20:2], values[30:] = 6, 10  # period 2 from an odd step on: never observed before
     panel = Panel.from_arrays(values)
-    sums = score_naive(Naive("every second step", 2), panel, np.array([31]), 1, 20)
+    sums = score_naive(Naive("every second step", 2), panel, np.array([31]), 1, mean_before(panel, 20))
     assert sums.scores().mae == 4
 
 
 def test_a_perfect_season_has_no_error() -> None:
     panel = Panel.from_arrays(np.tile(np.arange(24.0), 10)[:, None], start="2024-01-01", freq="1h")
     daily = next(naive for naive in naives_for(panel) if naive.period == 24)
-    assert score_naive(daily, panel, np.arange(100, 200), 30, 100).scores().mae == 0
-    assert score_naive(LAST_VALUE, panel, np.arange(100, 200), 1, 100).scores().mae > 0
+    assert score_naive(daily, panel, np.arange(100, 200), 30, mean_before(panel, 100)).scores().mae == 0
+    assert score_naive(LAST_VALUE, panel, np.arange(100, 200), 1, mean_before(panel, 100)).scores().mae > 0
 
 
 @pytest.mark.parametrize(

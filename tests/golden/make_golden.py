@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from elinformer import Forecaster, Panel, simulate_freeway
-from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.training import TrainingConfig
 
@@ -47,11 +46,11 @@ def train(panel: Panel) -> tuple[Forecaster, list[float]]:
 
 def scores(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     """The table of metrics: the forecaster and the naive forecasts on the test part."""
-    parts = forecaster.parts(panel)
-    origins = window_origins(parts.test, forecaster.reach)
+    split = forecaster.split_panel(panel)
+    origins = split.origins("test")
     sums = {"elinformer": forecaster.backtest(panel)}
     for naive in naives_for(panel):
-        sums[naive.name] = score_naive(naive, panel, origins, forecaster.reach.horizon, parts.train[1])
+        sums[naive.name] = score_naive(naive, panel, origins, split.reach.horizon, split.moments.mean)
     return {name: each.report(panel.channels) for name, each in sums.items()}
 
 
@@ -80,7 +79,7 @@ def main() -> None:
     panel = golden_panel()
     forecaster, losses = train(panel)
     documents: dict[str, Any] = {"loss_curve": losses, "metrics": scores(forecaster, panel)}
-    forecaster.module.model.set_sharpness(0.7)  # or a version that forgets it would not be found out
+    forecaster.trained.model.set_sharpness(0.7)  # or a version that forgets it would not be found out
     forecaster.save(GOLDEN / RUN)
     documents[RUN] = stored_forecast(forecaster, panel)
     for name, document in documents.items():

@@ -36,7 +36,7 @@ def terminate() -> None:
 
 
 def weights_of(forecaster: Forecaster) -> dict[str, Tensor]:
-    return forecaster.module.model.state_dict()
+    return forecaster.trained.model.state_dict()
 
 
 def assert_same(forecaster: Forecaster, other: Forecaster) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_models import forecast_of
 from torch import Tensor, nn
 
 from elinformer.models import (
@@ -62,7 +63,7 @@ def test_dlinear_is_its_formula() -> None:
     for layer in (model.trend, model.rest):
         nn.init.normal_(layer.weight)
     values, mask, _ = a_batch()
-    forecast = model(values, mask)
+    forecast = forecast_of(model, values, mask)
     for b in range(B):
         for n in range(N):
             x = values[b, :, n, 0]
@@ -75,7 +76,7 @@ def test_a_new_dlinear_averages_the_window() -> None:
     nn.init.zeros_(model.trend.bias)
     nn.init.zeros_(model.rest.bias)
     values, mask, _ = a_batch()
-    torch.testing.assert_close(model(values, mask), values.mean(1, keepdim=True).expand(-1, 4, -1, -1))
+    torch.testing.assert_close(forecast_of(model, values, mask), values.mean(1, keepdim=True).expand(-1, 4, -1, -1))
 
 
 def test_the_trend_of_dlinear_is_over_an_odd_number_of_steps() -> None:
@@ -88,7 +89,7 @@ def test_stid_is_its_formula(rate: float) -> None:
     torch.manual_seed(0)
     model = STID(STIDConfig(12, 4, N, n_slots=24, embedding_rate=rate)).eval()
     values, mask, calendar = a_batch()
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     for b in range(B):
         slot, day = calendar[b, :, 0] - 1, calendar[b, :, 1] - 1
         for n in range(N):
@@ -98,7 +99,7 @@ def test_stid_is_its_formula(rate: float) -> None:
             for block in model.blocks:
                 first, _, _, second = block.layers
                 hidden = hidden + second(first(hidden).relu())
-            torch.testing.assert_close(forecast[b, :, n, 0], model.head(hidden))
+            torch.testing.assert_close(forecast[b, :, n, 0], model.output(hidden))
 
 
 def test_stid_begins_the_same_whatever_the_rate_of_its_embeddings() -> None:
@@ -106,7 +107,7 @@ def test_stid_begins_the_same_whatever_the_rate_of_its_embeddings() -> None:
     for rate in (1.0, 30.0):
         torch.manual_seed(0)
         model = STID(STIDConfig(12, 4, N, n_slots=24, embedding_rate=rate)).eval()
-        forecasts.append(model(*a_batch()))
+        forecasts.append(forecast_of(model, *a_batch()))
     torch.testing.assert_close(*forecasts)
 
 
@@ -141,8 +142,8 @@ def test_staeformer_is_pytorchs_encoder_over_time_and_then_over_series() -> None
     by_step = by_series.unflatten(0, (B, N)).transpose(1, 2).flatten(0, 1)  # (B*T, N, D)
     for block in model.over_series:
         by_step = encoder_layer(block, config)(by_step)
-    expected = model.head(by_step.unflatten(0, (B, -1)).transpose(1, 2).flatten(2)).transpose(1, 2)[..., None]
-    torch.testing.assert_close(model(values, mask, calendar), expected)
+    expected = model.output(by_step.unflatten(0, (B, -1)).transpose(1, 2).flatten(2)).transpose(1, 2)[..., None]
+    torch.testing.assert_close(forecast_of(model, values, mask, calendar), expected)
 
 
 @pytest.mark.parametrize("make", [STIDConfig, STAEformerConfig])
@@ -151,11 +152,11 @@ def test_the_neutral_moment_is_zeros_and_no_row_of_a_table(make: Callable[..., A
     model: Any = build_model(name, Sizes(12, 4, N, n_slots=24)).eval()
     values, mask, calendar = a_batch()
     neutral = torch.zeros_like(calendar)
-    forecast = model(values, mask, neutral)
+    forecast = forecast_of(model, values, mask, neutral)
     with torch.no_grad():
         model.slot.weight += 1
         model.day.weight += 1
-    assert torch.equal(model(values, mask, neutral), forecast)
+    assert torch.equal(forecast_of(model, values, mask, neutral), forecast)
 
 
 @pytest.mark.parametrize(

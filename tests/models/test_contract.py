@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import NARROW
+from small_models import NARROW, forecast_of
 from torch import Tensor, nn
 
+from elinformer.batch import Batch
 from elinformer.models import ATTENTIONS, MODELS, ELinFormer, Sizes, build_model
 from elinformer.ops.registry import OPERATORS
 
@@ -65,7 +66,7 @@ def test_all_models_are_tried() -> None:
 
 
 def test_the_forecast_has_all_steps_series_and_channels(name: str, sizes: Sizes) -> None:
-    forecast = a_model(name, sizes)(*a_batch(sizes))
+    forecast = forecast_of(a_model(name, sizes), *a_batch(sizes))
     assert forecast.shape == (B, sizes.horizon, sizes.n_series, sizes.n_channels)
     assert forecast.dtype == torch.float32
     assert forecast.isfinite().all()
@@ -73,43 +74,43 @@ def test_the_forecast_has_all_steps_series_and_channels(name: str, sizes: Sizes)
 
 def test_every_parameter_gets_a_finite_gradient(name: str, sizes: Sizes) -> None:
     model = a_model(name, sizes).train()
-    model(*a_batch(sizes)).square().sum().backward()
+    forecast_of(model, *a_batch(sizes)).square().sum().backward()
     without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert without == []
 
 
 def test_a_state_dict_of_one_loads_into_another_and_forecasts_the_same(name: str, sizes: Sizes) -> None:
     model, other, batch = a_model(name, sizes), a_model(name, sizes, seed=1), a_batch(sizes)
-    assert not torch.equal(other(*batch), model(*batch))
+    assert not torch.equal(forecast_of(other, *batch), forecast_of(model, *batch))
     other.load_state_dict(model.state_dict())
-    assert torch.equal(other(*batch), model(*batch))
+    assert torch.equal(forecast_of(other, *batch), forecast_of(model, *batch))
 
 
 def test_a_forecast_does_not_depend_on_the_other_windows_of_its_batch(name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     assert calendar is not None
-    together = model(values, mask, calendar)
+    together = forecast_of(model, values, mask, calendar)
     for i in range(B):
-        torch.testing.assert_close(model(values[[i]], mask[[i]], calendar[[i]])[0], together[i])
+        torch.testing.assert_close(forecast_of(model, values[[i]], mask[[i]], calendar[[i]])[0], together[i])
 
 
 def test_the_same_seed_makes_the_same_model_and_the_same_forecast(name: str) -> None:
     batch = a_batch()
-    assert torch.equal(a_model(name)(*batch), a_model(name)(*batch))
+    assert torch.equal(forecast_of(a_model(name), *batch), forecast_of(a_model(name), *batch))
 
 
 @pytest.mark.parametrize("filling", [0.0, 1e30, float("inf")])
 def test_what_lies_under_the_mask_changes_nothing(filling: float, name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     filled = torch.where(mask, values, filling)
-    assert torch.equal(model(values, mask, calendar), model(filled, mask, calendar))
+    assert torch.equal(forecast_of(model, values, mask, calendar), forecast_of(model, filled, mask, calendar))
 
 
 @pytest.mark.parametrize("silent", [slice(2, 3), slice(None)], ids=["one series", "all series"])
 def test_series_with_nothing_observed_get_finite_forecasts_and_gradients(silent: slice, name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     mask[:, :, silent] = False
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     forecast.sum().backward()
     assert forecast.isfinite().all()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
@@ -118,7 +119,7 @@ def test_series_with_nothing_observed_get_finite_forecasts_and_gradients(silent:
 def test_a_moment_that_training_never_saw_is_neutral(name: str) -> None:
     values, mask, calendar = a_batch()
     assert calendar is not None
-    assert a_model(name)(values, mask, torch.zeros_like(calendar)).isfinite().all()
+    assert forecast_of(a_model(name), values, mask, torch.zeros_like(calendar)).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -130,12 +131,12 @@ def test_a_moment_that_training_never_saw_is_neutral(name: str) -> None:
 def test_series_permuted_with_what_belongs_to_them_permute_the_forecast(name: str, sizes: Sizes) -> None:
     order = torch.tensor([3, 0, 10, 1, 7, 2, 9, 4, 8, 6, 5])
     model, (values, mask, calendar) = a_model(name, sizes), a_batch(sizes)
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     with torch.no_grad():
         for parameter in model.parameters():
             for axis in (axis for axis, size in enumerate(parameter.shape) if size == N):
                 parameter.copy_(parameter.index_select(axis, order))
-    permuted = model(values[:, :, order], mask[:, :, order], calendar)
+    permuted = forecast_of(model, values[:, :, order], mask[:, :, order], calendar)
     torch.testing.assert_close(permuted, forecast[:, :, order])
 
 
@@ -143,7 +144,7 @@ def test_series_permuted_with_what_belongs_to_them_permute_the_forecast(name: st
 def test_series_are_told_from_each_other(name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     values[:, :, 1], mask[:, :, 1] = values[:, :, 0], mask[:, :, 0]
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     assert not torch.allclose(forecast[:, :, 0], forecast[:, :, 1])
 
 
@@ -156,7 +157,9 @@ def test_series_see_each_other_unless_the_model_is_made_without(name: str) -> No
     values[:, -1, 0] = 0.0
     other = values.clone()
     other[:, -1, 0] += 1
-    change = (model(other, mask, calendar) - model(values, mask, calendar)).abs().amax((0, 1, 3))  # (N,)
+    change = (
+        (forecast_of(model, other, mask, calendar) - forecast_of(model, values, mask, calendar)).abs().amax((0, 1, 3))
+    )  # (N,)
     assert change[0] > 1e-6
     assert (change[1:].amax() > 1e-6) == (name not in ALONE)
 
@@ -164,8 +167,8 @@ def test_series_see_each_other_unless_the_model_is_made_without(name: str) -> No
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
 def test_a_model_with_slots_asks_for_the_calendar(name: str) -> None:
     values, mask, _ = a_batch()
-    with pytest.raises(ValueError, match=r"expected a calendar \(B, T, 2\) for a model of 24 slots, got none"):
-        a_model(name)(values, mask)
+    with pytest.raises(ValueError, match=r"expected a calendar \(B, T \+ S, 2\) for a model of 24 slots, got none"):
+        forecast_of(a_model(name), values, mask)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
@@ -174,15 +177,32 @@ def test_the_calendar_counts(name: str) -> None:
     assert calendar is not None
     later = calendar.clone()
     later[..., 0] = calendar[..., 0] % SLOTS + 1
-    assert not torch.allclose(model(values, mask, later), model(values, mask, calendar))
+    assert not torch.allclose(forecast_of(model, values, mask, later), forecast_of(model, values, mask, calendar))
 
 
 def test_float64_runs_through(name: str) -> None:
     values, mask, calendar = a_batch()
-    assert a_model(name).double()(values.double(), mask, calendar).dtype == torch.float64
+    assert forecast_of(a_model(name).double(), values.double(), mask, calendar).dtype == torch.float64
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].build is not ELinFormer])
 def test_a_published_model_refuses_lags(name: str) -> None:
     with pytest.raises(ValueError, match=f"expected no lags for {name}"):
         build_model(name, replace(SIZES["one channel"], n_lags=1))
+
+
+def test_several_outputs_stand_in_the_last_dimension(name: str, sizes: Sizes) -> None:
+    outputs = a_model(name, replace(sizes, n_outputs=3))(Batch(*a_batch(sizes)))
+    assert outputs.shape == (B, sizes.horizon, sizes.n_series, sizes.n_channels, 3)
+    assert outputs.isfinite().all()
+
+
+def test_the_forward_is_the_chain_of_embed_blocks_and_head(name: str) -> None:
+    model: Any = a_model(name)
+    batch = Batch(*a_batch())
+    if not hasattr(model, "blocks"):
+        pytest.skip(f"{name} is no chain: all steps of all series are tokens")
+    x, key_mask = model.embed(batch)
+    for block in model.blocks:
+        x = block(x, key_mask)
+    assert torch.equal(model.head(x, batch), model(batch))

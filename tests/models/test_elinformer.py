@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from small_models import NARROW
+from small_models import NARROW, forecast_of
 from torch import Tensor
 
 from elinformer.models import ELinFormer, ELinFormerConfig
@@ -57,7 +57,7 @@ def a_batch(config: ELinFormerConfig, *, batch: int = B, seed: int = 1) -> tuple
 
 
 def test_the_forecast_has_all_steps_series_and_channels(config: ELinFormerConfig) -> None:
-    forecast = a_model(config)(*a_batch(config))
+    forecast = forecast_of(a_model(config), *a_batch(config))
     assert forecast.shape == (B, config.horizon, config.n_series, config.n_channels)
     assert forecast.dtype == torch.float32
     assert forecast.isfinite().all()
@@ -67,20 +67,22 @@ def test_the_forecast_has_all_steps_series_and_channels(config: ELinFormerConfig
 def test_what_lies_under_the_mask_changes_nothing(config: ELinFormerConfig, filling: float) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     other = torch.where(mask, values, filling)
-    assert torch.equal(model(values, mask, calendar), model(other, mask, calendar))
+    assert torch.equal(forecast_of(model, values, mask, calendar), forecast_of(model, other, mask, calendar))
 
 
 def test_missing_is_not_zero(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     mask[0, 0] = False
     zeros = torch.where(mask, values, 0.0)
-    assert not torch.allclose(model(zeros, mask, calendar)[0], model(zeros, torch.ones_like(mask), calendar)[0])
+    assert not torch.allclose(
+        forecast_of(model, zeros, mask, calendar)[0], forecast_of(model, zeros, torch.ones_like(mask), calendar)[0]
+    )
 
 
 def test_gradients_do_not_feel_what_lies_under_the_mask(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     values.requires_grad_()
-    model(values, mask, calendar).sum().backward()
+    forecast_of(model, values, mask, calendar).sum().backward()
     assert values.grad is not None
     assert values.grad.isfinite().all()
     assert (values.grad[~mask] == 0).all()
@@ -89,9 +91,9 @@ def test_gradients_do_not_feel_what_lies_under_the_mask(config: ELinFormerConfig
 
 def test_a_forecast_does_not_depend_on_the_other_windows_of_its_batch(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
-    together = model(values, mask, calendar)
+    together = forecast_of(model, values, mask, calendar)
     for i in range(B):
-        alone = model(values[[i]], mask[[i]], None if calendar is None else calendar[[i]])
+        alone = forecast_of(model, values[[i]], mask[[i]], None if calendar is None else calendar[[i]])
         torch.testing.assert_close(alone[0], together[i])
 
 
@@ -99,16 +101,18 @@ def test_a_forecast_does_not_depend_on_the_other_windows_of_its_batch(config: EL
 def test_series_permuted_with_their_embeddings_permute_the_forecast(order: list[int], patch_length: int) -> None:
     config = replace(SMALL, patch_length=patch_length)
     model, (values, mask, calendar) = a_model(config), a_batch(config)
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     with torch.no_grad():
         model.embedding.series.weight.copy_(model.embedding.series.weight[order])
-    torch.testing.assert_close(model(values[:, :, order], mask[:, :, order], calendar), forecast[:, :, order])
+    torch.testing.assert_close(
+        forecast_of(model, values[:, :, order], mask[:, :, order], calendar), forecast[:, :, order]
+    )
 
 
 def test_a_series_is_told_from_another_of_the_same_values() -> None:
     model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
     values[:, :, 1], mask[:, :, 1] = values[:, :, 0], mask[:, :, 0]
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     assert not torch.allclose(forecast[:, :, 0], forecast[:, :, 1])
 
 
@@ -116,7 +120,7 @@ def test_series_see_each_other() -> None:
     model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
     other = values.clone()
     other[:, :, 0] += 1
-    difference = (model(other, mask, calendar) - model(values, mask, calendar)).abs()
+    difference = (forecast_of(model, other, mask, calendar) - forecast_of(model, values, mask, calendar)).abs()
     assert (difference.amax((1, 3)) > 1e-6).all()
 
 
@@ -125,11 +129,11 @@ def test_a_silent_series_is_no_key_and_still_gets_a_forecast(patch_length: int) 
     config = replace(SMALL, patch_length=patch_length)
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     mask[:, :, 2] = False
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     assert forecast.isfinite().all()
     with torch.no_grad():
         model.embedding.series.weight[2] += 10  # all that the others could see of it
-    changed = model(values, mask, calendar)
+    changed = forecast_of(model, values, mask, calendar)
     others = [0, 1, 3, 4]
     torch.testing.assert_close(changed[:, :, others], forecast[:, :, others])
     assert not torch.allclose(changed[:, :, 2], forecast[:, :, 2])
@@ -139,15 +143,15 @@ def test_a_series_that_speaks_once_is_a_key() -> None:
     model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
     mask[:, :, 2] = False
     mask[:, -1, 2], values[:, -1, 2] = True, 1.0
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     with torch.no_grad():
         model.embedding.series.weight[2] += 10
-    assert not torch.allclose(model(values, mask, calendar)[:, :, 0], forecast[:, :, 0])
+    assert not torch.allclose(forecast_of(model, values, mask, calendar)[:, :, 0], forecast[:, :, 0])
 
 
 def test_windows_with_nothing_observed_get_a_forecast_and_a_gradient(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
-    forecast = model(values, torch.zeros_like(mask), calendar)
+    forecast = forecast_of(model, values, torch.zeros_like(mask), calendar)
     forecast.sum().backward()
     assert forecast.isfinite().all()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
@@ -156,8 +160,8 @@ def test_windows_with_nothing_observed_get_a_forecast_and_a_gradient(config: ELi
 def test_gradients_reach_every_parameter(config: ELinFormerConfig) -> None:
     model, batch = a_model(config), a_batch(config, batch=8)
     if config.recall:
-        torch.nn.init.normal_(model.head.recall.weight)  # it begins at zero, and hides the norm before it
-    (model(*batch) ** 2).sum().backward()
+        torch.nn.init.normal_(model.output.recall.weight)  # it begins at zero, and hides the norm before it
+    (forecast_of(model, *batch) ** 2).sum().backward()
     unreached = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert unreached == []
 
@@ -175,9 +179,9 @@ def test_gaps_are_filled_with_the_last_observed_value(observed: np.ndarray) -> N
 def test_a_new_model_that_recalls_the_window_recalls_the_last_value_alone(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
     with torch.no_grad():
-        for parameter in model.head.change.parameters():
+        for parameter in model.output.change.parameters():
             parameter.zero_()
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     expected = START_OF_RECALL * filled_forward(values, mask)[:, -1:]
     torch.testing.assert_close(forecast, expected.expand_as(forecast))
 
@@ -186,10 +190,10 @@ def test_every_step_of_the_window_can_be_recalled(config: ELinFormerConfig) -> N
     model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
     shape = (config.horizon, config.n_channels, config.window)
     with torch.no_grad():
-        for parameter in model.head.parameters():
+        for parameter in model.output.parameters():
             parameter.zero_()
-        model.head.recall.bias.view(shape)[..., config.window // 2] = 1
-    forecast = model(values, mask, calendar)
+        model.output.recall.bias.view(shape)[..., config.window // 2] = 1
+    forecast = forecast_of(model, values, mask, calendar)
     middle = filled_forward(values, mask)[:, config.window // 2, None]
     torch.testing.assert_close(forecast, middle.expand_as(forecast))
 
@@ -203,10 +207,10 @@ def test_every_horizon_step_recalls_its_own_step_of_an_earlier_season(*, recall:
     mask = torch.ones_like(values, dtype=torch.bool)
     calendar = torch.ones(B, 2 * S + T, 2, dtype=torch.int64)
     with torch.no_grad():
-        for parameter in model.head.parameters():
+        for parameter in model.output.parameters():
             parameter.zero_()
-        model.head.recall.bias.view(S, config.n_channels, config.n_recalled)[..., 1] = 1
-    torch.testing.assert_close(model(values, mask, calendar), values[:, S : 2 * S])
+        model.output.recall.bias.view(S, config.n_channels, config.n_recalled)[..., 1] = 1
+    torch.testing.assert_close(forecast_of(model, values, mask, calendar), values[:, S : 2 * S])
 
 
 def test_the_tokens_do_not_see_the_lags() -> None:
@@ -217,7 +221,7 @@ def test_the_tokens_do_not_see_the_lags() -> None:
     calendar = torch.ones(B, S + T, 2, dtype=torch.int64)
     other = values.clone()
     other[:, :S] += 1
-    assert torch.equal(model(values, mask, calendar), model(other, mask, calendar))
+    assert torch.equal(forecast_of(model, values, mask, calendar), forecast_of(model, other, mask, calendar))
 
 
 @pytest.mark.parametrize(("n_slots", "width"), [(24, 8), (7, 5), (1, 4), (288, 1)])
@@ -233,20 +237,20 @@ def test_slots_begin_as_a_period_that_closes(n_slots: int, width: int) -> None:
 def test_the_slot_and_the_day_of_the_last_step_count() -> None:
     model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
     assert calendar is not None
-    forecast = model(values, mask, calendar)
+    forecast = forecast_of(model, values, mask, calendar)
     earlier, slot, day = (calendar.clone() for _ in range(3))
     earlier[:, :-1] = 0
     slot[:, -1, 0] = (slot[:, -1, 0] + 1) % (SLOTS + 1)
     day[:, -1, 1] = (day[:, -1, 1] + 1) % 8
-    assert torch.equal(model(values, mask, earlier), forecast)
-    assert not torch.allclose(model(values, mask, slot), forecast)
-    assert not torch.allclose(model(values, mask, day), forecast)
+    assert torch.equal(forecast_of(model, values, mask, earlier), forecast)
+    assert not torch.allclose(forecast_of(model, values, mask, slot), forecast)
+    assert not torch.allclose(forecast_of(model, values, mask, day), forecast)
 
 
 def test_a_model_with_slots_asks_for_the_calendar() -> None:
     values, mask, _ = a_batch(SMALL)
-    with pytest.raises(ValueError, match=r"expected a calendar \(B, T, 2\) for a model of 24 slots, got none"):
-        a_model(SMALL)(values, mask)
+    with pytest.raises(ValueError, match=r"expected a calendar \(B, T \+ S, 2\) for a model of 24 slots, got none"):
+        forecast_of(a_model(SMALL), values, mask)
 
 
 def test_the_calendar_is_dropped_in_its_share_of_training_windows() -> None:
@@ -260,14 +264,14 @@ def test_the_calendar_is_dropped_in_its_share_of_training_windows() -> None:
 
 def test_the_same_seed_makes_the_same_model_and_the_same_forecast(config: ELinFormerConfig) -> None:
     batch = a_batch(config)
-    assert torch.equal(a_model(config)(*batch), a_model(config)(*batch))
-    assert not torch.equal(a_model(config)(*batch), a_model(config, seed=1)(*batch))
+    assert torch.equal(forecast_of(a_model(config), *batch), forecast_of(a_model(config), *batch))
+    assert not torch.equal(forecast_of(a_model(config), *batch), forecast_of(a_model(config, seed=1), *batch))
 
 
 def test_a_state_dict_of_one_model_loads_into_another(config: ELinFormerConfig) -> None:
     model, other, batch = a_model(config), a_model(config, seed=1), a_batch(config)
     other.load_state_dict(model.state_dict())
-    assert torch.equal(model(*batch), other(*batch))
+    assert torch.equal(forecast_of(model, *batch), forecast_of(other, *batch))
 
 
 @pytest.mark.parametrize(
@@ -296,23 +300,23 @@ def test_tokens_that_are_fed_forward_by_rows_come_out_as_all_at_once(attention: 
     config = replace(SMALL, n_series=ROWS // 2 + 7, attention=attention)
     model = a_model(config)
     batch = a_batch(config)
-    expected = model(*batch).detach()
+    expected = forecast_of(model, *batch).detach()
     given: list[tuple[Tensor, Tensor]] = []
     model.blocks[0].register_forward_pre_hook(lambda _, inputs: given.append((inputs[0], inputs[0].clone())))
     with torch.no_grad():
-        torch.testing.assert_close(model(*batch), expected)
+        torch.testing.assert_close(forecast_of(model, *batch), expected)
     assert torch.equal(*given[0]), "what goes into a block is left as it was"
 
 
 def test_dropout_is_for_training_alone(config: ELinFormerConfig) -> None:
     model, batch = a_model(replace(config, dropout=0.5)), a_batch(config)
-    assert torch.equal(model(*batch), model(*batch))
-    assert not torch.equal(model.train()(*batch), model(*batch))
+    assert torch.equal(forecast_of(model, *batch), forecast_of(model, *batch))
+    assert not torch.equal(forecast_of(model.train(), *batch), forecast_of(model, *batch))
 
 
 def test_float64_runs_through(config: ELinFormerConfig) -> None:
     values, mask, calendar = a_batch(config)
-    assert a_model(config).double()(values.double(), mask, calendar).dtype == torch.float64
+    assert forecast_of(a_model(config).double(), values.double(), mask, calendar).dtype == torch.float64
 
 
 @pytest.mark.parametrize(

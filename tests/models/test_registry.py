@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from small_models import forecast_of
 from torch import Tensor, nn
 
+from elinformer.batch import Batch
 from elinformer.errors import InputError
 from elinformer.models import ATTENTIONS, MODELS, Sizes, build_model, register_model
 from elinformer.models.registry import whole_options
+from elinformer.models.scaled import ScaledModel
 
 SIZES = Sizes(6, 4, 5, n_slots=24)
 
@@ -37,8 +40,8 @@ class Flat(nn.Module):
         super().__init__()
         self.horizon, self.level = config.horizon, nn.Parameter(torch.tensor(config.start))
 
-    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None = None) -> Tensor:
-        return self.level.expand(len(values), self.horizon, *values.shape[2:])
+    def forward(self, batch: Batch) -> Tensor:
+        return self.level.expand(len(batch.values), self.horizon, *batch.values.shape[2:], 1)
 
 
 class Mode(StrEnum):
@@ -89,7 +92,7 @@ def flat() -> Generator[str]:
 
 def test_a_model_of_ones_own_is_built_from_the_sizes_it_declares(flat: str) -> None:
     model = build_model(flat, SIZES, {"start": 2.0})
-    forecast = model(torch.zeros(2, 6, 5, 3), torch.ones(2, 6, 5, 3, dtype=torch.bool))
+    forecast = forecast_of(model, torch.zeros(2, 6, 5, 3), torch.ones(2, 6, 5, 3, dtype=torch.bool))
     assert torch.equal(forecast, torch.full((2, 4, 5, 3), 2.0))
 
 
@@ -112,7 +115,7 @@ def test_options_that_a_model_cannot_have_are_refused(flat: str, options: dict[s
 
 
 def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> None:
-    with pytest.raises(InputError, match="expected no lags for flat, which has no use for them, got 2"):
+    with pytest.raises(InputError, match=r"expected no lags for flat, .*, got 2"):
         build_model(flat, Sizes(6, 4, 5, n_lags=2))
 
 
@@ -137,3 +140,18 @@ def test_models_of_one_seed_begin_alike() -> None:
 def test_no_attention_is_the_rest_of_the_model() -> None:
     whole, rest = (dict(a_model(attention=name).named_parameters()) for name in ("eala", "none"))
     assert {key for key in whole if "attention" not in key} == set(rest)
+
+
+@pytest.mark.parametrize("name", ["past", "future", "static"])
+def test_covariates_that_a_model_does_not_use_are_refused_and_not_ignored(name: str) -> None:
+    values = torch.zeros(2, 6, 5, 1)
+    covariates = torch.zeros(5, 1) if name == "static" else torch.zeros(2, 10, 5, 1)
+    batch = Batch(values, values == 0, torch.zeros(2, 10, 2, dtype=torch.int64), **{name: covariates})
+    scaled = ScaledModel(a_model(n_layers=1), torch.zeros(5, 1), torch.ones(5, 1))
+    with pytest.raises(InputError, match=f"expected no {name} covariates for ELinFormer"):
+        scaled(batch)
+
+
+def test_several_outputs_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> None:
+    with pytest.raises(InputError, match="expected a loss of one output for flat"):
+        build_model(flat, Sizes(6, 4, 5, n_outputs=3))

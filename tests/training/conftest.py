@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from power_cuts import AtStep, PowerCutError, power_cut
 from torch import Tensor, nn
 
+from elinformer.batch import Batch
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Reach, WindowDataset
@@ -32,11 +32,11 @@ class Offset(nn.Module):
         self.offset = nn.Parameter(torch.tensor(start))
         self.on_step, self.step = on_step, 0
 
-    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         if self.training:
             self.step += 1
             self.on_step(self.step)
-        return self.offset.expand(len(values), HORIZON, *values.shape[2:])
+        return self.offset.expand(len(batch.values), HORIZON, *batch.values.shape[2:], 1)
 
 
 @dataclass
@@ -81,18 +81,6 @@ def offset() -> type[Offset]:
 @pytest.fixture
 def training() -> type[Training]:
     return Training
-
-
-@pytest.fixture
-def no_unpickling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails the test where anything is unpickled."""
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("something is unpickled")
-
-    for module, names in ((pickle, ("load", "loads", "Unpickler")), (torch, ("load",))):
-        for name in names:
-            monkeypatch.setattr(module, name, refuse)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elinformer.training import ForecastModule
-from elinformer.training.averaging import SHORTEST
+from elinformer.training.callbacks.averaging import SHORTEST
 
 STEPS = 5
 """An epoch of the training of conftest.py."""
@@ -93,8 +93,8 @@ class Tied(nn.Module):
         self.again = self.offset
         self.register_buffer("hidden", torch.tensor([0.0, -torch.inf]))
 
-    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
-        return (self.again + self.hidden.exp().sum() - 1).expand(len(values), 2, *values.shape[2:])
+    def forward(self, batch: Batch) -> Tensor:
+        return (self.again + self.hidden.exp().sum() - 1).expand(len(batch.values), 2, *batch.values.shape[2:], 1)
 
 
 def test_tied_parameters_are_swapped_back_and_buffers_are_left_alone(training: Any) -> None:

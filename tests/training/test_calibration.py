@@ -12,6 +12,7 @@ import torch
 from power_cuts import AtStep, assert_same, interrupt, terminate
 from torch import Tensor, nn
 
+from elinformer.batch import Batch
 from elinformer.data.panel import Panel
 from elinformer.forecaster import Forecaster
 from elinformer.training import ForecastModule
@@ -36,10 +37,10 @@ class Sharp(nn.Module):
         self.tried.append(sharpness)
         self.on_set(sharpness)
 
-    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         if self.training:
             self.on_step()
-        return (self.sharpness * self.level).expand(len(values), 2, *values.shape[2:])
+        return (self.sharpness * self.level).expand(len(batch.values), 2, *batch.values.shape[2:], 1)
 
 
 @pytest.mark.parametrize(("validation", "sharpness"), [(10.0, 1.0), (12.0, 1.0), (7.2, 0.7), (-1.0, 0.0)])
@@ -101,12 +102,12 @@ def test_it_is_done_where_training_was_before_lightning_takes_the_model_off_its_
 def flattened(make: Make, hourly_panel: Panel, monkeypatch: pytest.MonkeyPatch) -> Forecaster:
     """A forecaster for which validation, so we say, wanted 0.4."""
     losses = iter([5e-9, 4e-9, 3e-9, 2e-9, 1e-9, 0.0, 1.0])
-    monkeypatch.setattr("elinformer.training.calibration._validation_loss", lambda *_: next(losses))
+    monkeypatch.setattr("elinformer.training.callbacks.calibration._validation_loss", lambda *_: next(losses))
     return make().fit(hourly_panel)
 
 
 def sharpness_of(forecaster: Forecaster) -> set[float]:
-    model: Any = forecaster.module.model
+    model: Any = forecaster.trained.model
     return {float(model.sharpness), *(block.attention.sharpness for block in model.blocks)}
 
 
@@ -120,7 +121,7 @@ def test_a_run_keeps_it(flattened: Forecaster, tmp_path: Path) -> None:
 
 def test_forecasts_depend_on_it(flattened: Forecaster, hourly_panel: Panel) -> None:
     before = flattened.predict()["elinformer"].to_numpy()
-    model: Any = flattened.module.model
+    model: Any = flattened.trained.model
     model.set_sharpness(1)
     assert np.abs(flattened.predict()["elinformer"].to_numpy() - before).max() > 1e-4
 

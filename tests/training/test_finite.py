@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elinformer.errors import InputError
 from elinformer.training import FitResult, ForecastModule
-from elinformer.training.finite import IN_A_ROW
+from elinformer.training.callbacks.finite import IN_A_ROW
 
 NAN, INF = float("nan"), float("inf")
 

@@ -26,7 +26,7 @@ def interrupt() -> None:
 
 
 def weights_of(forecaster: Forecaster) -> dict[str, Tensor]:
-    return forecaster._trained().model.state_dict()
+    return forecaster.trained.model.state_dict()
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(

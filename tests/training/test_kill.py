@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from elinformer.data.panel import Panel
-from elinformer.runs import resume_run, train_run
+from elinformer.run_folder.folder import FINISHED, checked_config, load_run
 from elinformer.settings import Settings
-from elinformer.training.run_folder import FINISHED, checked_config, load_run
+from elinformer.workflows import resume_run, train_run
 
 pytestmark = [
     pytest.mark.slow,
@@ -99,7 +99,7 @@ def trainings(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Trainings:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["elinformer.runs", "pytorch_lightning.trainer.trainer"])
+    context.set_forkserver_preload(["elinformer.workflows", "pytorch_lightning.trainer.trainer"])
     context.Process(target=int).start()  # so that no test waits for the server
     data = tmp_path_factory.mktemp("data") / "d.npz"
     np.savez(data, data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))

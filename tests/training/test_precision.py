@@ -12,8 +12,8 @@ import torch
 from small_models import NARROW, small_module
 from torch import Tensor, nn
 
+from elinformer.batch import Batch
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Batch
 from elinformer.forecaster import Forecaster
 from elinformer.models import MODELS
 from elinformer.ops.eala import cpu, eager
@@ -36,7 +36,7 @@ def test_products_of_training_are_in_bfloat16_and_those_of_validation_and_foreca
     monkeypatch.setattr(nn.Linear, "forward", watched)
     forecaster = make_forecaster(epochs=1, **MIXED).fit(hourly_panel)
     assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
-    assert {parameter.dtype for parameter in forecaster.module.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in forecaster.trained.scaled.parameters()} == {torch.float32}
 
 
 def test_what_is_learned_is_nearly_the_same(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel) -> None:

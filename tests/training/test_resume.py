@@ -16,11 +16,11 @@ from power_cuts import AtStep, PowerCutError, assert_same, checkpoints, power_cu
 from rich.console import Console
 from torch import Tensor
 
-import elinformer.training.checkpoints
+import elinformer.run_folder.checkpoints
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.training.clock import Clock
+from elinformer.training.callbacks.clock import Clock
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "one cycle": {"epochs": 3},
@@ -219,7 +219,7 @@ def test_other_data_are_refused(two_channel_panel: Panel, hourly_panel: Panel, c
 def test_checkpoints_come_when_it_is_time(
     make: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(elinformer.training.checkpoints, "KEPT", 100)
+    monkeypatch.setattr(elinformer.run_folder.checkpoints, "KEPT", 100)
     make(checkpoint_minutes=1e-9).fit(hourly_panel, run=tmp_path / "often")
     make(checkpoint_minutes=0).fit(hourly_panel, run=tmp_path / "always")
     make(checkpoint_minutes=60).fit(hourly_panel, run=tmp_path / "seldom")

@@ -20,7 +20,7 @@ from rich.console import Console
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.training.run_folder import progress_of
+from elinformer.run_folder.folder import progress_of
 
 Make = Callable[..., Forecaster]
 

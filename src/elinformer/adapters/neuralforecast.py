@@ -19,11 +19,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from elinformer._quiet import LIGHTNING, quiet
-from elinformer.data.scaling import Scaler, error_scale
-from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
+from elinformer.data.scaling import Scaler
+from elinformer.data.windows import Reach, SplitPanel, chronological_split
 from elinformer.errors import InputError, MissingExtraError
-from elinformer.models.gaps import filled_forward
-from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
+from elinformer.models.inputs import filled_forward
+from elinformer.training.config import TrainingConfig
+from elinformer.training.fit import fit
+from elinformer.training.module import ForecastModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor
 
+    from elinformer.batch import Batch
     from elinformer.data.panel import Panel
-    from elinformer.data.windows import Batch
 
 PEERS = ("iTransformer", "SOFTS", "TSMixer", "TimeXer")
 """Names of the models, as NeuralForecast spells them."""
@@ -100,21 +102,19 @@ class PeerForecaster:
         Raises:
             InputError: The panel is too short, an option is none of the model's, or training diverges.
         """
-        parts, n_series = self.parts(panel), panel.n_series * panel.n_channels
-        end = parts.train[1]
-        mean = Scaler.fit(panel.values[:end], panel.mask[:end]).mean
-        scale = error_scale(panel, end, self.training.loss_scale)
-        scaler = Scaler(mean, scale)  # their MAE is the mean error in these units: our loss
-        train, validation = (window_origins(part, self.reach) for part in parts[:2])
+        data, n_series = SplitPanel.of(panel, self.split, self.reach), panel.n_series * panel.n_channels
+        scale = data.error_scale(self.training.loss_scale)
+        scaler = Scaler(data.scaler("series").mean, scale)  # their MAE is the mean error in these units: our loss
+        n_windows = len(data.origins("train"))
         with isolate_rng(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*`self.trainer` reference is not registered.*")  # their logs
-            drawn: Any = _TrainingPart(panel, end, scaler, len(train))
-            network = PeerNetwork(self._new_model(n_series, len(train)))
+            drawn: Any = _TrainingPart(panel, data.split.train[1], scaler, n_windows)
+            network = PeerNetwork(self._new_model(n_series, n_windows))
             module = _PeerModule(network, scaler, scale, self.training)
             result = fit(
                 module,
                 drawn,
-                WindowDataset(panel, None, validation, self.reach),
+                data.windows("validation", None),
                 tokens_per_window=n_series,
                 console=console,
                 callbacks=callbacks,
@@ -122,23 +122,19 @@ class PeerForecaster:
         self._fitted = module.eval(), result
         return self
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """The forecast (B, S, N, C) of a batch of windows, both in the data's units."""
-        return self.module(batch)
-
-    def parts(self, panel: Panel) -> Split:
-        """The steps of training, validation and test; see `elinformer.data.windows.split_panel`."""
-        return split_panel(panel, self.split, self.reach)
+    def forecast(self, batch: Batch) -> Tensor:
+        """Return the forecast (B, S, N, C) for a batch of windows, both in the units of the data."""
+        return self.module.loss.point(self.module(batch))
 
     @property
     def module(self) -> ForecastModule:
-        """What was trained: a function from a `Batch` of windows to forecasts (B, S, N, C) in the data's units."""
+        """The trained module."""
         return self._trained()[0]
 
     @property
     def batch_size(self) -> int:
         """Windows that are forecast together."""
-        return max(1, self.training.tokens_at_once // self.module.mean.numel())
+        return max(1, self.training.tokens_at_once // self.module.error_scale.numel())
 
     @property
     def n_parameters(self) -> int:
@@ -186,17 +182,18 @@ class PeerNetwork(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """(B, T, N, C) scaled -> (B, S, N, C).
+    def forward(self, batch: Batch) -> Tensor:
+        """Forecast (B, S, N, C, 1), scaled.
 
         A gap is filled with what was observed before it in the window, at its beginning with what was observed next,
         and with 0 where nothing was.
         """
+        values, mask = batch.values, batch.mask
         before, after = filled_forward(values, mask), filled_forward(values.flip(1), mask.flip(1)).flip(1)
         filled = torch.where(mask.cummax(1).values, before, after).flatten(2)
         unused = dict.fromkeys(("futr_exog", "hist_exog", "stat_exog"))
         forecast = self.model({"insample_y": filled, "insample_mask": mask.flatten(2).float(), **unused})
-        return forecast.unflatten(2, values.shape[2:])
+        return forecast.unflatten(2, (*values.shape[2:], 1))
 
 
 class _PeerModule(ForecastModule):

@@ -18,7 +18,7 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
 ) -> None:
     """Score a run on the test part of its data, beside the naive forecasts."""
-    from elinformer.runs import evaluate_run
+    from elinformer.workflows import evaluate_run
 
     document = evaluate_run(run, data=data, json_file=json_file)
     show_scores(f"test part of {document['data']}", document)
@@ -30,7 +30,7 @@ def forecast(
     data: OtherData = None,
 ) -> None:
     """Forecast what follows the end of the data."""
-    from elinformer.runs import forecast_run
+    from elinformer.workflows import forecast_run
 
     rows = forecast_run(run, out, data=data)
     out_console.print(f"{rows} forecasts in {out}")
@@ -46,7 +46,7 @@ def add_series(
     overwrite: Annotated[bool, typer.Option(help="Replace a run that stands there.")] = False,
 ) -> None:
     """Add series that a run was not trained on, without training again."""
-    from elinformer.runs import add_series_run
+    from elinformer.workflows import add_series_run
 
     added = add_series_run(run, data, out, features=features, overwrite=overwrite)
     out_console.print(f"added {len(added['series'])} series: {', '.join(added['series'])}", highlight=False)
@@ -55,6 +55,6 @@ def add_series(
 
 def info(run: Run) -> None:
     """Show what a run is, as JSON."""
-    from elinformer.runs import run_information
+    from elinformer.workflows import run_information
 
     typer.echo(json.dumps(run_information(run), indent=2))

@@ -68,9 +68,9 @@ def train(
     series_parallel: Annotated[int, typer.Option(help="Processes that share the series of a window.")] = 1,
 ) -> None:
     """Train on a panel and write a run: model, scores, and all that `evaluate` and `forecast` need."""
-    from elinformer.runs import resume_run, train_run
     from elinformer.settings import parse_lags, parse_split
-    from elinformer.training.parallel.machines import Machines
+    from elinformer.training.ranks.machines import Machines
+    from elinformer.workflows import resume_run, train_run
 
     machines = Machines(devices, num_nodes, series_parallel)
     if resume is not None:
@@ -114,7 +114,7 @@ def _refuse_beside_resume(context: typer.Context) -> None:
 
 
 def _show_training(run: Path, metrics: dict[str, Any]) -> None:
-    from elinformer.training.parallel.machines import is_first_process
+    from elinformer._process import is_first_process
 
     if not is_first_process():
         return

@@ -15,9 +15,9 @@ from elinformer.data.fingerprint import fingerprint
 from elinformer.data.windows import Reach, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.models.registry import MODELS, whole_options
-from elinformer.runs import load_panel
 from elinformer.settings import Settings, catalogue_settings
 from elinformer.training import TrainingConfig
+from elinformer.workflows import load_panel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from elinformer.comparison.store import is_done
 from elinformer.comparison.worker import WATCH
-from elinformer.training.run_folder import write_json
+from elinformer.run_folder.folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -24,8 +24,8 @@ from elinformer.comparison.store import REPORT, RESULTS, Store
 from elinformer.comparison.summary import summarise
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
+from elinformer.run_folder.folder import read_json, write_json
 from elinformer.training.config import CHOICES
-from elinformer.training.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

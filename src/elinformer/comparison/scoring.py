@@ -12,15 +12,15 @@ import numpy as np
 import torch
 
 from elinformer._memory import peak_device_memory, peak_memory
+from elinformer.batch import Batch
 from elinformer.comparison.contenders import PEER, is_peer, registered
 from elinformer.comparison.machine import code_fingerprint, describe_device, describe_machine, versions
-from elinformer.data.scaling import error_scale
-from elinformer.data.windows import Batch, WindowDataset, split_panel, window_loader, window_origins
+from elinformer.data.windows import SplitPanel, WindowDataset, window_loader
 from elinformer.errors import InputError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.runs import forecaster_for, load_panel, reading
-from elinformer.training.unfinished import UnfinishedRun
+from elinformer.run_folder.unfinished import UnfinishedRun
+from elinformer.workflows import forecaster_for, load_panel, reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +32,11 @@ if TYPE_CHECKING:
 
     from elinformer.comparison.plan import Document, Job
     from elinformer.data.panel import Panel
-    from elinformer.data.windows import Split
+    from elinformer.data.windows import PartName
 
 TIMED_WINDOWS, TIMED_BATCH = 256, 32
 """How many forecasts are timed, and how many of them at once."""
 
-Part = tuple[int, int]
 Forecast = Callable[[Batch], torch.Tensor]
 
 
@@ -86,28 +85,30 @@ class Course:
 
     Attributes:
         job: The job.
-        panel: Its data.
-        parts: Training, validation and test.
-        scale: (N, C), what the loss divides errors by.
+        data: Its data and their split.
+        scale: (N, C), units of the loss.
     """
 
     job: Job
-    panel: Panel
-    parts: Split
+    data: SplitPanel
     scale: np.ndarray
+
+    @property
+    def panel(self) -> Panel:
+        """The data."""
+        return self.data.panel
 
     @classmethod
     def of(cls, job: Job) -> Course:
         """Read the data."""
         panel = load_panel(job.task.source, job.task.settings)
-        parts = split_panel(panel, job.task.settings.split, job.task.reach)
-        scale = error_scale(panel, parts.train[1], job.task.training(job.seed).loss_scale)
-        return cls(job, panel, parts, scale)
+        data = SplitPanel.of(panel, job.task.settings.split, job.task.reach)
+        return cls(job, data, data.error_scale(job.task.training(job.seed).loss_scale))
 
-    def score(self, trained: Trained, part: Part) -> Score:
-        """The errors of all windows of a part."""
-        blocks = BlockSums(blocks_of(self.panel, part, self.job.task.reach.horizon), self.scale)
-        return Score(trained.add_up(window_origins(part, self.job.task.reach), blocks), blocks)
+    def score(self, trained: Trained, part: PartName) -> Score:
+        """Return the errors of all windows of a part."""
+        blocks = BlockSums(blocks_of(self.panel, getattr(self.data.split, part), self.data.reach.horizon), self.scale)
+        return Score(trained.add_up(self.data.origins(part), blocks), blocks)
 
 
 def run_job(work: Work) -> Document:
@@ -119,7 +120,7 @@ def run_job(work: Work) -> Document:
     baseline = peak_memory()
     course = Course.of(work.job)
     trained = train(course, work) if work.job.contender.is_trained else choose_naive(course)
-    validation, test = (course.score(trained, part) for part in course.parts[1:])
+    validation, test = course.score(trained, "validation"), course.score(trained, "test")
     if not np.isfinite(test.sums.scores().mae):
         raise InputError("expected finite forecasts of the test part, got some that are not: training diverged")
     return {
@@ -145,7 +146,7 @@ def run_job(work: Work) -> Document:
 def choose_naive(course: Course) -> Trained:
     """The last value; or of the same time yesterday and last week the one that errs less in validation."""
     found = [_naive(course, naive) for naive in _candidates(course)]
-    return min(found, key=lambda trained: course.score(trained, course.parts.validation).blocks.scaled_error())
+    return min(found, key=lambda trained: course.score(trained, "validation").blocks.scaled_error())
 
 
 def _candidates(course: Course) -> list[Naive]:
@@ -156,13 +157,13 @@ def _candidates(course: Course) -> list[Naive]:
         raise InputError(
             f"expected time stamps and days of whole steps for seasonal_naive, which {course.panel.name} does not have"
         )
-    return [naive for naive in seasons if naive.period <= course.parts.train[1]] or seasons[:1]
+    return [naive for naive in seasons if naive.period <= course.data.split.train[1]] or seasons[:1]
 
 
 def _naive(course: Course, naive: Naive) -> Trained:
     def add_up(origins: np.ndarray, blocks: BlockSums) -> MetricSums:
-        horizon = course.job.task.reach.horizon
-        return score_naive(naive, course.panel, origins, horizon, course.parts.train[1], blocks=blocks)
+        data = course.data
+        return score_naive(naive, data.panel, origins, data.reach.horizon, data.moments.mean, blocks=blocks)
 
     details = {
         "forecast": naive.name,
@@ -180,17 +181,18 @@ def train(course: Course, work: Work) -> Trained:
     if is_peer(course.job.contender.name):
         peer, calendar = _peer(course.job, work.device), None
         model = peer.fit(course.panel, work.console, callbacks=work.callbacks)
+        forecast, batch_size = _on_device(model.module, model.forecast, work.device), model.batch_size
     else:
         model = _fitted(course, work)
         calendar = model.info.calendar
-    forecast = _on_device(model.module, work.device)
+        trained = model.trained
+        forecast, batch_size = _on_device(trained.scaled, trained.forecast, work.device), trained.batch_size
 
     def add_up(origins: np.ndarray, blocks: BlockSums) -> MetricSums:
         windows = WindowDataset(course.panel, calendar, origins, course.job.task.reach)
-        return backtest(forecast, windows, model.batch_size, blocks=blocks)
+        return backtest(forecast, windows, batch_size, blocks=blocks)
 
-    origins = window_origins(course.parts.test, course.job.task.reach)[:TIMED_WINDOWS]
-    timed = WindowDataset(course.panel, calendar, origins, course.job.task.reach)
+    timed = WindowDataset(course.panel, calendar, course.data.origins("test")[:TIMED_WINDOWS], course.data.reach)
     details = {
         "train_seconds": round(model.fit_result.seconds, 2),
         "epochs": model.fit_result.epochs,
@@ -246,15 +248,11 @@ def _seconds_per_forecast(forecast: Forecast, windows: WindowDataset) -> float:
     return seconds / len(windows)
 
 
-def _on_device(module: nn.Module, device: str) -> Forecast:
-    """Forecasts of batches that lie in the processor's memory, made where training was."""
+def _on_device(module: nn.Module, forecast: Forecast, device: str) -> Forecast:
+    """Return forecasts of batches in the processor's memory, made on the device of training."""
     place = torch.device(_accelerator(device))
     module.to(place)
-
-    def moved(tensor: Any) -> Any:
-        return None if tensor is None else tensor.to(place)
-
-    return lambda batch: module(Batch(*map(moved, batch)))
+    return lambda batch: forecast(batch.to(place))
 
 
 def _accelerator(device: str) -> str:

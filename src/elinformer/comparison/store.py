@@ -23,7 +23,7 @@ from elinformer.comparison.record import restored
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.formats import read_panel
 from elinformer.errors import InputError
-from elinformer.training.run_folder import read_json, write_json
+from elinformer.run_folder.folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

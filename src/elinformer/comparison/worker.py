@@ -21,7 +21,7 @@ from elinformer._allocator import keep_freed_memory
 from elinformer.comparison.plan import Job
 from elinformer.comparison.scoring import Work, run_job
 from elinformer.errors import InputError, MissingExtraError
-from elinformer.training.run_folder import read_json, write_json
+from elinformer.run_folder.folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
 
 ScalePer = Literal["series", "channel"]
+LossScale = Literal["channel", "series", "seasonal"]
 
 
 class Moments(NamedTuple):
@@ -87,9 +88,7 @@ def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int, *, moments
     return np.where(change > 0, change, Scaler.of(moments or measure(values, mask)).std).astype(np.float32)
 
 
-def error_scale(
-    panel: Panel, train_end: int, kind: Literal["channel", "series", "seasonal"], *, moments: Moments | None = None
-) -> np.ndarray:
+def error_scale(panel: Panel, train_end: int, kind: LossScale, *, moments: Moments | None = None) -> np.ndarray:
     """What errors are divided by in the loss, (N, C) float32, from the steps [0, train_end).
 
     Args:

@@ -1,14 +1,17 @@
-"""Windows over a panel: chronological parts, and batches that are one gather."""
+"""Windows over a panel: chronological split, and batches that are one gather."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
+from elinformer.batch import Batch
+from elinformer.data.scaling import Moments, Scaler, error_scale, measure
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,20 +21,9 @@ if TYPE_CHECKING:
 
     from elinformer.data.calendar import Calendar
     from elinformer.data.panel import Panel
+    from elinformer.data.scaling import LossScale, ScalePer
 
-
-class Batch(NamedTuple):
-    """B windows with what followed them, in the data's own units.
-
-    `values` and `mask` (B, T, N, C), `calendar` (B, T, 2) or None, `target` and `target_mask` (B, S, N, C).
-    What was not observed is NaN and False in its mask.
-    """
-
-    values: Tensor
-    mask: Tensor
-    calendar: Tensor | None
-    target: Tensor
-    target_mask: Tensor
+PartName = Literal["train", "validation", "test"]
 
 
 class Split(NamedTuple):
@@ -141,8 +133,54 @@ def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split
     return parts
 
 
+@dataclass(frozen=True, eq=False)
+class SplitPanel:
+    """A panel with its split, and the moments of its training steps: each is computed once.
+
+    Attributes:
+        panel: The data.
+        reach: Steps that a window reads and forecasts.
+        split: Steps of training, validation and test.
+    """
+
+    panel: Panel
+    reach: Reach
+    split: Split
+
+    @classmethod
+    def of(cls, panel: Panel, fractions: Sequence[float], reach: Reach) -> SplitPanel:
+        """Split a panel.
+
+        Raises:
+            InputError: Training or validation has no window, or nothing observed.
+        """
+        return cls(panel, reach, split_panel(panel, fractions, reach))
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Moments of the observed values in training."""
+        end = self.split.train[1]
+        return measure(self.panel.values[:end], self.panel.mask[:end])
+
+    def scaler(self, per: ScalePer) -> Scaler:
+        """Return the scaler of training."""
+        return Scaler.of(self.moments, per=per)
+
+    def error_scale(self, kind: LossScale) -> np.ndarray:
+        """Return the unit of errors in the loss, (N, C): see `elinformer.data.scaling.error_scale`."""
+        return error_scale(self.panel, self.split.train[1], kind, moments=self.moments)
+
+    def origins(self, part: PartName) -> np.ndarray:
+        """Return the first target steps of the windows of a part, (n,)."""
+        return window_origins(getattr(self.split, part), self.reach)
+
+    def windows(self, part: PartName, calendar: Calendar | None) -> WindowDataset:
+        """Return the windows of a part."""
+        return WindowDataset(self.panel, calendar, self.origins(part), self.reach)
+
+
 class WindowDataset(Dataset[Batch]):
-    """The windows that start forecasting at `origins`; indexing with a list of numbers gives a `Batch`.
+    """Windows that start to forecast at `origins`; indexing with a list of numbers gives a `Batch`.
 
     The panel's arrays are used in place, in memory or mapped from a file: no window is read before it is asked for.
     Without targets, a window may start where the panel ends.
@@ -152,21 +190,30 @@ class WindowDataset(Dataset[Batch]):
         self, panel: Panel, calendar: Calendar | None, origins: np.ndarray, reach: Reach, *, with_targets: bool = True
     ) -> None:
         self.values, self.mask = panel.values, panel.mask  # no tensors, which know no read-only memory
-        self.moments = None if calendar is None else torch.from_numpy(calendar.encode(panel.timestamps))
+        self.moments = None if calendar is None else _encoded(panel, calendar, reach.horizon)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
         self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
-        targets = np.arange(reach.horizon if with_targets else 0)
-        self.steps = np.concatenate([reach.inputs, targets])
+        self.steps = np.concatenate([reach.inputs, np.arange(reach.horizon)])  # (T + S,)
+        self.with_targets = with_targets
 
     def __len__(self) -> int:
         return len(self.origins)
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
-        rows = self.origins[torch.as_tensor(indices)].numpy()[:, None] + self.steps  # (B, T+S)
-        values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T+S, N, C)
+        steps = self.origins[torch.as_tensor(indices)].numpy()[:, None] + self.steps  # (B, T + S)
+        calendar = None if self.moments is None else self.moments[steps]
+        rows = steps if self.with_targets else steps[:, : self.n_inputs]
+        values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
         past, future = slice(None, self.n_inputs), slice(self.n_inputs, None)
-        calendar = None if self.moments is None else self.moments[rows[:, past]]
+        if not self.with_targets:
+            return Batch(values, mask, calendar)
         return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future])
+
+
+def _encoded(panel: Panel, calendar: Calendar, horizon: int) -> Tensor:
+    """Return slot and day of all steps of a panel and of the horizon after it, (T' + S, 2)."""
+    times = np.concatenate([panel.timestamps, panel.future_timestamps(horizon)])
+    return torch.from_numpy(calendar.encode(times))
 
 
 def window_loader(dataset: WindowDataset, batch_size: int) -> DataLoader[Batch]:

@@ -1,12 +1,15 @@
 """Scores, and the naive forecasts to compare with. Takes any module and any array."""
 
-from elinformer.evaluation.backtest import backtest
+from elinformer.evaluation.backtest import backtest, targets_of
 from elinformer.evaluation.blocks import BlockSums, blocks_of
+from elinformer.evaluation.losses import AbsoluteError, Loss
 from elinformer.evaluation.metrics import MetricSums, Scores
 from elinformer.evaluation.naive import Naive, naives_for, score_naive
 
 __all__ = [
+    "AbsoluteError",
     "BlockSums",
+    "Loss",
     "MetricSums",
     "Naive",
     "Scores",
@@ -14,4 +17,5 @@ __all__ = [
     "blocks_of",
     "naives_for",
     "score_naive",
+    "targets_of",
 ]

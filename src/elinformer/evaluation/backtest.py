@@ -1,4 +1,4 @@
-"""Score forecasts over all windows of a part, a batch at a time."""
+"""Scores of forecasts over all windows of a part, a batch at a time."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from elinformer.data.windows import Batch, WindowDataset
+    from elinformer.batch import Batch
+    from elinformer.data.windows import WindowDataset
     from elinformer.evaluation.blocks import BlockSums
 
 
 def backtest(
     forecast: Callable[[Batch], Tensor], windows: WindowDataset, batch_size: int, *, blocks: BlockSums | None = None
 ) -> MetricSums:
-    """Sums of errors of `forecast`, a function from a batch to (B, S, N, C) in the data's units.
+    """Add up the errors of point forecasts.
 
     Args:
-        forecast: What is scored.
-        windows: On which windows.
+        forecast: Function from a batch to the point forecast (B, S, N, C), both in the units of the data.
+        windows: The windows.
         batch_size: Windows that are forecast together.
         blocks: Takes the same errors by blocks of time.
     """
@@ -33,8 +34,15 @@ def backtest(
     with torch.inference_mode():
         loader = window_loader(windows, batch_size)
         for batch, origins in zip(loader, windows.origins.split(batch_size), strict=True):
-            errors = forecast(batch), batch.target, batch.target_mask
+            errors = forecast(batch), *targets_of(batch)
             sums.update(*errors)
             if blocks is not None:
                 blocks.update(*errors, origins)
     return sums
+
+
+def targets_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return target and mask of a batch that has them."""
+    if batch.target is None or batch.target_mask is None:
+        raise AssertionError("windows to learn from or to score have targets")
+    return batch.target, batch.target_mask

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from elinformer.data.row_blocks import VALUES_AT_A_TIME
-from elinformer.data.scaling import measure
 from elinformer.evaluation.metrics import MetricSums
 
 if TYPE_CHECKING:
@@ -49,18 +48,24 @@ def score_naive(
     panel: Panel,
     origins: np.ndarray,
     horizon: int,
-    train_end: int,
+    mean: np.ndarray,
     *,
     blocks: BlockSums | None = None,
 ) -> MetricSums:
-    """Score a naive forecast on the windows whose first target steps are `origins`; `blocks` takes the same errors.
+    """Score a naive forecast on the windows whose first target steps are `origins`.
 
-    A series without any observation at that season so far is forecast by its mean over the training steps
-    [0, train_end), and by 0 where it has none. The steps are read one after the other: the panel may lie on disk.
+    The steps are read one after the other: the panel may lie on disk.
+
+    Args:
+        naive: The forecast.
+        panel: The data.
+        origins: (n,).
+        horizon: S.
+        mean: (N, C), the forecast of a series without any observation at that season so far: its mean in training.
+        blocks: Takes the same errors by blocks of time.
     """
     sums = MetricSums(horizon, panel.n_series, panel.n_channels)
-    mean = measure(panel.values[:train_end], panel.mask[:train_end]).mean.astype(np.float32)
-    season = _Season(panel, naive.period, mean)
+    season = _Season(panel, naive.period, mean.astype(np.float32))
     together = max(1, min(ORIGINS_AT_A_TIME, VALUES_AT_A_TIME // (horizon * mean.size)))
     ordered = np.sort(origins)
     for start in range(0, len(ordered), together):

@@ -2,8 +2,7 @@
 
 from elinformer.models.dlinear import DLinear, DLinearConfig
 from elinformer.models.elinformer import ATTENTIONS, ELinFormer, ELinFormerConfig
-from elinformer.models.registry import MODELS, build_model, register_model
-from elinformer.models.sizes import Sizes
+from elinformer.models.registry import MODELS, Sizes, build_model, register_model
 from elinformer.models.staeformer import STAEformer, STAEformerConfig
 from elinformer.models.stid import STID, STIDConfig
 

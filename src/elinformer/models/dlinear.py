@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, pad
 
 from elinformer._options import check_sizes
-from elinformer._shapes import Bool, Float, Int
-from elinformer.models.gaps import filled_forward
+from elinformer._shapes import Float
+from elinformer.models.inputs import filled_forward
 from elinformer.models.registry import register_model
+
+if TYPE_CHECKING:
+    from elinformer.batch import Batch
 
 
 @dataclass(frozen=True)
 class DLinearConfig:
-    """The shape of a DLinear.
+    """Shape of a DLinear.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
-        n_channels: C, numbers a series has at every step.
+        n_channels: C, channels of a series.
+        n_outputs: K, outputs for every target.
         trend_length: Steps that the trend is a moving average over; odd.
     """
 
     window: int
     horizon: int
     n_channels: int = 1
+    n_outputs: int = 1
     trend_length: int = 25
 
     def __post_init__(self) -> None:
@@ -37,35 +43,39 @@ class DLinearConfig:
 
 @register_model("dlinear", DLinearConfig)
 class DLinear(nn.Module):
-    """Two linear maps of the window, of its moving average and of the rest; knows neither series nor calendar.
+    """Two linear maps of the window: one of its moving average, one of the rest. It knows neither series nor calendar.
 
     Source: Zeng et al., Are Transformers Effective for Time Series Forecasting?, 2022, arXiv 2205.13504, and the
     authors' code (cure-lab/LTSF-Linear) with `individual` off. docs/models.md says what differs.
     """
 
-    per_series = ()  # see elinformer.nn.per_series
+    per_series = ()
+    blocks = ()
 
     def __init__(self, config: DLinearConfig) -> None:
         super().__init__()
         self.config = config
-        self.trend = nn.Linear(config.window, config.horizon)
-        self.rest = nn.Linear(config.window, config.horizon)
+        self.trend = nn.Linear(config.window, config.horizon * config.n_outputs)
+        self.rest = nn.Linear(config.window, config.horizon * config.n_outputs)
         for layer in (self.trend, self.rest):
             nn.init.constant_(layer.weight, 1 / config.window)
 
-    def forward(
-        self,
-        values: Float[Tensor, "B T N C"],
-        mask: Bool[Tensor, "B T N C"],
-        calendar: Int[Tensor, "B T 2"] | None = None,  # noqa: ARG002 the call of every model
-    ) -> Float[Tensor, "B S N C"]:
-        """Forecast the `horizon` steps after the window; shapes as `ELinFormer.forward`."""
-        x = filled_forward(values, mask).permute(0, 2, 3, 1)  # (B, N, C, T)
+    def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
+        """Forecast the steps after the window; as `ELinFormer.forward`."""
+        return self.head(self.embed(batch)[0], batch)
+
+    def embed(self, batch: Batch) -> tuple[Tensor, None]:
+        """Return the window without gaps (B, N, C, T), and no mask."""
+        return filled_forward(batch.values, batch.mask).permute(0, 2, 3, 1), None
+
+    def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:  # noqa: ARG002 the head of every model
+        """Map the window (B, N, C, T) to all horizon steps."""
         trend = self._moving_average(x)
-        return (self.trend(trend) + self.rest(x - trend)).permute(0, 3, 1, 2)
+        outputs = self.trend(trend) + self.rest(x - trend)  # (B, N, C, S K)
+        return outputs.unflatten(-1, (self.config.horizon, -1)).permute(0, 3, 1, 2, 4)
 
     def _moving_average(self, x: Tensor) -> Tensor:
-        """(B, N, C, T) -> (B, N, C, T); beyond its ends the window goes on as it began and ended."""
+        """Average (B, N, C, T) over `trend_length` steps; beyond its ends the window is constant."""
         series = x.flatten(0, 1)  # (B*N, C, T)
         half = self.config.trend_length // 2
         return avg_pool1d(pad(series, (half, half), mode="replicate"), self.config.trend_length, stride=1).view_as(x)

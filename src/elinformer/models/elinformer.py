@@ -9,17 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from elinformer._options import check_sizes
-from elinformer._shapes import Bool, Float, Int
+from elinformer._shapes import Bool, Float
 from elinformer.errors import InputError
-from elinformer.models.gaps import filled_forward
+from elinformer.models.inputs import DAYS, calendar_of_window, filled_forward
 from elinformer.models.registry import register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
+from elinformer.nn.embeddings import ScaledEmbedding
 from elinformer.nn.feedforward import GatedFeedForward
-from elinformer.nn.scaled_embedding import ScaledEmbedding
 from elinformer.ops.registry import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from elinformer.batch import Batch
+    from elinformer.ops import KeyState
+    from elinformer.ops.eala.partitioned import Exchange
 
 NO_ATTENTION: Final = "none"
 """No attention sublayer at all: every token by itself."""
@@ -56,10 +60,11 @@ class ELinFormerConfig:
         window: T, input steps.
         horizon: S, output steps.
         n_series: N, series that have an embedding of their own.
-        n_channels: C, numbers a series has at every step.
+        n_channels: C, channels of a series.
         n_lags: Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part
             of the tokens, which would learn them by heart.
         n_slots: Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.
+        n_outputs: K, outputs for every target; the loss says how many.
         patch_length: Steps a token covers; 0 = one patch of the whole window. It divides `window`.
         window_width: Width of the embedded patch.
         series_width: Width of the series embedding.
@@ -78,6 +83,7 @@ class ELinFormerConfig:
     n_channels: int = 1
     n_lags: int = 0
     n_slots: int = 0
+    n_outputs: int = 1
     patch_length: int = 0
     window_width: int = 64
     series_width: int = 32
@@ -131,13 +137,17 @@ class ELinFormerConfig:
 
 @register_model("elinformer", ELinFormerConfig)
 class ELinFormer(nn.Module):
-    """Forecasts every series from its window, its identity, the calendar and all other series.
+    """Forecast of every series from its window, its identity, the calendar and all other series.
+
+    `forward` is the chain of `embed`, `blocks` and `head`. Series meet in the attention of the blocks alone, so that
+    `elinformer.partition` can compute groups of them one after the other, or on several ranks.
 
     Source: arXiv 2511.03190 for the attention; embeddings of series and calendar after STID
     (Shao et al. 2022, arXiv 2208.05233), joined rather than added.
     """
 
-    per_series, chain = ("embedding.series.weight",), "blocks"  # see elinformer.nn.per_series
+    per_series = ("embedding.series.weight",)
+    """Names of parameters with one row a series."""
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
@@ -145,67 +155,76 @@ class ELinFormer(nn.Module):
         self.embedding = TokenEmbedding(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.width) if config.n_recalled else nn.Identity()
-        self.head = ForecastHead(config)
+        self.output = ForecastHead(config)
         keep_sharpness(self)
 
     @property
     def calibrates(self) -> bool:
-        """Whether validation has a say in how sharp its attention is."""
+        """True if validation chooses the sharpness of the attention once the model is trained."""
         return self.config.attention not in {"mean", NO_ATTENTION}
 
     def set_sharpness(self, sharpness: float) -> None:
-        """Keep so much, 0 to 1, of what attention tells a series more than the mean over all of them does."""
+        """Set the share, 0 to 1, that is kept of what sets attention apart from the mean over all series."""
         set_sharpness(self, sharpness)
 
     @property
     def tokens_per_window(self) -> int:
-        """What a window takes of `TrainingConfig.tokens_at_once`."""
+        """Tokens of a window, for `TrainingConfig.tokens_at_once`."""
         return self.config.n_tokens
 
-    def forward(
-        self,
-        values: Float[Tensor, "B T N C"],
-        mask: Bool[Tensor, "B T N C"],
-        calendar: Int[Tensor, "B T 2"] | None = None,
-    ) -> Float[Tensor, "B S N C"]:
+    def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast the `horizon` steps after the window.
 
         Args:
-            values: (B, T, N, C), scaled; what is not observed may hold anything. The steps of lags, if any, come first:
-                T = n_lags x horizon + window.
-            mask: (B, T, N, C), True = observed. A series with nothing observed is no key for the others
-                and still gets a forecast.
-            calendar: (B, T, 2) slot of the day and day of the week, 0 = neutral; needed where the
-                configuration has slots.
+            batch: Scaled. The steps of lags, if any, come first in `values`: T = n_lags x horizon + window. A series
+                with nothing observed in the window is no key for the others and still gets a forecast.
 
         Returns:
-            (B, S, N, C) in the scale of `values`.
+            K outputs for every target, in the scale of the values.
+
+        Raises:
+            ValueError: The configuration has slots, and the batch no calendar.
         """
-        recent = slice(self.config.n_lags * self.config.horizon, None)
-        x = self.embedding(values[:, recent], mask[:, recent], calendar)  # (B, P*N, D)
-        silent = ~mask[:, recent].any(dim=(1, 3)).repeat(1, self.config.n_patches)  # (B, P*N)
+        x, key_mask = self.embed(batch)
         for block in self.blocks:
-            x = block(x, silent)
+            x = block(x, key_mask)
+        return self.head(x, batch)
+
+    def embed(self, batch: Batch) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"]]:
+        """Return the tokens, L = patches x series, and a mask that is True where a token is a key for the others."""
+        recent = slice(self.config.n_lags * self.config.horizon, None)
+        values, mask = batch.values[:, recent], batch.mask[:, recent]
+        key_mask = mask.any(dim=(1, 3)).repeat(1, self.config.n_patches)
+        return self.embedding(values, mask, self._moment(batch), batch.series), key_mask
+
+    def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
+        """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
         tokens = x.flatten(2)  # all patches of a series side by side
         if not self.config.n_recalled:
-            return self.head(tokens)
-        return self.head(tokens, self.norm(x).flatten(2), filled_forward(values, mask))
+            return self.output(tokens)
+        return self.output(tokens, self.norm(x).flatten(2), filled_forward(batch.values, batch.mask))
+
+    def _moment(self, batch: Batch) -> Tensor | None:
+        """Return slot and day (B, 2) of the last step of the window."""
+        if not self.config.n_slots:
+            return None
+        return calendar_of_window(batch, self.config.n_slots)[:, -1]
 
 
 class ForecastHead(nn.Module):
-    """All horizon steps at once: what the token says, plus what was observed before, read once more.
+    """All horizon steps at once: a map of the token, plus earlier observations, weighed by the token.
 
     Every horizon step weighs its own step of each earlier season, and the steps of the window where they are recalled,
     with weights that the normalised token chooses: the same time yesterday or last week where series repeat,
-    persistence where that is the better half of a forecast, with which a head that recalls the window begins.
+    persistence where that is the better half of a forecast, with which a head that recalls the window starts.
     """
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
-        self.horizon, self.n_channels = config.horizon, config.n_channels
-        self.n_lags, self.n_recalled = config.n_lags, config.n_recalled
-        width, outputs = config.n_patches * config.width, config.horizon * config.n_channels
+        self.shape = (config.horizon, config.n_channels, config.n_outputs)
+        self.horizon, self.n_lags, self.n_recalled = config.horizon, config.n_lags, config.n_recalled
+        width, outputs = config.n_patches * config.width, config.horizon * config.n_channels * config.n_outputs
         self.change = nn.Linear(width, outputs)
         if self.n_recalled:
             self.recall = nn.Linear(width, outputs * self.n_recalled)
@@ -215,27 +234,29 @@ class ForecastHead(nn.Module):
             with torch.no_grad():
                 self.recall.bias.view(outputs, self.n_recalled)[:, -1] = START_OF_RECALL
 
-    def forward(self, tokens: Tensor, normed: Tensor | None = None, past: Tensor | None = None) -> Tensor:
-        """Tokens (B, N, P*D) -> (B, S, N, C).
+    def forward(
+        self, tokens: Tensor, normed: Tensor | None = None, past: Tensor | None = None
+    ) -> Float[Tensor, "B S N C K"]:
+        """Map tokens (B, N, P*D) to outputs.
 
-        Where something is recalled it takes the tokens normalised, and lags and window without gaps (B, T, N, C), too.
+        With recall it takes the normalised tokens, and lags and window without gaps (B, T, N, C), too.
         """
-        forecast = self.change(tokens).unflatten(-1, (self.horizon, -1)).transpose(1, 2)
+        forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
         if normed is None or past is None:
             return forecast
-        weights = self.recall(normed).unflatten(-1, (self.horizon, self.n_channels, -1))  # (B, N, S, C, recalled)
+        weights = self.recall(normed).unflatten(-1, (*self.shape, -1))  # (B, N, S, C, K, recalled)
         of_lags, of_window = weights.split((self.n_lags, self.n_recalled - self.n_lags), dim=-1)
         n_earlier = self.n_lags * self.horizon
         if of_window.shape[-1]:
-            forecast = forecast + torch.einsum("bnsct,btnc->bsnc", of_window, past[:, n_earlier:])
+            forecast = forecast + torch.einsum("bnsckt,btnc->bsnck", of_window, past[:, n_earlier:])
         if self.n_lags:
             seasons = past[:, :n_earlier].unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
-            forecast = forecast + torch.einsum("bnscl,blsnc->bsnc", of_lags, seasons)
+            forecast = forecast + torch.einsum("bnsckl,blsnc->bsnck", of_lags, seasons)
         return forecast
 
 
 class TokenEmbedding(nn.Module):
-    """Patches of the window joined with what is known of series and time: (B, P*N, D)."""
+    """Patches of the window, joined with embeddings of series and time: (B, P*N, D)."""
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
@@ -247,20 +268,18 @@ class TokenEmbedding(nn.Module):
         self.series = ScaledEmbedding(config.n_series, config.series_width, EMBEDDING_RATE)
         if config.n_slots:
             self.slot = ScaledEmbedding(1 + config.n_slots, config.calendar_width, EMBEDDING_RATE)
-            self.day = ScaledEmbedding(1 + 7, config.calendar_width, EMBEDDING_RATE)
+            self.day = ScaledEmbedding(1 + DAYS, config.calendar_width, EMBEDDING_RATE)
             self.day.begin_with(START_OF_DAYS * self.day.rows)
             self.slot.begin_with(periodic_features(config.n_slots, config.calendar_width))
 
-    def forward(self, values: Tensor, mask: Tensor, calendar: Tensor | None) -> Tensor:
-        """Values and mask (B, T, N, C), calendar (B, T, 2) or None -> (B, P*N, D)."""
+    def forward(self, values: Tensor, mask: Tensor, moment: Tensor | None, series: Tensor | None) -> Tensor:
+        """Embed values and mask (B, T, N, C), slot and day (B, 2), and the numbers (N,) of the series."""
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
-        parts = [self.window(patches) + self.position, self.series.rows]
-        if self.config.n_slots:
-            if calendar is None:
-                raise ValueError(f"expected a calendar (B, T, 2) for a model of {self.config.n_slots} slots, got none")
-            slot, day = self._sometimes_neutral(calendar[:, -1]).unbind(-1)  # (B,) each
+        parts = [self.window(patches) + self.position, self.series.rows_of(series)]
+        if moment is not None:
+            slot, day = self._sometimes_neutral(moment).unbind(-1)  # (B,) each
             parts += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
         shape = patches.shape[:3]
         return torch.cat([part.expand(*shape, -1) for part in parts], dim=-1).flatten(1, 2)
@@ -295,11 +314,18 @@ class Block(nn.Module):
         self.feedforward = GatedFeedForward(width, config.dropout)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, silent: Tensor) -> Tensor:
-        """(B, L, D) -> (B, L, D); `silent` (B, L) is True for tokens that are no keys."""
+    def forward(
+        self, x: Float[Tensor, "B L D"], key_mask: Bool[Tensor, "B L"], exchange: Exchange | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """Map tokens to tokens.
+
+        Args:
+            x: The tokens at hand.
+            key_mask: True where a token is a key for the others.
+            exchange: Access to the keys of tokens that are not at hand.
+        """
         if self.attends:
-            normed = self.attention_norm(x)
-            attended, _ = self.attention(normed, normed, normed, key_padding_mask=silent)
+            attended = self.attention.attend_to_self(self.attention_norm(x), key_mask=key_mask, exchange=exchange)
             x = x + self.dropout(attended)
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
             return x + self._fed_forward(x)
@@ -307,6 +333,10 @@ class Block(nn.Module):
         for rows in x.view(-1, x.shape[-1]).split(ROWS):
             rows.add_(self._fed_forward(rows))
         return x
+
+    def key_state(self, x: Float[Tensor, "B L D"], key_mask: Bool[Tensor, "B L"]) -> KeyState:
+        """Return the state of the keys of these tokens; blocks without attention have none."""
+        return self.attention.key_state(self.attention_norm(x), key_mask=key_mask)
 
     def _fed_forward(self, x: Tensor) -> Tensor:
         return self.feedforward(self.feedforward_norm(x), x)

@@ -1,22 +1,38 @@
-"""Models by name: a dict and a decorator. docs/models.md says what a model has to be."""
+"""Models by name: a dict and a decorator. docs/models.md says how to write one's own."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import nn
 
+from elinformer.batch import COVARIATES
 from elinformer.errors import InputError
-from elinformer.models.sizes import Sizes
+
+if TYPE_CHECKING:
+    from elinformer.batch import Batch
 
 Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a task; the words are those of `ELinFormerConfig`."""
+
+    window: int
+    horizon: int
+    n_series: int
+    n_channels: int = 1
+    n_lags: int = 0
+    n_slots: int = 0
+    n_outputs: int = 1
+
+
 class ModelEntry(NamedTuple):
-    """What builds a model, and the dataclass of sizes and options that it is built from."""
+    """Builder of a model, and the dataclass of sizes and options that it is built from."""
 
     build: Callable[[Any], nn.Module]
     config: type[Any]
@@ -26,7 +42,7 @@ MODELS: dict[str, ModelEntry] = {}
 
 
 def register_model(name: str, config: type[Any]) -> Callable[[Builder], Builder]:
-    """Decorate a class, or a function, that makes a model out of a `config`."""
+    """Decorate a class, or a function, that makes a model from a `config`."""
 
     def register(build: Builder) -> Builder:
         MODELS[name] = ModelEntry(build, config)
@@ -36,7 +52,11 @@ def register_model(name: str, config: type[Any]) -> Callable[[Builder], Builder]
 
 
 def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
-    """The model of that name; InputError where there is none, or none with these options."""
+    """Return the entry of a model.
+
+    Raises:
+        InputError: No model has this name, or it does not have these options.
+    """
     if not isinstance(name, str) or name not in MODELS:
         raise InputError(f"expected a model out of {', '.join(MODELS)}, got {name!r}: see docs/models.md for your own")
     entry = MODELS[name]
@@ -47,7 +67,7 @@ def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
 
 
 def whole_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a model and the defaults, now, of the others, as far as JSON gives them back as they are."""
+    """Return all options of a model, defaults included, as far as JSON can hold them."""
     defaults = _defaults(check_model(name, options))
     return {**{option: value for option, value in defaults.items() if _is_plain(value)}, **options}
 
@@ -62,13 +82,36 @@ def _is_plain(value: Any) -> bool:
 
 
 def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """A new model of that name; InputError for options or sizes that it cannot have."""
+    """Build a new model.
+
+    Raises:
+        InputError: No model has this name, or it cannot have these options or sizes.
+    """
     entry, options = check_model(name, options or {}), options or {}
     used = {size: given for size, given in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
     if sizes.n_lags and "n_lags" not in used:
-        raise InputError(f"expected no lags for {name}, which has no use for them, got {sizes.n_lags}")
+        raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: leave them out")
+    if sizes.n_outputs > 1 and "n_outputs" not in used:
+        raise InputError(
+            f"expected a loss of one output for {name}, which has no n_outputs, got one of {sizes.n_outputs}"
+        )
     try:
         config = entry.config(**used, **options)
     except ValueError as error:
         raise InputError(str(error)) from error
     return entry.build(config)
+
+
+def refuse_unused(model: nn.Module, batch: Batch) -> None:
+    """Refuse covariates that a model does not use, rather than ignore them.
+
+    Raises:
+        InputError: The batch has such covariates.
+    """
+    uses = getattr(model, "uses", ())
+    unused = [name for name in COVARIATES if getattr(batch, name) is not None and name not in uses]
+    if unused:
+        raise InputError(
+            f"expected no {' and '.join(unused)} covariates for {type(model).__name__}, which does not use them: leave "
+            "them out, or choose another model"
+        )

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from elinformer._options import check_sizes
-from elinformer._shapes import Bool, Float, Int
-from elinformer.models.gaps import filled_forward
-from elinformer.models.moments import DAYS, embedded, needed, with_time
+from elinformer._shapes import Float
+from elinformer.models.inputs import DAYS, calendar_of_window, embedded, filled_forward, with_time
 from elinformer.models.registry import register_model
 from elinformer.ops.baselines import softmax_attention
+
+if TYPE_CHECKING:
+    from elinformer.batch import Batch
 
 
 @dataclass(frozen=True)
 class STAEformerConfig:
-    """The shape of a STAEformer; the defaults are those of its authors.
+    """Shape of a STAEformer; the defaults are those of its authors.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
         n_series: N, series that have embeddings of their own.
-        n_channels: C, numbers a series has at every step.
+        n_channels: C, channels of a series.
         n_slots: Slots of a day in the calendar; 0 = no calendar.
+        n_outputs: K, outputs for every target.
         value_width: Width of the embedded values of a step.
         calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
             calendar.
-        adaptive_width: Width of the embedding that every step of the window of every series has of its own.
+        adaptive_width: Width of the embedding of every step of the window of every series.
         n_layers: Blocks over time, and as many over series.
         n_heads: Attention heads; they divide `width`.
         feedforward_width: Width of the feed-forward layers.
@@ -40,6 +44,7 @@ class STAEformerConfig:
     n_series: int
     n_channels: int = 1
     n_slots: int = 0
+    n_outputs: int = 1
     value_width: int = 24
     calendar_width: int = 24
     adaptive_width: int = 80
@@ -57,7 +62,7 @@ class STAEformerConfig:
 
     @property
     def n_features(self) -> int:
-        """Numbers a step: the channels, and the time of day and the day of the week."""
+        """Inputs of a step: the channels, the time of day and the day of the week."""
         return self.n_channels + (2 if self.n_slots else 0)
 
     @property
@@ -68,7 +73,7 @@ class STAEformerConfig:
 
 @register_model("staeformer", STAEformerConfig)
 class STAEformer(nn.Module):
-    """Forecasts every series from all steps of all series.
+    """Forecast of every series from all steps of all series.
 
     Source: Liu et al., Spatio-Temporal Adaptive Embedding Makes Vanilla Transformer SOTA for Traffic Forecasting,
     2023, arXiv 2308.10425, and the authors' code (XDZhelheim/STAEformer). docs/models.md says what differs.
@@ -86,29 +91,25 @@ class STAEformer(nn.Module):
         self.over_time, self.over_series = (
             nn.Sequential(*(Block(config) for _ in range(config.n_layers))) for _ in range(2)
         )
-        self.head = nn.Linear(config.window * config.width, config.horizon * config.n_channels)
+        self.output = nn.Linear(config.window * config.width, config.horizon * config.n_channels * config.n_outputs)
 
     @property
     def tokens_per_window(self) -> int:
-        """What a window takes of `TrainingConfig.tokens_at_once`."""
+        """Tokens of a window, for `TrainingConfig.tokens_at_once`."""
         return self.config.window * self.config.n_series
 
-    def forward(
-        self,
-        values: Float[Tensor, "B T N C"],
-        mask: Bool[Tensor, "B T N C"],
-        calendar: Int[Tensor, "B T 2"] | None = None,
-    ) -> Float[Tensor, "B S N C"]:
-        """Forecast the `horizon` steps after the window; shapes as `ELinFormer.forward`."""
-        x = self._embed(filled_forward(values, mask), calendar)  # (B, T, N, D)
+    def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
+        """Forecast the steps after the window; as `ELinFormer.forward`."""
+        x = self._embed(batch)  # (B, T, N, D)
         x = self.over_time(x.transpose(1, 2))  # (B, N, T, D)
         x = self.over_series(x.transpose(1, 2)).transpose(1, 2)
-        return self.head(x.flatten(2)).unflatten(-1, (self.config.horizon, -1)).transpose(1, 2)
+        shape = (self.config.horizon, self.config.n_channels, self.config.n_outputs)
+        return self.output(x.flatten(2)).unflatten(-1, shape).transpose(1, 2)
 
-    def _embed(self, x: Tensor, calendar: Tensor | None) -> Tensor:
-        moment = []
+    def _embed(self, batch: Batch) -> Tensor:
+        x, moment = filled_forward(batch.values, batch.mask), []
         if self.config.n_slots:
-            calendar = needed(calendar, self.config.n_slots)
+            calendar = calendar_of_window(batch, self.config.n_slots)
             x = with_time(x, calendar, self.config.n_slots, day_unit=1.0)
             slot, day = calendar[:, :, None].unbind(-1)  # (B, T, 1) each
             moment = [embedded(self.slot, slot), embedded(self.day, day)]
@@ -130,7 +131,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., L, D) -> (..., L, D)."""
+        """Map (..., L, D) to (..., L, D)."""
         x = self.attention_norm(x + self.dropout(self._attend(x)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 

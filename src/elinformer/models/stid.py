@@ -1,37 +1,41 @@
-"""STID: the window of a series joined with who it is and what time it is, through an MLP. Readable alone."""
+"""STID: the window of a series joined with its identity and the time, through an MLP. Readable alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from elinformer._options import check_sizes
-from elinformer._shapes import Bool, Float, Int
-from elinformer.models.gaps import filled_forward
-from elinformer.models.moments import DAYS, embedded, needed, with_time
+from elinformer._shapes import Float
+from elinformer.models.inputs import DAYS, calendar_of_window, embedded, filled_forward, with_time
 from elinformer.models.registry import register_model
-from elinformer.nn.scaled_embedding import ScaledEmbedding
+from elinformer.nn.embeddings import ScaledEmbedding
+
+if TYPE_CHECKING:
+    from elinformer.batch import Batch
 
 
 @dataclass(frozen=True)
 class STIDConfig:
-    """The shape of an STID; the defaults are those of its authors.
+    """Shape of an STID; the defaults are those of its authors.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
         n_series: N, series that have an embedding of their own.
-        n_channels: C, numbers a series has at every step.
+        n_channels: C, channels of a series.
         n_slots: Slots of a day in the calendar; 0 = no calendar.
+        n_outputs: K, outputs for every target.
         window_width: Width of the embedded window.
         series_width: Width of the series embedding.
         calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
             calendar.
         n_layers: Residual blocks.
         dropout: Within the blocks, while training.
-        embedding_rate: How many times the learning rate the embeddings of series, slots and days are learned with.
+        embedding_rate: Learning rate of the embeddings over that of the rest: 1 for its authors, 30 for ELinFormer.
     """
 
     window: int
@@ -39,6 +43,7 @@ class STIDConfig:
     n_series: int
     n_channels: int = 1
     n_slots: int = 0
+    n_outputs: int = 1
     window_width: int = 32
     series_width: int = 32
     calendar_width: int = 32
@@ -51,7 +56,7 @@ class STIDConfig:
 
     @property
     def n_features(self) -> int:
-        """Numbers a step: the channels, and the time of day and the day of the week."""
+        """Inputs of a step: the channels, the time of day and the day of the week."""
         return self.n_channels + (2 if self.n_slots else 0)
 
     @property
@@ -62,13 +67,13 @@ class STIDConfig:
 
 @register_model("stid", STIDConfig)
 class STID(nn.Module):
-    """Forecasts every series by itself, from its window, its identity and the time.
+    """Forecast of every series by itself, from its window, its identity and the time.
 
     Source: Shao et al., Spatial-Temporal Identity: A Simple yet Effective Baseline for Multivariate Time Series
     Forecasting, 2022, arXiv 2208.05233, and the authors' code (BasicTS). docs/models.md says what differs.
     """
 
-    per_series = ("series.weight",)  # see elinformer.nn.per_series
+    per_series = ("series.weight",)
 
     def __init__(self, config: STIDConfig) -> None:
         super().__init__()
@@ -79,37 +84,45 @@ class STID(nn.Module):
         if config.n_slots:
             self.slot = _table(config.n_slots, config.calendar_width, rate)
             self.day = _table(DAYS, config.calendar_width, rate)
-        self.blocks = nn.Sequential(*(Block(config.width, config.dropout) for _ in range(config.n_layers)))
-        self.head = nn.Linear(config.width, config.horizon * config.n_channels)
+        self.blocks = nn.ModuleList(Block(config.width, config.dropout) for _ in range(config.n_layers))
+        self.output = nn.Linear(config.width, config.horizon * config.n_channels * config.n_outputs)
 
-    def forward(
-        self,
-        values: Float[Tensor, "B T N C"],
-        mask: Bool[Tensor, "B T N C"],
-        calendar: Int[Tensor, "B T 2"] | None = None,
-    ) -> Float[Tensor, "B S N C"]:
-        """Forecast the `horizon` steps after the window; shapes as `ELinFormer.forward`."""
-        x, moment = filled_forward(values, mask), []
+    def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
+        """Forecast the steps after the window; as `ELinFormer.forward`."""
+        x, key_mask = self.embed(batch)
+        for block in self.blocks:
+            x = block(x, key_mask)
+        return self.head(x, batch)
+
+    def embed(self, batch: Batch) -> tuple[Tensor, None]:
+        """Return the tokens (B, N, D), and no mask: series do not see each other."""
+        x, moment = filled_forward(batch.values, batch.mask), []
         if self.config.n_slots:
-            calendar = needed(calendar, self.config.n_slots)
+            calendar = calendar_of_window(batch, self.config.n_slots)
             x = with_time(x, calendar, self.config.n_slots, day_unit=1 / DAYS)
             slot, day = calendar[:, -1, None].unbind(-1)  # (B, 1) each
             moment = [embedded(self.slot, slot), embedded(self.day, day)]
         window = self.window(x.transpose(1, 2).flatten(2))  # (B, N, window_width)
-        parts = [part.expand(*window.shape[:2], -1) for part in (window, self.series.rows, *moment)]
-        hidden = self.blocks(torch.cat(parts, -1))
-        return self.head(hidden).unflatten(-1, (self.config.horizon, -1)).transpose(1, 2)
+        parts = [part.expand(*window.shape[:2], -1) for part in (window, self.series.rows_of(batch.series), *moment)]
+        return torch.cat(parts, -1), None
+
+    def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:  # noqa: ARG002 the head of every model
+        """Map tokens (B, N, D) to all horizon steps."""
+        shape = (self.config.horizon, self.config.n_channels, self.config.n_outputs)
+        return self.output(x).unflatten(-1, shape).transpose(1, 2)
 
 
 class Block(nn.Module):
     """Two linear layers around a ReLU, beside the input."""
 
+    attends = False
+
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
+    def forward(self, x: Tensor, key_mask: None = None, exchange: None = None) -> Tensor:  # noqa: ARG002 of every block
+        """Map (B, N, D) to (B, N, D), each token by itself."""
         return x + self.layers(x)
 
 

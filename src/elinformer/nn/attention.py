@@ -11,14 +11,19 @@ from torch.nn.functional import dropout, linear, softplus
 
 from elinformer.errors import InputError
 from elinformer.nn.masks import causal_by, key_mask_of
-from elinformer.nn.operators import EalaOperator, is_of_ours, operator_for
+from elinformer.nn.operators import EalaOperator, is_of_ours, operator_for, operator_name
+from elinformer.ops import KeyState
 from elinformer.ops.baselines import mean_attention
+from elinformer.ops.checks import check_sharpness
+from elinformer.ops.eala.partitioned import WholeExchange, partitioned_attention
 from elinformer.ops.precision import own_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from elinformer.ops.eala.partitioned import Exchange
 
 
 class EntropyLinearAttention(nn.MultiheadAttention):
@@ -143,13 +148,9 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         """
         self._check_shapes(query, key, value)
         is_causal = causal_by(attn_mask, is_causal=is_causal)
-        key_mask = None if key_padding_mask is None else key_mask_of(key_padding_mask)[..., None, :]
-        q, k, v = self._project(query, key, value)
-        q, k, v = (self._split_heads(x) for x in (self._partly_positive(q), self._partly_positive(k), v))
-        # The output is linear in the values, so that dropping a value drops its column of the weights.
-        dropped = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
-        heads = self._attend(q, k, dropped, key_mask, is_causal=is_causal)
-        output = self.out_proj(self._merge_heads(heads, batched=query.ndim == 3))
+        key_mask = None if key_padding_mask is None else key_mask_of(key_padding_mask)
+        q, k, v = self._heads(*self._project(query, key, value))
+        output = self._output(q, k, v, key_mask, is_causal=is_causal, batched=query.ndim == 3)
         if not need_weights:
             return output, None
         # Every operator is linear in the values, so the identity as values reads the weights off.
@@ -158,14 +159,95 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         weights = weights.mean(1) if average_attn_weights else weights
         return output, weights if query.ndim == 3 else weights[0]
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
+    def attend_to_self(self, x: Tensor, *, key_mask: Tensor | None = None, exchange: Exchange | None = None) -> Tensor:
+        """Attend from tokens to themselves and to tokens that are not at hand.
+
+        Args:
+            x: (B, L, D) with `batch_first`, else (L, B, D).
+            key_mask: (B, L), True = the token takes part as a key.
+            exchange: Access to the keys of other tokens; EALA alone can use one.
+
+        Returns:
+            The output, of the shape of `x`.
+
+        Raises:
+            InputError: An exchange, and an operator other than EALA.
+        """
+        if isinstance(exchange, WholeExchange):  # it has the keys of all tokens
+            weight, bias = self.in_proj_weight, self.in_proj_bias
+            query = linear(x, weight[: self.embed_dim], None if bias is None else bias[: self.embed_dim])
+            return self._output(self._split_heads(self._partly_positive(query)), None, None, None, exchange=exchange)
+        return self._output(*self._heads(*self._project(x, x, x)), key_mask, exchange=exchange)
+
+    def key_state(self, x: Tensor, *, key_mask: Tensor | None = None) -> KeyState:
+        """Return the state of the keys of tokens: all that other queries need of them.
+
+        Args:
+            x: (B, L, D) with `batch_first`, else (L, B, D).
+            key_mask: (B, L), True = the token takes part as a key.
+
+        Raises:
+            InputError: An operator other than EALA.
+        """
+        feature_map = self._eala().feature_map
+        weight, bias, D = self.in_proj_weight, self.in_proj_bias, self.embed_dim
+        key, value = linear(x, weight[D:], None if bias is None else bias[D:]).chunk(2, -1)
+        k, v = self._split_heads(self._partly_positive(key)), self._split_heads(value)
+        with own_precision(x.device):
+            mask = None if key_mask is None else key_mask[..., None, :]
+            return KeyState.from_keys(k, v, mask, feature_map=feature_map)
+
+    def _eala(self) -> EalaOperator:
+        if not isinstance(self.operator, EalaOperator):
+            raise InputError(
+                f"expected EALA, whose keys come down to a state, got {operator_name(self.operator)}: compute all "
+                "tokens at once"
+            )
+        return self.operator
+
+    def _output(
+        self,
+        q: Tensor,
+        k: Tensor | None,
+        v: Tensor | None,
+        key_mask: Tensor | None,
+        *,
+        is_causal: bool = False,
+        exchange: Exchange | None = None,
+        batched: bool = True,
+    ) -> Tensor:
+        """Attend with heads, and map them to the output."""
+        if v is not None and self.training and self.dropout:
+            # The output is linear in the values, so that dropping a value drops its column of the weights.
+            v = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout)
+        heads = self._attend(q, k, v, key_mask, is_causal=is_causal, exchange=exchange)
+        return self.out_proj(self._merge_heads(heads, batched=batched))
+
+    def _attend(
+        self,
+        q: Tensor,
+        k: Tensor | None,
+        v: Tensor | None,
+        key_mask: Tensor | None,
+        *,
+        is_causal: bool = False,
+        exchange: Exchange | None = None,
+    ) -> Tensor:
+        key_mask = None if key_mask is None else key_mask[..., None, :]  # the same for all heads
+        if exchange is not None:
+            options = {"feature_map": self._eala().feature_map, "sharpness": self.sharpness}
+            return partitioned_attention(q, k, v, exchange=exchange, key_mask=key_mask, **options)
         with own_precision(q.device) if is_of_ours(self.operator) else nullcontext():
             output = self.operator(q, k, v, key_mask=key_mask, is_causal=is_causal)
             if self.sharpness == 1:
                 return output
-            mean_of = getattr(self.operator, "mean_of_values", mean_attention)  # it knows of keys that are elsewhere
-            mean = mean_of(q, k, v, key_mask=key_mask, is_causal=is_causal).to(output.dtype)
+            mean = mean_attention(q, k, v, key_mask=key_mask, is_causal=is_causal).to(output.dtype)
             return torch.lerp(mean.expand_as(output), output, self.sharpness)
+
+    def _heads(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Split projected queries, keys and values (..., D) into heads (B, H, L, E)."""
+        q, k = (self._split_heads(self._partly_positive(x)) for x in (query, key))
+        return q, k, self._split_heads(value)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values (..., D), by as few products as the inputs allow."""
@@ -220,17 +302,9 @@ class EntropyLinearAttention(nn.MultiheadAttention):
 
     def extra_repr(self) -> str:
         """Heads, widths and operator, for `print`."""
-        name = getattr(self.operator, "__name__", type(self.operator).__name__)
-        name = str(self.operator) if isinstance(self.operator, EalaOperator) else name
+        name = operator_name(self.operator)
         positive = f", positive_heads={self.positive_heads}" if self.positive_heads else ""
         return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}{positive}"
-
-
-def check_sharpness(sharpness: float) -> float:
-    """Refuse one with which weights could be negative, or would no longer add up."""
-    if not 0 <= sharpness <= 1:
-        raise InputError(f"expected a sharpness of 0 to 1, got {sharpness}")
-    return sharpness
 
 
 def _check_positive_heads(positive_heads: int, num_heads: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ from elinformer.ops.baselines import (
 )
 from elinformer.ops.eala import eala_attention
 from elinformer.ops.eala.features import check_feature_map
-from elinformer.ops.eala.partitioned import sharded_attention, sharded_mean
 from elinformer.ops.registry import OPERATORS
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from elinformer.ops.eala.features import FeatureMap
-    from elinformer.ops.eala.partitioned import Others
 
 
 @dataclass(frozen=True)
@@ -49,26 +46,6 @@ class EalaOperator:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         """As `elinformer.ops.eala_attention`."""
         return eala_attention(query, key, value, feature_map=self.feature_map, **options)
-
-
-class EalaAmongOthers(ABC):
-    """EALA to the keys at hand and to those that others hold."""
-
-    def __init__(self, alone: EalaOperator) -> None:
-        self.alone = alone
-
-    @abstractmethod
-    def others(self, query: Tensor) -> Others:
-        """Those who hold the other keys, for queries like these."""
-
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **masks: Any) -> Tensor:
-        """As `elinformer.ops.eala_attention`."""
-        others, phi = self.others(query), self.alone.feature_map
-        return sharded_attention(query, key, value, others=others, feature_map=phi, **masks)
-
-    def mean_of_values(self, query: Tensor, key: Tensor, value: Tensor, **masks: Any) -> Tensor:
-        """As `elinformer.ops.baselines.mean_attention`."""
-        return sharded_mean(query, key, value, others=self.others(query), **masks)
 
 
 class PerformerOperator(nn.Module):
@@ -182,3 +159,10 @@ def is_of_ours(operator: Callable[..., Tensor]) -> bool:
     """Whether it is one of the library's, which decide by themselves what of them may be in half precision."""
     holders = (EalaOperator, PerformerOperator, LinformerOperator, FocusedOperator)
     return isinstance(operator, holders) or any(operator is known.call for known in OPERATORS.values())
+
+
+def operator_name(operator: Callable[..., Tensor]) -> str:
+    """Return what to call an operator in messages."""
+    if isinstance(operator, EalaOperator):
+        return str(operator)
+    return getattr(operator, "__name__", type(operator).__name__)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from elinformer.nn.attention import EntropyLinearAttention, check_sharpness
+from elinformer.nn.attention import EntropyLinearAttention
+from elinformer.ops.checks import check_sharpness
 
 
 def keep_sharpness(model: nn.Module) -> None:

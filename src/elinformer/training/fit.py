@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.seed import isolate_rng
 from rich.console import Console
 
+from elinformer._process import is_first_process
 from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError, MissingExtraError
-from elinformer.training.averaging import AveragedWeights
 from elinformer.training.batches import ShuffledBatches, training_loader
-from elinformer.training.best_weights import BestWeights
-from elinformer.training.calibration import Calibration
-from elinformer.training.checkpointing import Checkpointing
-from elinformer.training.clock import Clock
-from elinformer.training.finite import IN_A_ROW, FiniteSteps, WholeLastStep
-from elinformer.training.parallel.machines import Machines, is_first_process, lost_ranks_named
-from elinformer.training.parallel.strategy import spread_of
-from elinformer.training.progress import TrainingProgress
-from elinformer.training.stopping import Stopping
+from elinformer.training.callbacks.averaging import AveragedWeights
+from elinformer.training.callbacks.best_weights import BestWeights
+from elinformer.training.callbacks.calibration import Calibration
+from elinformer.training.callbacks.checkpointing import Checkpointing
+from elinformer.training.callbacks.clock import Clock
+from elinformer.training.callbacks.finite import IN_A_ROW, FiniteSteps, WholeLastStep
+from elinformer.training.callbacks.progress import TrainingProgress
+from elinformer.training.callbacks.stopping import Stopping
+from elinformer.training.module import ForecastModule
+from elinformer.training.ranks.machines import Machines, lost_ranks_named
+from elinformer.training.ranks.strategy import sharded_of
+from elinformer.training.result import FitResult
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    from elinformer.data.windows import WindowDataset
+    from torch import nn
+
+    from elinformer.data.calendar import Calendar
+    from elinformer.data.scaling import Scaler
+    from elinformer.data.windows import SplitPanel, WindowDataset
+    from elinformer.evaluation import Loss
+    from elinformer.partition.ranks import Mesh
+    from elinformer.run_folder.unfinished import UnfinishedRun
     from elinformer.training.config import TrainingConfig
-    from elinformer.training.module import ForecastModule
-    from elinformer.training.unfinished import UnfinishedRun
 
 NOT_FOR_USERS = (
     ".*does not have many workers.*",  # a batch is one gather
@@ -45,27 +54,45 @@ NOT_FOR_USERS = (
 """Lightning's warnings that say nothing about the data or the settings."""
 
 
-@dataclass(frozen=True)
-class FitResult:
-    """How training went.
+class Trained(NamedTuple):
+    """A model that was trained, the ranks that trained it, and how it went."""
 
-    Attributes:
-        seconds: Wall-clock time, that before a restart included.
-        epochs: Epochs begun.
-        best_epoch: Where the weights that were kept come from, from 1.
-        interrupted: Whether Ctrl-C ended it early.
-        skipped_steps: Steps left out because their loss or gradient was not finite.
-        diverged: Whether training was ended because there were too many of them in a row.
-        sharpness: Of attention, as validation chose it: see `elinformer.training.calibration`.
+    model: nn.Module
+    mesh: Mesh
+    result: FitResult
+
+
+def train(
+    data: SplitPanel,
+    calendar: Calendar | None,
+    new_model: Callable[[], nn.Module],
+    config: TrainingConfig,
+    *,
+    scaler: Scaler,
+    loss: Loss,
+    **options: Any,
+) -> Trained:
+    """Train a new model on the training windows, and keep the weights with the lowest validation loss.
+
+    Random numbers of the caller stay as they are.
+
+    Args:
+        data: The panel and its split.
+        calendar: Slots and days of training.
+        new_model: Builds the model, with seeded random numbers.
+        config: Options of training.
+        scaler: Mean and standard deviation of training.
+        loss: Meaning of the outputs.
+        options: `console`, `callbacks`, `run` and `machines` of `fit`.
     """
-
-    seconds: float
-    epochs: int
-    best_epoch: int
-    interrupted: bool
-    skipped_steps: int = 0
-    diverged: bool = False
-    sharpness: float = 1.0
+    with isolate_rng():
+        torch.manual_seed(config.seed)
+        model = new_model()
+        module = ForecastModule(model, scaler, data.error_scale(config.loss_scale), config, loss)
+        tokens = getattr(model, "tokens_per_window", data.panel.n_series)
+        windows = (data.windows(part, calendar) for part in ("train", "validation"))
+        result = fit(module, *windows, tokens_per_window=tokens, **options)
+    return Trained(model, module.mesh, result)
 
 
 def fit(
@@ -123,8 +150,8 @@ def fit(
         _say_that_it_ended_early(console, best)
     best.restore(module)
     calibration.apply(module)
-    if (spread := spread_of(trainer)) is not None:
-        spread.make_whole()
+    if (sharded := sharded_of(trainer)) is not None:
+        sharded.make_whole()
     return FitResult(
         clock.seconds,
         trainer.current_epoch,

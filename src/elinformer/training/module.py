@@ -1,4 +1,4 @@
-"""A LightningModule around any forecasting module: scaling, masked loss, optimiser, validation."""
+"""LightningModule around any forecasting model: masked loss, optimiser, validation."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 
-from elinformer.evaluation import MetricSums
-from elinformer.evaluation.in_parts import InParts
-from elinformer.training.parallel.gradients import mean_over_ranks
-from elinformer.training.parallel.mesh import Mesh
-from elinformer.training.parts import loss_in_parts
+from elinformer.evaluation import AbsoluteError, MetricSums, targets_of
+from elinformer.models.scaled import ScaledModel
+from elinformer.partition import PartitionedForecast, loss_in_partitions, run_chain
+from elinformer.partition.ranks import Mesh, mean_over_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
     from torch import Tensor, nn
 
+    from elinformer.batch import Batch
     from elinformer.data.scaling import Scaler
-    from elinformer.data.windows import Batch
+    from elinformer.evaluation import Loss
+    from elinformer.ops.eala.partitioned import Exchange
     from elinformer.training.config import TrainingConfig
 
 WARM_UP = 0.3
@@ -31,106 +32,117 @@ WARM_UP = 0.3
 
 
 class ValidationErrors(NamedTuple):
-    """Mean absolute errors over observed targets: in the data's units, and in the scale of training."""
+    """Mean absolute error over observed targets in the units of the data, and the mean loss."""
 
     mae: float
     loss: float
 
 
 class ForecastModule(pl.LightningModule):
-    """Trains `model(values, mask, calendar)`, which works on scaled numbers, on batches in the data's units.
+    """Training of a model, which works on scaled numbers, on batches in the units of the data.
 
     Args:
-        model: (B, T, N, C), (B, T, N, C), (B, T, 2) or None -> (B, S, N, C).
+        model: `model(batch)` gives (B, S, N, C, K), both scaled.
         scaler: Mean and standard deviation (N, C) of the training steps.
-        error_scale: (N, C); the loss is the mean over observed targets of |error| / error_scale.
-        config: How to train.
+        error_scale: (N, C), units of the loss.
+        config: Options of training.
+        loss: Meaning of the K outputs.
 
     Attributes:
+        scaled: The model in the units of the data.
         mesh: The ranks that train it together; alone unless a strategy says otherwise.
+        exchanges: Access to the keys of other ranks, one a block; empty where this rank holds all series.
     """
 
-    mean: Tensor
-    std: Tensor
     error_scale: Tensor
 
-    def __init__(self, model: nn.Module, scaler: Scaler, error_scale: np.ndarray, config: TrainingConfig) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        scaler: Scaler,
+        error_scale: np.ndarray,
+        config: TrainingConfig,
+        loss: Loss | None = None,
+    ) -> None:
         super().__init__()
-        self.model, self.config = model, config
-        for name, array in (("mean", scaler.mean), ("std", scaler.std), ("error_scale", error_scale)):
-            self.register_buffer(name, torch.tensor(array, dtype=torch.float32), persistent=False)
+        self.scaled, self.config = ScaledModel(model, scaler.mean, scaler.std), config
+        self.loss = AbsoluteError() if loss is None else loss
+        self.register_buffer("error_scale", torch.tensor(error_scale, dtype=torch.float32), persistent=False)
         self.mesh = Mesh()
-        self.validation_sums: MetricSums | None = None
+        self.exchanges: Sequence[Exchange | None] = ()
+        self._validation: _ValidationSums | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, on scaled numbers."""
+        return self.scaled.model
 
     @property
     def per_series(self) -> tuple[str, ...] | None:
-        """Names of what has one row a series, where the model says so; see `elinformer.nn.per_series`."""
-        named = getattr(self.model, "per_series", None)
-        return None if named is None else ("mean", "std", "error_scale", *(f"model.{name}" for name in named))
+        """Names of parameters and buffers with one row a series, None where the model does not name its own."""
+        named = self.scaled.per_series
+        return None if named is None else ("error_scale", *(f"scaled.{name}" for name in named))
+
+    @property
+    def blocks(self) -> Any:
+        """Blocks of the model."""
+        return self.scaled.blocks
 
     def forward(self, batch: Batch) -> Tensor:
-        """The forecast (B, S, N, C) of a batch of windows, both in the data's units."""
-        scaled = (batch.values - self.mean) / self.std
-        return self.model(scaled, batch.mask, batch.calendar) * self.std + self.mean
+        """Return the outputs (B, S, N, C, K) for a batch of windows, both in the units of the data."""
+        return run_chain(self.scaled, batch, self.exchanges) if self.exchanges else self.scaled(batch)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Masked mean absolute error in the scale of training."""
+        """Return the mean loss over the observed targets, of all ranks."""
         with self.mixed_precision():
-            if self._is_in_parts(batch):
-                error = loss_in_parts(self, batch, self.config.series_at_once, self._summed_error)
+            if self._is_partitioned(batch):
+                total = loss_in_partitions(self.scaled, batch, self.config.series_at_once, self._total)
             else:
-                error = self._summed_error(self, batch)
-        loss = mean_over_ranks(error, batch.target_mask.sum(), self.mesh)
+                total = self._total(self(batch), batch)
+        loss = mean_over_ranks(total, targets_of(batch)[1].sum(), self.mesh)
         self.log("loss", loss, batch_size=len(batch.values))
         return loss
 
     def mixed_precision(self) -> AbstractContextManager[object]:
-        """Where products are in bfloat16, if the configuration says so; else as a Trainer of one's own has it.
+        """Compute products in bfloat16, if the configuration says so; else as a Trainer of one's own has it.
 
-        Nothing cast is kept for later: where PyTorch keeps it, what was cast without a gradient has none then either
+        Nothing cast is kept for later: where PyTorch keeps it, tensors cast without a gradient have none then either
         (https://github.com/pytorch/pytorch/issues/112583).
         """
         if self.config.precision == "32-true":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
-    def _summed_error(self, forecast: Callable[[Batch], Tensor], batch: Batch, own: Tensor | None = None) -> Tensor:
-        scale = self.error_scale if own is None else self.error_scale[own]
-        return torch.where(batch.target_mask, (forecast(batch) - batch.target).abs() / scale, 0).sum()
-
-    def _is_in_parts(self, batch: Batch) -> bool:
-        return 0 < self.config.series_at_once < batch.values.shape[2]
-
     def on_validation_epoch_start(self) -> None:
         """Start from no sums."""
-        self.validation_sums = None
+        self._validation = None
 
     def validation_step(self, batch: Batch, _: int) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Add the errors of a batch to the sums of this validation."""
-        if self.validation_sums is None:
-            self.validation_sums = MetricSums(*batch.target.shape[1:])
-        forecast = InParts(self, self.config.series_at_once) if self._is_in_parts(batch) else self
-        self.validation_sums.update(forecast(batch), batch.target, batch.target_mask)
+        forecast = PartitionedForecast(self.scaled, self.config.series_at_once) if self._is_partitioned(batch) else self
+        if self._validation is None:
+            self._validation = _ValidationSums(self.loss, *targets_of(batch)[0].shape[1:])
+        self._validation.update(forecast(batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation error: in the data's units for people, in the scale of training for choosing."""
-        if self.validation_sums is not None:
+        """Log the validation error: in the units of the data for people, the loss for the choice of weights."""
+        if self._validation is not None:
             errors = self.validation_errors()
             self.log("validation_mae", errors.mae)
             self.log("validation_loss", errors.loss)
 
     def validation_errors(self) -> ValidationErrors:
-        """Those of the windows of this validation, on all ranks; NaN before any."""
-        sums = self.validation_sums
+        """Return the errors over the windows of this validation, on all ranks; NaN before any."""
+        sums = self._validation
         if sums is None:
             return ValidationErrors(math.nan, math.nan)
-        absolute = sums.absolute.sum(0)  # (N, C)
-        scaled = absolute / self.error_scale.cpu().double()
-        totals = self.mesh.across_all.sum(torch.stack((absolute.sum(), scaled.sum(), sums.count.sum().double())))
+        scaled = (sums.loss / self.error_scale.cpu().double()).sum()
+        count = sums.errors.count.sum().double()
+        totals = self.mesh.across_all.sum(torch.stack((sums.errors.absolute.sum(), scaled, count)))
         return ValidationErrors(float(totals[0] / totals[2]), float(totals[1] / totals[2]))
 
     def configure_optimizers(self) -> Any:
-        """AdamW; one cycle over the planned steps, or a constant rate after a warm-up with `patience`."""
+        """Make AdamW, with one cycle over the planned steps, or a constant rate after a warm-up with `patience`."""
         config = self.config
         optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -142,3 +154,25 @@ class ForecastModule(pl.LightningModule):
                 optimizer, config.learning_rate, total_steps=steps, pct_start=WARM_UP
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _total(self, outputs: Tensor, batch: Batch) -> Tensor:
+        scale = self.error_scale if batch.series is None else self.error_scale[batch.series]
+        return self.loss.total(outputs, *targets_of(batch), scale)
+
+    def _is_partitioned(self, batch: Batch) -> bool:
+        return 0 < self.config.series_at_once < batch.values.shape[2]
+
+
+class _ValidationSums:
+    """Errors of the point forecast, and the loss by series and channel."""
+
+    def __init__(self, loss: Loss, horizon: int, n_series: int, n_channels: int) -> None:
+        self._loss = loss
+        self.errors = MetricSums(horizon, n_series, n_channels)
+        self.loss = torch.zeros(n_series, n_channels, dtype=torch.float64)
+
+    def update(self, outputs: Tensor, batch: Batch) -> None:
+        """Add the outputs (B, S, N, C, K) for a batch."""
+        target, mask = targets_of(batch)
+        self.errors.update(self._loss.point(outputs), target, mask)
+        self.loss += self._loss.by_series(outputs, target, mask)

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from elinformer.errors import InputError
-from elinformer.training.parallel.random_numbers import random_state
-from elinformer.training.parallel.strategy import mesh_of
+from elinformer.training.ranks.random_numbers import random_state
+from elinformer.training.ranks.strategy import mesh_of
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl

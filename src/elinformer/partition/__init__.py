@@ -1,0 +1,14 @@
+"""Series that do not fit at once: computed in partitions, one after the other or on several ranks, exactly."""
+
+from elinformer.partition.chain import check_partitions, run_chain, why_not_partitioned
+from elinformer.partition.forecast import PartitionedForecast, forecasting
+from elinformer.partition.loss import loss_in_partitions
+
+__all__ = [
+    "PartitionedForecast",
+    "check_partitions",
+    "forecasting",
+    "loss_in_partitions",
+    "run_chain",
+    "why_not_partitioned",
+]

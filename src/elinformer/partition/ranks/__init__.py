@@ -1,0 +1,19 @@
+"""Series of one window on several ranks, exactly, and windows on others."""
+
+from elinformer.partition.ranks.gradients import clip_gradients, mean_over_ranks, sum_gradients
+from elinformer.partition.ranks.group import RankGroup, Traffic
+from elinformer.partition.ranks.mesh import Mesh
+from elinformer.partition.ranks.scoring import backtest_on_ranks
+from elinformer.partition.ranks.sharding import ShardedModule, shard_module
+
+__all__ = [
+    "Mesh",
+    "RankGroup",
+    "ShardedModule",
+    "Traffic",
+    "backtest_on_ranks",
+    "clip_gradients",
+    "mean_over_ranks",
+    "shard_module",
+    "sum_gradients",
+]

@@ -1,0 +1,1 @@
+"""Folders of runs: weights, names, options, scores and checkpoints as safetensors and JSON."""

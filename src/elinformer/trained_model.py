@@ -1,0 +1,197 @@
+"""TrainedModel: a model with all that its forecasts need; it loads, forecasts and scores without Lightning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from elinformer.data.series_info import SeriesInfo
+from elinformer.data.windows import Reach, WindowDataset
+from elinformer.errors import InputError
+from elinformer.evaluation import AbsoluteError
+from elinformer.models import Sizes, build_model
+from elinformer.models.scaled import ScaledModel
+from elinformer.partition import forecasting
+from elinformer.partition.ranks import Mesh, backtest_on_ranks
+from elinformer.run_folder.folder import agreeing_parts, load_run, save_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from elinformer.batch import Batch
+    from elinformer.data.panel import Panel
+    from elinformer.data.scaling import Scaler
+    from elinformer.evaluation import Loss, MetricSums
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A trained model, with the scaler, the names and the calendar of training.
+
+    Attributes:
+        model: `model(batch)` gives (B, S, N, C, K), both scaled.
+        scaler: Mean and standard deviation (N, C) of training.
+        info: Names, step and calendar of training.
+        reach: Steps that a window reads and forecasts.
+        config: Options of forecaster, model and training, as `config.json` of a run holds them.
+        loss: Meaning of the K outputs.
+        data: Name and fingerprint of the training data.
+        added: The series that were added last, and their errors: see docs/new_series.md.
+        mesh: The ranks that score together.
+        scaled: The model in the units of the data.
+    """
+
+    model: nn.Module
+    scaler: Scaler
+    info: SeriesInfo
+    reach: Reach
+    config: Mapping[str, Any]
+    loss: Loss = field(default_factory=AbsoluteError)
+    data: Mapping[str, Any] | None = None
+    added: Mapping[str, Any] | None = None
+    mesh: Mesh = field(default_factory=Mesh)
+    scaled: ScaledModel = field(init=False)
+
+    def __post_init__(self) -> None:
+        scaled = ScaledModel(self.model, self.scaler.mean, self.scaler.std).eval()
+        object.__setattr__(self, "scaled", scaled.to(_device_of(self.model)))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TrainedModel:
+        """Read the folder of a run; nothing is unpickled.
+
+        Raises:
+            InputError: The folder is not a whole run, or its parts do not fit together.
+        """
+        with agreeing_parts(folder):
+            run = load_run(folder)
+            info, config = SeriesInfo.from_document(run.panel), run.config
+            options = {name: config["forecaster"][name] for name in ("window", "horizon", "lags")}
+            reach = Reach(**{**options, "lags": tuple(options["lags"])})
+            model = new_model(config["model"]["name"], config["model"]["options"], reach, info, AbsoluteError())
+            model.load_state_dict(run.weights)
+            info.check_scaler(run.scaler)
+            kept = {name: config[name] for name in ("version", "forecaster", "model", "training")}
+            return cls(model, run.scaler, info, reach, kept, data=config.get("data"), added=config.get("added"))
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
+        interrupted: bool = False,
+    ) -> None:
+        """Write the folder of a run, whole or not at all; of several ranks, the first writes.
+
+        Args:
+            folder: A run that stands there is replaced; one that is in training there is finished.
+            metrics: Scores, for `metrics.json`.
+            source: Address of the data and how they were read.
+            interrupted: True if Ctrl-C ended training early, and it can be resumed.
+        """
+        if not self.mesh.is_first:
+            return
+        added = {} if self.added is None else {"added": self.added}
+        save_run(
+            folder,
+            config={**self.config, "data": self.data, "source": source, **added},
+            panel=self.info.to_document(),
+            weights=self.model.state_dict(),
+            scaler=self.scaler,
+            metrics=metrics,
+            interrupted=interrupted,
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def batch_size(self) -> int:
+        """Number of windows that are forecast together."""
+        return max(1, self.config["training"]["tokens_at_once"] // tokens_per_window(self.model, self._n_series))
+
+    def forecast(self, batch: Batch) -> Tensor:
+        """Return the point forecast (B, S, N, C) for a batch of all series, both in the units of the data."""
+        return self.loss.point(self.scaled(batch))
+
+    def forecasting(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
+        """Return a function from a batch to its point forecast, in partitions where a window is too large."""
+        outputs = forecasting(
+            self.scaled,
+            self._n_series,
+            tokens=tokens_per_window(self.model, self._n_series),
+            tokens_at_once=self.config["training"]["tokens_at_once"],
+            series_at_once=series_at_once,
+        )
+        return lambda batch: self.loss.point(outputs(batch))
+
+    def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
+        """Return point forecasts (n, S, N, C) with the first target steps `origins` (n,).
+
+        Args:
+            panel: Of the series of training, in their order: see `SeriesInfo.align`.
+            origins: (n,).
+            series_at_once: Series that are computed together; by default as memory allows.
+        """
+        windows = WindowDataset(panel, self.info.calendar, origins, self.reach, with_targets=False)
+        forecast = self.forecasting(series_at_once)
+        with torch.inference_mode():
+            return torch.stack([forecast(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
+
+    def next_steps(self, given: Panel, series_at_once: int | None = None) -> np.ndarray:
+        """Return point forecasts (S, n, C) of the steps after a panel of some series, in its order.
+
+        Raises:
+            InputError: Too few steps, or a panel unlike that of training.
+        """
+        if given.n_steps < self.reach.history:
+            raise InputError(f"expected at least {self.reach.history} steps of history, got {given.n_steps}")
+        panel = self.info.align(given.last_steps(self.reach.history))
+        (forecast,) = self.forecasts(panel, np.array([panel.n_steps]), series_at_once)  # (S, N, C)
+        place = {name: i for i, name in enumerate(self.info.series)}
+        return forecast[:, [place[name] for name in given.series]]
+
+    def scores(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> MetricSums:
+        """Return the sums of the errors of `forecasts`."""
+        windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
+        return backtest_on_ranks(self.forecasting(series_at_once), windows, self.batch_size, self.mesh)
+
+    def replaced(self, **changes: Any) -> TrainedModel:
+        """Return a copy with other fields."""
+        return replace(self, **changes)
+
+    @property
+    def _n_series(self) -> int:
+        return len(self.info.series)
+
+
+def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesInfo, loss: Loss) -> nn.Module:
+    """Build a model of `elinformer.models.MODELS` for the series of `info`."""
+    sizes = Sizes(
+        window=reach.window,
+        horizon=reach.horizon,
+        n_series=len(info.series),
+        n_channels=len(info.channels),
+        n_lags=len(reach.lags),
+        n_slots=info.n_slots,
+        n_outputs=loss.n_outputs,
+    )
+    return build_model(name, sizes, options)
+
+
+def tokens_per_window(model: nn.Module, n_series: int) -> int:
+    """Return the tokens of a window: its series, unless the model has its own count."""
+    return getattr(model, "tokens_per_window", n_series)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
