@@ -46,11 +46,17 @@ def described(about: dict[str, Any]) -> str:
     )
 
 
-def write_results(name: str, data: dict[str, Any], markdown: str) -> None:
-    """Write benchmarks/results/NAME.json and NAME.md."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text(markdown.rstrip() + "\n")
+def write_results(name: str, data: dict[str, Any], markdown: str, folder: Path = RESULTS) -> None:
+    """Write NAME.json and NAME.md into a folder, which is benchmarks/results by default."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(markdown.rstrip() + "\n")
+
+
+def name_and_options(label: str) -> tuple[str, dict[str, str]]:
+    """Split the label `elinformer@attention=softmax` into the name of a model and its options."""
+    name, _, attention = label.partition("@attention=")
+    return name, {"attention": attention} if attention else {}
 
 
 def load_warning() -> str | None:
