@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
-from benchmarks._common import Bystanders
+from benchmarks._common import Bystanders, name_and_options
 from benchmarks._products import recorded, replay
 from benchmarks._steps import FewSteps
 from elinformer._allocator import keep_freed_memory
@@ -38,7 +38,7 @@ class Job:
     """What is measured; it crosses into the child process.
 
     Attributes:
-        model: A name of `elinformer.models.MODELS`.
+        model: A name of `elinformer.models.MODELS`, or `elinformer@attention=NAME`.
         series: N.
         windows: A training step has.
         source: A file with the speeds (T, at least N) of a simulated freeway.
@@ -145,6 +145,7 @@ def _fitted(model: str, panel: Panel, batch_size: int = BATCH) -> Fitted:
     """As training leaves it, with the weights it begins with."""
     torch.manual_seed(0)
     info, scaler = SeriesInfo.of(panel, np.arange(N_STEPS)), Scaler.fit(panel.values, panel.mask)
-    network, plan = new_model(model, {}, REACH, info), TrainingConfig(epochs=1000, batch_size=batch_size, device="cpu")
+    plan = TrainingConfig(epochs=1000, batch_size=batch_size, device="cpu")
+    network = new_model(*name_and_options(model), REACH, info)
     module = ForecastModule(network, scaler, error_scale(panel, N_STEPS, "channel"), plan)
     return Fitted(REACH, info, network, module.eval(), scaler, None)

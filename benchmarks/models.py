@@ -1,6 +1,6 @@
 """Every model side by side: a training step and a forecast a window, and what of a step its matrix products are.
 
-    python -m benchmarks.models --models elinformer softmax staeformer
+    python -m benchmarks.models --models elinformer elinformer@attention=softmax staeformer
 
 All models take turns in one process, and the least times count. The floor of a step replays its matrix products alone,
 recorded from a real step, the attention's own products among them where an operator of ours hides them. A step is taken
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._common import Bystanders, described, load_warning, name_and_options, surroundings, write_results
 from benchmarks._products import recorded, replay
 from elinformer.models import MODELS, Sizes, build_model
 
@@ -86,7 +86,8 @@ def _setting(options: argparse.Namespace) -> str:
 
 def _model(name: str, options: argparse.Namespace) -> nn.Module:
     sizes = Sizes(options.window, options.horizon, options.series, options.channels, n_slots=288)
-    return build_model(name, sizes).to(options.device)
+    name, chosen = name_and_options(name)
+    return build_model(name, sizes, chosen).to(options.device)
 
 
 def _inputs(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:

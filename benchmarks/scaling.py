@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 SERIES = sorted([2**k for k in range(8, 18)] + [8600])
-MODELS = {"elinformer": 1, "softmax": 2}  # and the power of N that their time grows with
+MODELS = {"elinformer": 1, "elinformer@attention=softmax": 2}  # and the power of N that their time grows with
 PARTS = {"step": steps, "forecast": forecasts}
 TITLES = {"step": "A training step, by window", "forecast": "A forecast of one window"}
 LONG = 2048  # from here on, what a call costs whatever its size counts little
@@ -181,7 +181,8 @@ def _ratio(row: Row) -> str:
 
 def _legend(options: argparse.Namespace) -> str:
     return (
-        "ELinFormer of the default shape and its twin with softmax (PyTorch's fused kernel, which stores no weights), "
+        "ELinFormer of the default shape and the same model with softmax attention (PyTorch's fused kernel, which "
+        "stores no weights), "
         "window 12, horizon 12, speeds of a simulated freeway. Times are the least of several; those of a step are "
         f"over its number of windows. What is foretold to take more than {options.limit:.0f} s is left out. Weights: "
         "what those of softmax take, computed, where they are stored (one window, 8 heads, float32): in a step those "
