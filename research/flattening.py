@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
-from benchmarks._common import described, surroundings, write_results
+from benchmarks._common import environment, environment_text, write_results
 
 from elinformer.data.scaling import error_scale
 from elinformer.nn import set_sharpness
@@ -44,8 +44,8 @@ def main() -> None:
     rows = [row for run in runs if (row := measured(run)) is not None]
     if not rows:
         raise SystemExit("expected trained models that are calibrated in a TABLE, got none")
-    about = surroundings("cpu", options.threads)
-    text = "\n\n".join(["# Attention flattened after training", described(about), flattening_table(rows)])
+    about = environment("cpu", options.threads)
+    text = "\n\n".join(["# Attention flattened after training", environment_text(about), flattening_table(rows)])
     print(text)
     if options.out:
         write_results(options.out, {"about": about, "rows": rows}, text, RESULTS)

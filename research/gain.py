@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from benchmarks._common import described, surroundings, write_results
+from benchmarks._common import environment, environment_text, write_results
 
 from elinformer.data.scaling import error_scale
 from elinformer.data.windows import WindowDataset, window_origins
@@ -68,9 +68,9 @@ def main() -> None:
         raise SystemExit(
             f"expected trained models of {options.model} and {options.baseline} on the same seed in a TABLE"
         )
-    about = surroundings("cpu", options.threads)
+    about = environment("cpu", options.threads)
     title = f"# {options.model} beside {options.baseline}"
-    text = "\n\n".join([title, described(about), gain_table(rows), left_table(rows)])
+    text = "\n\n".join([title, environment_text(about), gain_table(rows), left_table(rows)])
     print(text)
     if options.out:
         found = {"about": about, "model": options.model, "baseline": options.baseline, "rows": rows}

@@ -13,7 +13,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 import torch
-from benchmarks._common import described, surroundings, write_results
+from benchmarks._common import environment, environment_text, write_results
 
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.evaluation import backtest
@@ -41,9 +41,9 @@ def main() -> None:
         origins = origins[:: max(1, len(origins) // options.windows)]
     windows = WindowDataset(forecaster.info.align(panel), forecaster.info.calendar, origins, forecaster.reach)
     rows = measured(forecaster, windows)
-    about = surroundings("cpu", options.threads)
+    about = environment("cpu", options.threads)
     title = f"# Trained with {attention} on {panel.name}, {len(windows)} windows of the {options.part} part"
-    text = "\n\n".join([title, described(about), error_table(rows), head_table(rows)])
+    text = "\n\n".join([title, environment_text(about), error_table(rows), head_table(rows)])
     print(text)
     if options.out:
         data = {"about": about, "data": panel.name, "part": options.part, "rows": rows}
