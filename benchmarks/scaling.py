@@ -86,8 +86,8 @@ def over_limit(before: Row | None, row: Row, power: int, limit: float) -> str | 
         return None
     if before["seconds"] is None:
         return before["failure"]
-    told = before["seconds"] * (row["series"] / before["series"]) ** power * row["windows"]
-    return f"over {limit:.0f} s (about {told:,.0f} s)" if told > limit else None
+    predicted = before["seconds"] * (row["series"] / before["series"]) ** power * row["windows"]
+    return f"over {limit:.0f} s (about {predicted:,.0f} s)" if predicted > limit else None
 
 
 def disturbances(rows: list[Row]) -> list[str]:
@@ -111,10 +111,10 @@ def table(rows: list[Row], part: str) -> str:
     head += ["windows", "softmax", "weights"] if part == "step" else ["products", "time / products", "weights"]
     lines = [f"| {' | '.join(head)} |", "|" + " ---: |" * len(head)]
     for n in dict.fromkeys(row["series"] for row in rows):
-        ours, twin = (found[n, model] for model in MODELS)
-        cells = [f"{n:,}", *(map(_time, (ours, twin))), *(map(_memory, (ours, twin)))]
+        ours, softmax = (found[n, model] for model in MODELS)
+        cells = [f"{n:,}", *(map(_time, (ours, softmax))), *(map(_memory, (ours, softmax)))]
         if part == "step":
-            cells += [f"{ours['windows']}", f"{twin['windows']}", gib(weights_bytes(n, layers=3))]
+            cells += [f"{ours['windows']}", f"{softmax['windows']}", gib(weights_bytes(n, layers=3))]
         else:
             cells += [seconds_text(ours["products"]), _ratio(ours), gib(weights_bytes(n, layers=1))]
         lines.append(f"| {' | '.join(cells)} |")
@@ -139,13 +139,13 @@ def growth(rows: list[Row]) -> list[str]:
         for model in MODELS:
             timed = [row for row in rows if (row["part"], row["model"]) == (part, model) and row["seconds"]]
             spans = [[row for row in timed if row["series"] >= least] for least in (0, LONG)]
-            told = [
+            exponents = [
                 f"N ** {exponent(span):.3f} from {span[0]['series']:,} to {span[-1]['series']:,}"
                 for span in spans
                 if len(span) > 1
             ]
-            if told:
-                sentences.append(f"The time of a {part} of {model} grows as {', as '.join(told)}.")
+            if exponents:
+                sentences.append(f"The time of a {part} of {model} grows as {', as '.join(exponents)}.")
     return sentences
 
 
