@@ -1,4 +1,4 @@
-"""Measurements in processes of their own: started, limited in time and memory, and what became of them."""
+"""Run measurements in processes of their own, with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def in_child(function: Callable[..., None], *arguments: Any, seconds: float, limit: float) -> dict[str, Any]:
-    """Run `function(connection, *arguments)` in a fresh process; what it sent until it ended or was ended.
+    """Run `function(connection, *arguments)` in a fresh process and return everything that it sent.
 
     Args:
-        function: Of a module that is loaded once, before the first process is forked.
-        arguments: What crosses into the process.
-        seconds: After which it is ended.
-        limit: The seconds of which it is then said that it took more.
+        function: Its module is loaded once, before the first process is forked.
+        arguments: Sent to the process.
+        seconds: The process is killed after so many seconds.
+        limit: Seconds that the text about a killed process names.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([function.__module__])
@@ -48,30 +48,30 @@ def in_child(function: Callable[..., None], *arguments: Any, seconds: float, lim
 
 
 def allow_memory(n_bytes: int) -> None:
-    """Let this process take so much beside what it has; more raises, or ends it."""
+    """Limit the memory of this process to so many bytes more than it has now."""
     most = entry_bytes("/proc/self/status", "VmSize") + n_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def reset_peak(device: str = "cpu") -> int:
-    """Begin anew to watch for the most memory; what is held now."""
+    """Reset the peak of memory and return the bytes in use."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
-    with contextlib.suppress(OSError):  # elsewhere than on Linux the peak so far stands
+    with contextlib.suppress(OSError):  # other systems than Linux keep the old peak
         Path("/proc/self/clear_refs").write_text("5")
     return peak_bytes(device)
 
 
 def peak_bytes(device: str = "cpu") -> int:
-    """The most since: of the allocator on a GPU, else of the process."""
+    """Peak of memory since the reset: of the allocator on a GPU, else of the process."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated()
     return peak_memory() or 0
 
 
 def reason(error: Exception) -> str:
-    """What a table says of a measurement that raised."""
+    """Text in a table for a measurement that raised."""
     text = str(error)
     no_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in text
     return "does not fit" if no_memory else f"fails: {text.splitlines()[0][:80]}"

@@ -1,4 +1,4 @@
-"""What every benchmark says beside its numbers: hardware, versions, date, and whether the machine was busy."""
+"""Hardware, versions, date and load of the machine, for the head of every benchmark."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import torch
 from elinformer.comparison.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
-BUSY = 0.1  # share of the cores that others may use before a time is called disturbed
+BUSY = 0.1  # share of the cores that others may use before a note warns of it
 
 
-def surroundings(device: str, threads: int) -> dict[str, Any]:
-    """Hardware, versions and date."""
+def environment(device: str, threads: int) -> dict[str, Any]:
+    """Read hardware, versions and date."""
     machine, accelerator = describe_machine(), torch.cuda.get_device_name() if device == "cuda" else None
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -36,8 +36,8 @@ def surroundings(device: str, threads: int) -> dict[str, Any]:
     }
 
 
-def described(about: dict[str, Any]) -> str:
-    """One paragraph of Markdown."""
+def environment_text(about: dict[str, Any]) -> str:
+    """Format hardware, versions and date as a paragraph of Markdown."""
     where = f"{about['processor']}, {about['cores']} cores, {about['threads']} threads used, {about['memory_gib']} GiB"
     on = f"{about['accelerator']} ({where})" if about["accelerator"] else where
     return (
@@ -46,27 +46,33 @@ def described(about: dict[str, Any]) -> str:
     )
 
 
-def write_results(name: str, data: dict[str, Any], markdown: str) -> None:
-    """Write benchmarks/results/NAME.json and NAME.md."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text(markdown.rstrip() + "\n")
+def write_results(name: str, data: dict[str, Any], markdown: str, folder: Path = RESULTS) -> None:
+    """Write NAME.json and NAME.md into a folder, which is benchmarks/results by default."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(markdown.rstrip() + "\n")
+
+
+def name_and_options(label: str) -> tuple[str, dict[str, str]]:
+    """Split the label `elinformer@attention=softmax` into the name of a model and its options."""
+    name, _, attention = label.partition("@attention=")
+    return name, {"attention": attention} if attention else {}
 
 
 def load_warning() -> str | None:
-    """A sentence where the machine has other work as the run begins."""
+    """Return a sentence if the machine is busy at the start."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load <= BUSY * cores:
         return None
     return f"The machine was busy at the start: load average {load:.1f} on {cores} cores."
 
 
-class Bystanders:
-    """Measures, as a context, how many cores other processes kept busy; 0 where the system does not tell."""
+class OtherLoad:
+    """Context that measures how many cores other processes kept busy; 0 on systems that do not report it."""
 
     cores: float = 0.0
 
-    def __enter__(self) -> Bystanders:
+    def __enter__(self) -> OtherLoad:
         self._begin = _busy_seconds() - _own_seconds(), time.perf_counter()
         return self
 
@@ -75,19 +81,19 @@ class Bystanders:
         self.cores = max(0.0, (_busy_seconds() - _own_seconds() - others) / (time.perf_counter() - began))
 
     def note(self) -> str | None:
-        """A sentence where they were too many."""
+        """Return a sentence if they were too many."""
         if self.cores <= BUSY * (os.cpu_count() or 1):
             return None
         return f"Others used {self.cores:.1f} cores meanwhile: these times are too long."
 
 
 def _own_seconds() -> float:
-    """Of this process and of the children that it has waited for."""
+    """CPU seconds of this process and of its finished children."""
     return sum(os.times()[:4])
 
 
 def _busy_seconds() -> float:
-    """Seconds that all cores together have worked since boot, on Linux."""
+    """Busy seconds of all cores together since boot, on Linux."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0

@@ -1,4 +1,4 @@
-"""What a training step on a mesh of ranks costs, counted: operations, messages and bytes a rank. docs/scale.md."""
+"""Cost of a training step on a mesh of ranks: operations, messages and bytes of a rank. See docs/scale.md."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PER_LAYER = (3, 1)  # messages forward and backward: means, bounds and covarianc
 
 @dataclass(frozen=True)
 class StepCost:
-    """A step of one rank: multiply-adds counted twice, numbers of float32 handed to collectives.
+    """Cost of a step of one rank. A multiply-add counts as two operations; collectives send float32.
 
     Attributes:
         operations: In matrix products, forward and backward.
-        messages: How many collectives.
-        layer_bytes: Handed in by each attention layer.
-        bytes: Handed in by all collectives.
+        messages: Number of collectives.
+        layer_bytes: Sent by each attention layer.
+        bytes: Sent by all collectives.
     """
 
     operations: float
@@ -33,13 +33,13 @@ class StepCost:
 
 
 def step_cost(config: ELinFormerConfig, windows: int, *, rows: int, columns: int, shared: int, own: int) -> StepCost:
-    """The cost of a step of `windows` windows on `rows` x `columns` ranks.
+    """Count the cost of a step of `windows` windows on `rows` x `columns` ranks.
 
     Args:
         config: The model; its `n_series` is that of all ranks together.
-        windows: In all rows together.
-        rows: Over how many ranks windows are spread.
-        columns: Over how many ranks series are spread.
+        windows: Number of windows in all rows together.
+        rows: Number of ranks that windows are split over.
+        columns: Number of ranks that series are split over.
         shared: Numbers in parameters that all ranks hold.
         own: Numbers in per-series parameters of all series.
     """
@@ -65,7 +65,7 @@ def step_cost(config: ELinFormerConfig, windows: int, *, rows: int, columns: int
 
 
 def forward_operations(config: ELinFormerConfig) -> float:
-    """Operations in matrix products a token; the head's are of a series, spread over its patches."""
+    """Operations in the matrix products of a token; those of the head are shared by the patches of a series."""
     d, e = config.width, config.width // config.n_heads
     block = 8 * d * d + feedforward_operations(config) + 4 * d * e
     embedding = 2 * 2 * config.steps_per_patch * config.n_channels * config.window_width
@@ -75,6 +75,6 @@ def forward_operations(config: ELinFormerConfig) -> float:
 
 
 def feedforward_operations(config: ELinFormerConfig) -> float:
-    """Operations of the matrix products of a feed-forward layer, three where it is gated, a token."""
+    """Operations in the matrix products of a feed-forward layer for a token; a gated layer has three products."""
     d, ratio = config.width, config.feedforward_ratio
     return 6 * d * gated_width(d, ratio) if config.activation == "geglu" else 4 * ratio * d * d

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
-from benchmarks._common import Bystanders
+from benchmarks._common import OtherLoad
 from benchmarks._memory import entry_bytes
 from benchmarks._variants import Shape, least_bytes, least_operations, variant
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-LIMIT = 60.0  # seconds after which an attention is not waited for
+LIMIT = 60.0  # seconds before an attention is killed
 FLOORS = ("copy", "product")
-SPARE = 0.85  # of the free memory may be used
+SPARE = 0.85  # share of the free memory that may be used
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and on what a measurement runs; it crosses into the child process."""
+    """Setting of a measurement, which is sent to the child process."""
 
     shape: Shape
     dtype: torch.dtype
     device: str
     threads: int
     budget: float = 2.0  # seconds for each variant in a race, half of it forward
-    turns: int = 3  # at least, of a variant that does not take all of that at once
+    turns: int = 3  # at least, unless one turn takes the whole budget
 
 
 @dataclass
@@ -47,10 +47,10 @@ class Race:
 
 
 def probe(connection: Connection, name: str, setting: Setting) -> None:
-    """Send the seconds and the peak memory of one forward and backward, inputs and gradients counted in."""
+    """Send the seconds and the peak memory of one forward and backward, with inputs and gradients."""
     try:
         _prepare(setting, limit_memory=True)
-        _run_small(name, setting)
+        _warm_up(name, setting)
         before = reset_peak(setting.device)
         inputs = _inputs(setting)
         attend, began = variant(name, setting.shape, setting.device, setting.dtype), time.perf_counter()
@@ -64,7 +64,7 @@ def probe(connection: Connection, name: str, setting: Setting) -> None:
         connection.send({"both": seconds, "peak": peak_bytes(setting.device) - before})
         if not finite:
             connection.send({"failure": "not finite"})
-    except Exception as error:  # whatever one attention raises is its result, and the others go on
+    except Exception as error:  # an exception is the result of this attention, and the others continue
         connection.send({"failure": reason(error)})
 
 
@@ -72,12 +72,12 @@ def race(connection: Connection, names: list[str], setting: Setting) -> None:
     """Send the least times of all variants and floors, taken in turns."""
     _prepare(setting, limit_memory=False)
     for name in names:
-        _run_small(name, setting)
+        _warm_up(name, setting)
     inputs, result = _inputs(setting), Race()
     pool = torch.cuda.graph_pool_handle() if setting.device == "cuda" else None
     runs = {(n, b): run for n in names for b, run in _runs(n, setting, inputs, pool).items()} | _floors(setting, pool)
     spent = dict.fromkeys(runs, 0.0)
-    with Bystanders() as bystanders:
+    with OtherLoad() as other_load:
         for turn in range(1000):
             for name, backward in list(runs):
                 seconds = _timed(runs[name, backward], setting.device)
@@ -90,12 +90,12 @@ def race(connection: Connection, names: list[str], setting: Setting) -> None:
                     del runs[name, backward]
             if all(name in FLOORS for name, _ in runs):
                 break
-    result.note = bystanders.note()
+    result.note = other_load.note()
     connection.send({"race": result})
 
 
 def fits_race(peak: int, setting: Setting) -> bool:
-    """Whether an attention of such peak memory has room beside the buffers of the floor."""
+    """Return True if an attention of such peak memory fits beside the buffers of the floor."""
     if setting.device != "cpu" or not Path("/proc/meminfo").exists():
         return True
     return peak + least_bytes(setting.shape, setting.dtype, backward=True) <= _free_memory()
@@ -116,7 +116,7 @@ def _runs(name: str, setting: Setting, inputs: list[Tensor], pool: Any) -> dict[
 
 
 def _floors(setting: Setting, pool: Any) -> dict[tuple[str, bool], Callable[[], object]]:
-    """A copy of as many bytes as have to move, and a product of 2 * 1024 ** 3 operations."""
+    """Make the two floors: a copy of the least bytes, and a product of 2 * 1024 ** 3 operations."""
     floors: dict[tuple[str, bool], Callable[[], object]] = {}
     most = least_bytes(setting.shape, setting.dtype, backward=True) // 2
     wide = [torch.zeros(most, dtype=torch.uint8, device=setting.device) for _ in range(2)]
@@ -130,13 +130,13 @@ def _floors(setting: Setting, pool: Any) -> dict[tuple[str, bool], Callable[[], 
 
 
 def floor_seconds(result: Race, shape: Shape, *, backward: bool) -> float:
-    """The longer of the copy of the least bytes and the least operations at the speed of a large product."""
+    """Return the longer time of the copy of the least bytes and of the least operations at a product's speed."""
     copy = (result.both if backward else result.forward)["copy"]
     return max(copy, least_operations(shape, backward=backward) / (2 * 1024**3) * result.forward["product"])
 
 
 def _graph(run: Callable[[], object], pool: Any) -> Callable[[], object]:
-    """The same as a CUDA graph, which leaves out what the CPU does; all of them share one pool of memory."""
+    """Capture a call as a CUDA graph, without the work of the CPU; all graphs share one pool of memory."""
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         run()
@@ -161,13 +161,13 @@ def _timed(run: Callable[[], object], device: str) -> float:
 
 
 def _inputs(setting: Setting) -> list[Tensor]:
-    """Query, key, value, and the gradient of the output."""
+    """Draw query, key, value, and the gradient of the output."""
     torch.manual_seed(0)
     tensors = [torch.randn(setting.shape, device=setting.device, dtype=setting.dtype) for _ in range(4)]
     return [x.requires_grad_() for x in tensors[:3]] + tensors[3:]
 
 
-def _run_small(name: str, setting: Setting) -> None:
+def _warm_up(name: str, setting: Setting) -> None:
     """Load libraries and start threads, so that neither their time nor their memory is counted."""
     small = Setting(setting.shape._replace(B=1, N=256), setting.dtype, setting.device, setting.threads)
     inputs = _inputs(small)

@@ -1,4 +1,4 @@
-"""Memory as Linux tells it, and the most that a process holds while something runs."""
+"""Memory of a process as Linux reports it, now and at its peak."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 
 
 def entry_bytes(path: str, name: str) -> int:
-    """What a file of /proc says under `name`, which it says in KiB; 0 where it does not."""
+    """Read the entry `name` of a file of /proc in bytes; 0 without such an entry."""
     found = re.search(rf"^{name}:\s+(\d+)", Path(path).read_text(), re.MULTILINE)
     return 1024 * int(found[1]) if found else 0
 
 
 def anonymous_bytes() -> int:
-    """Memory of this process that no file stands behind."""
+    """Memory of this process that is not mapped from files."""
     return entry_bytes("/proc/self/status", "RssAnon")
 
 
-class Watched:
-    """The most anonymous memory and the time that a context takes.
+class PeakMemory:
+    """Context that measures its peak of anonymous memory and its time.
 
     Args:
-        every: Seconds between two looks at the memory.
+        every: Seconds between two readings of the memory.
 
     Attributes:
-        start: Bytes as the context began.
-        peak: The most bytes since.
-        seconds: From its begin to its end.
+        start: Bytes at the start.
+        peak: Highest number of bytes since.
+        seconds: Time from start to end.
     """
 
     seconds: float
@@ -36,7 +36,7 @@ class Watched:
     def __init__(self, every: float = 0.01) -> None:
         self._every = every
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> PeakMemory:
         self.start = self.peak = anonymous_bytes()
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch)

@@ -1,4 +1,4 @@
-"""The matrix products of a model: recorded from a real call, and run again alone."""
+"""Record the matrix products of a call of a model, and run them again alone."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PRODUCTS = {
     torch.ops.aten.addmm.default: (1, 2),
     torch.ops.aten.baddbmm.default: (1, 2),
 }
-"""Which arguments are multiplied."""
+"""Positions of the arguments that are multiplied."""
 
 
 class ProductRecorder(TorchDispatchMode):
-    """Collects the shapes of all matrix products, those inside EALA's fused operator too."""
+    """Recorder of the shapes of all matrix products, including those inside EALA's fused operator."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ def _attention_products(query: torch.Size, key: torch.Size, *, backward: bool) -
 
 
 def recorded(call: Callable[[], object]) -> list[Product]:
-    """The products of a call, in order; inference mode would hide those of linear layers."""
+    """Record the products of a call, in order; inference mode would hide those of linear layers."""
     with ProductRecorder() as recorder:
         call()
     return recorder.products
 
 
 def replay(products: list[Product]) -> Callable[[], object]:
-    """A function that runs such products again, on random numbers."""
+    """Make a function that runs such products again, on random numbers."""
     pairs = [tuple(torch.randn(shape) for shape in product) for product in products]
 
     def replay() -> None:

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
-from benchmarks._common import Bystanders
+from benchmarks._common import OtherLoad, name_and_options
 from benchmarks._products import recorded, replay
 from benchmarks._steps import FewSteps
 from elinformer._allocator import keep_freed_memory
@@ -35,16 +35,16 @@ LARGEST_NETWORK = 65_536
 
 @dataclass(frozen=True)
 class Job:
-    """What is measured; it crosses into the child process.
+    """One measurement, which is sent to the child process.
 
     Attributes:
-        model: A name of `elinformer.models.MODELS`.
-        series: N.
-        windows: A training step has.
+        model: A name of `elinformer.models.MODELS`, or `elinformer@attention=NAME`.
+        series: N, the number of series.
+        windows: Number of windows of a training step.
         source: A file with the speeds (T, at least N) of a simulated freeway.
-        threads: Of PyTorch.
-        seconds: To spend on repeats.
-        memory: Bytes that it may take.
+        threads: Number of threads of PyTorch.
+        seconds: Time for repeats.
+        memory: Limit in bytes.
     """
 
     model: str
@@ -57,36 +57,36 @@ class Job:
 
 
 def write_speeds(path: str, n_series: int) -> None:
-    """Simulate the speeds (T, N) at sensors of a freeway, of several side by side where it takes more than one."""
+    """Simulate the speeds (T, N) at the sensors of one freeway, or of several for many series."""
     sizes = [min(LARGEST_NETWORK, n_series - start) for start in range(0, n_series, LARGEST_NETWORK)]
     networks = [simulate_freeway(max(10, n), N_STEPS, seed, start="2024-01-01T06:00") for seed, n in enumerate(sizes)]
     np.save(path, np.concatenate([panel.values[:, :, 0] for panel in networks], axis=1)[:, :n_series])
 
 
 def steps(connection: Connection, job: Job) -> None:
-    """Send the least seconds of a training step, the first apart, and the most memory beside an empty process."""
+    """Send the least seconds of a training step without the first, and the peak memory above an empty process."""
     _measure(connection, job, _steps)
 
 
 def forecasts(connection: Connection, job: Job) -> None:
-    """Send the least seconds of a forecast and of its matrix products, and the most memory beside an empty process."""
+    """Send the least seconds of a forecast and of its matrix products, and the peak memory above an empty process."""
     _measure(connection, job, _forecasts)
 
 
 def _measure(connection: Connection, job: Job, measure: Callable[[Connection, Job, int], None]) -> None:
     try:
-        keep_freed_memory()  # as the command does
+        keep_freed_memory()  # as the command line does
         torch.set_num_threads(job.threads)
-        _forecast_some()
+        _warm_up()
         allow_memory(job.memory)
-        with Bystanders() as bystanders:
+        with OtherLoad() as other_load:
             measure(connection, job, reset_peak())
-        connection.send({"others": bystanders.cores})
-    except Exception as error:  # what one size raises is its result, and the others go on
+        connection.send({"others": other_load.cores})
+    except Exception as error:  # an exception is the result of this size, and the others continue
         connection.send({"failure": reason(error)})
 
 
-def _forecast_some() -> None:
+def _warm_up() -> None:
     """Load libraries and start threads, so that neither their time nor their memory is counted."""
     panel = _panel(np.ones((N_STEPS, 2), np.float32))
     _fitted("elinformer", panel).forecasts(panel, np.array([N_STEPS]))
@@ -108,7 +108,7 @@ def _forecasts(connection: Connection, job: Job, before: int) -> None:
     runs: dict[str, Callable[[], object]] = {"seconds": lambda: fitted.forecasts(panel, origin)}
     first = _seconds(runs["seconds"])
     connection.send({"seconds": first, "peak_bytes": peak_bytes() - before})
-    if job.model == "elinformer":  # in the others, operators hide the products of attention
+    if job.model == "elinformer":  # other operators hide the products of attention
         runs["products"] = _products(fitted, panel)
     connection.send(_least_in_turns(runs, job.seconds))
 
@@ -142,9 +142,10 @@ def _panel(speeds: np.ndarray) -> Panel:
 
 
 def _fitted(model: str, panel: Panel, batch_size: int = BATCH) -> Fitted:
-    """As training leaves it, with the weights it begins with."""
+    """Make an untrained model in the form that training returns."""
     torch.manual_seed(0)
     info, scaler = SeriesInfo.of(panel, np.arange(N_STEPS)), Scaler.fit(panel.values, panel.mask)
-    network, plan = new_model(model, {}, REACH, info), TrainingConfig(epochs=1000, batch_size=batch_size, device="cpu")
+    plan = TrainingConfig(epochs=1000, batch_size=batch_size, device="cpu")
+    network = new_model(*name_and_options(model), REACH, info)
     module = ForecastModule(network, scaler, error_scale(panel, N_STEPS, "channel"), plan)
     return Fitted(REACH, info, network, module.eval(), scaler, None)

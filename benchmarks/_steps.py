@@ -1,4 +1,4 @@
-"""A few steps of a training as users run it, and the time of each."""
+"""Time a few steps of a training as users run it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytorch_lightning as pl
 
 
 class FewSteps(pl.Callback):
-    """Ends training after some steps, and keeps what each took, loading of data included.
+    """Callback that ends training after some steps and keeps the time of each, with the loading of data.
 
     Args:
-        least: Steps that are taken in any case.
-        seconds: After which there are no more.
+        least: Least number of steps.
+        seconds: Training ends after so many seconds.
 
     Attributes:
         each: The seconds of every step.
@@ -23,11 +23,11 @@ class FewSteps(pl.Callback):
         self.each: list[float] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Start the clock; what lies between two epochs is no step."""
+        """Start the clock, so that the time between two epochs does not count."""
         self._last = time.perf_counter()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        """Keep the time, unless more micro-batches follow, and stop where there were enough."""
+        """Keep the time unless more micro-batches follow, and stop after enough steps."""
         if trainer.global_step <= len(self.each) or trainer.should_stop:
             return
         now = time.perf_counter()

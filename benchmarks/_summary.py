@@ -1,8 +1,8 @@
-"""What the numbers say of EALA: against softmax, against elu + 1, and as the length grows.
+"""Summarise the measurements of EALA: against softmax, against elu, and as the length grows.
 
     python -m benchmarks._summary
 
-writes the tables of docs/performance.md anew from benchmarks/results/ops-cpu.json.
+writes the tables of docs/performance.md from benchmarks/results/ops-cpu.json.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import RESULTS, described
+from benchmarks._common import RESULTS, environment_text
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- written by python -m benchmarks._summary -->", "<!-- end of what it wrote -->"
@@ -21,7 +21,7 @@ LONG = (65536, 1048576)  # the lengths between which the exponent of growth is t
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """A Markdown table, forward with backward, one line for each shape and dtype."""
+    """Make a Markdown table of forward with backward, one line for each shape and dtype."""
     lines = [
         "## EALA in short, forward + backward",
         "",
@@ -63,11 +63,11 @@ def _faster(other: dict[str, Any] | None, row: dict[str, Any]) -> str:
 
 
 def shown(data: dict[str, Any]) -> str:
-    """The part of docs/performance.md that a result file gives: EALA, and then every attention side by side."""
+    """Make the measured part of docs/performance.md: EALA, and then every attention side by side."""
     rows = data["rows"]
     shapes = list(dict.fromkeys(tuple(row["shape"]) for row in rows))
     parts = [
-        described(data["about"]),
+        environment_text(data["about"]),
         *data["notes"],
         *([] if data.get("ended", True) else ["Shapes are missing: the run has not ended."]),
         _of_eala(rows),
@@ -79,7 +79,7 @@ def shown(data: dict[str, Any]) -> str:
 
 
 def rewritten(page: str, data: dict[str, Any]) -> str:
-    """The page with what lies between its two marks replaced."""
+    """Replace the text between the two marks of the page."""
     before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}\n{shown(data)}\n{END}{rest.split(END)[1]}"
 
@@ -113,7 +113,7 @@ def _of_eala(rows: list[dict[str, Any]]) -> str:
 
 
 def _times(other: dict[str, Any] | None, row: dict[str, Any]) -> str:
-    """How many times as long another takes."""
+    """Time of another attention as a multiple of EALA's."""
     if other is None or not other["both_s"]:
         return other["failure"] if other and other["failure"] else ""
     ratio = other["both_s"] / row["both_s"]
@@ -138,7 +138,7 @@ def _shape(shape: Any) -> str:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """For a table."""
+    """Format seconds for a table."""
     if seconds is None:
         return ""
     if seconds < 1e-3:

@@ -1,4 +1,4 @@
-"""The attentions that are measured, what they are called with, and the least work there is."""
+"""The measured attentions, their arguments, and the least possible work."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """In one tensor of this shape."""
+        """Count of numbers in one tensor of this shape."""
         return self.B * self.H * self.N * self.E
 
     def __str__(self) -> str:
@@ -39,13 +39,13 @@ class Shape(NamedTuple):
 
 
 def names() -> list[str]:
-    """Of all variants; EALA in plain PyTorch has its own where another backend may be the automatic one."""
+    """Names of all variants; EALA in plain PyTorch is one of its own beside the automatic backend."""
     first, *rest = OPERATORS
     return [first, PLAIN, *rest]
 
 
 def variant(name: str, shape: Shape, device: str, dtype: torch.dtype) -> Callable[..., Tensor]:
-    """A function of query, key and value; learned tensors are drawn here and get no gradient."""
+    """Make a function of query, key and value; learned tensors are drawn here and get no gradient."""
     if name == PLAIN:
         return partial(OPERATORS["eala"].call, backend="torch")
     call = OPERATORS[name].call
@@ -61,20 +61,20 @@ def variant(name: str, shape: Shape, device: str, dtype: torch.dtype) -> Callabl
 
 
 def chosen_backend(shape: Shape, device: str, dtype: torch.dtype) -> str:
-    """What EALA's `auto` comes to."""
+    """Backend that `auto` chooses for EALA."""
     return backend_for(torch.empty(1, 1, min(shape.N, 1024), shape.E, device=device, dtype=dtype))
 
 
 def order(name: str) -> int:
-    """How time grows with the length."""
+    """Exponent of the length in the time."""
     return 2 if name == "softmax" else 1
 
 
 def least_bytes(shape: Shape, dtype: torch.dtype, *, backward: bool) -> int:
-    """Query, key, value read and output written; then these and its gradient read again, three gradients written."""
+    """Bytes to read q, k, v and write the output; backward also reads these and a gradient and writes three."""
     return (11 if backward else 4) * shape.numbers * dtype.itemsize
 
 
 def least_operations(shape: Shape, *, backward: bool) -> int:
-    """Multiplications and additions of building the state and applying it: two products, and four to go back."""
+    """Operations to build the state and to apply it: two products, and four more for the backward pass."""
     return (12 if backward else 4) * shape.numbers * shape.E

@@ -1,9 +1,9 @@
-"""One window of very many series, all at once and in parts: the same forecast, and what it takes.
+"""Compare the forecast of one window of very many series at once with that in partitions: result, time, memory.
 
     python -m benchmarks.many_series --series 100000
 
-Every row is measured in a process of its own, forked when everything is imported. Memory is the most that the process
-held beside what it began with, mapped files apart.
+Every row is measured in a process of its own, which is forked after all imports. Memory is the peak above the start,
+without mapped files.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
-from benchmarks._memory import Watched
+from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
+from benchmarks._memory import PeakMemory
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Batch
 from elinformer.evaluation.in_parts import InParts
@@ -39,18 +39,18 @@ def main() -> None:
     plans = [(n, None, False) for n in options.series]
     plans += [(n, at_once, False) for n in options.series for at_once in options.at_once]
     plans += [(max(options.series), min(options.at_once), True)]
-    with Bystanders() as bystanders, tempfile.TemporaryDirectory() as folder:
+    with OtherLoad() as other_load, tempfile.TemporaryDirectory() as folder:
         rows = [_in_child(plan, Path(folder)) for plan in plans]
-    notes += [note for note in [bystanders.note()] if note]
-    about = surroundings("cpu", options.threads)
-    text = "\n\n".join(["# One window of many series", described(about), *notes, _setting(), table(rows)])
+    notes += [note for note in [other_load.note()] if note]
+    about = environment("cpu", options.threads)
+    text = "\n\n".join(["# One window of many series", environment_text(about), *notes, _setting(), table(rows)])
     print(text)
     if options.out:
         write_results(options.out, {"about": about, "notes": notes, "rows": rows}, text)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A line for each plan."""
+    """Make a table with a line for each plan."""
     head = ("series", "at once", "tokens in", "seconds", "memory, MiB", "largest difference")
     lines = [f"| {' | '.join(head)} |", "|" + " ---: |" * len(head)]
     for row in rows:
@@ -80,16 +80,16 @@ def _in_child(plan: tuple[int, int | None, bool], folder: Path) -> dict[str, Any
 
 
 def _measured(series: int, at_once: int | None, in_file: bool, folder: Path) -> tuple[float, float, float]:
-    """Seconds, bytes, and the largest difference from all series at once, which the first plan leaves in a file."""
+    """Seconds, bytes, and the largest difference from all series at once, which the first plan writes to a file."""
     whole, batch = _module(series), _batch(series)
     in_parts = whole if at_once is None else InParts(whole, at_once, folder=folder if in_file else None)
-    with Watched(every=0.003) as watched, torch.inference_mode():
+    with PeakMemory(every=0.003) as memory, torch.inference_mode():
         forecast = in_parts(batch).numpy()
     if at_once is None:
         np.save(folder / f"{series}.npy", forecast)
     expected = np.load(folder / f"{series}.npy", mmap_mode="r")
     scale = float(np.abs(expected).max())
-    return watched.seconds, float(watched.peak - watched.start), float(np.abs(forecast - expected).max()) / scale
+    return memory.seconds, float(memory.peak - memory.start), float(np.abs(forecast - expected).max()) / scale
 
 
 def _module(series: int) -> ForecastModule:
@@ -97,7 +97,7 @@ def _module(series: int) -> ForecastModule:
     model = build_model("elinformer", Sizes(window=WINDOW, horizon=HORIZON, n_series=series, n_slots=SLOTS))
     rng = np.random.default_rng(0)
     scaler = Scaler(*(rng.random((series, 1), dtype=np.float32) + 1 for _ in range(2)))
-    for parameter in model.parameters():  # a model that has just been made forecasts the last value
+    for parameter in model.parameters():  # a new model forecasts the last value
         torch.nn.init.normal_(parameter, std=0.05)
     return ForecastModule(model, scaler, scaler.std, TrainingConfig()).eval()
 

@@ -1,10 +1,10 @@
-"""Every model side by side: a training step and a forecast a window, and what of a step its matrix products are.
+"""Compare models: time of a training step, of a forecast, and of the matrix products of a step.
 
-    python -m benchmarks.models --models elinformer softmax staeformer
+    python -m benchmarks.models --models elinformer elinformer@attention=softmax staeformer
 
-All models take turns in one process, and the least times count. The floor of a step replays its matrix products alone,
-recorded from a real step, the attention's own products among them where an operator of ours hides them. A step is taken
-in float32 and in mixed precision (`precision="bf16-mixed"`).
+All models take turns in one process, and the least times count. The floor of a step runs its matrix products alone,
+which are recorded from a real step, with those inside EALA's operator. A step runs in float32 and in mixed precision
+(`precision="bf16-mixed"`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._common import OtherLoad, environment, environment_text, load_warning, name_and_options, write_results
 from benchmarks._products import recorded, replay
 from elinformer.models import MODELS, Sizes, build_model
 
@@ -30,11 +30,11 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     notes = [note for note in [load_warning()] if note]
-    with Bystanders() as bystanders:
+    with OtherLoad() as other_load:
         rows = measured(options.models, options)
-    notes += [note for note in [bystanders.note()] if note]
-    about = surroundings(options.device, options.threads)
-    text = "\n\n".join(["# Models", described(about), *notes, _setting(options), table(rows)])
+    notes += [note for note in [other_load.note()] if note]
+    about = environment(options.device, options.threads)
+    text = "\n\n".join(["# Models", environment_text(about), *notes, _setting(options), table(rows)])
     print(text)
     if options.out:
         write_results(options.out, {"about": about, "notes": notes, "rows": rows}, text)
@@ -86,7 +86,8 @@ def _setting(options: argparse.Namespace) -> str:
 
 def _model(name: str, options: argparse.Namespace) -> nn.Module:
     sizes = Sizes(options.window, options.horizon, options.series, options.channels, n_slots=288)
-    return build_model(name, sizes).to(options.device)
+    name, chosen = name_and_options(name)
+    return build_model(name, sizes, chosen).to(options.device)
 
 
 def _inputs(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,7 +98,7 @@ def _inputs(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _step(model: nn.Module, options: argparse.Namespace, *, mixed: bool = False) -> Callable[[], object]:
-    """Forward, backward, clipping and AdamW, as training does them."""
+    """Make a step: forward, backward, clipping and AdamW, as in training."""
     inputs, optimizer = _inputs(options), torch.optim.AdamW(model.parameters())
 
     def step() -> None:

@@ -1,10 +1,10 @@
-"""Series held out of training entirely, added by their history, against training on them.
+"""Compare series that were added by their history with the same series in training.
 
     python -m benchmarks.new_series ../shared/data --runs RUNS
 
-A fifth of the series of each set, drawn with a fixed seed, is left out; a model is trained on the others, and one on
-all. The first is given the history of all up to the test part. Trained models are kept in RUNS: what is there is not
-trained again, and what was killed is gone on with.
+A fifth of the series of each set is held out, drawn with a fixed seed. One model is trained on the others, and one on
+all. The first gets the history of all series up to the test part. Trained models are kept in RUNS: a finished one is
+not trained again, and an interrupted one resumes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from elinformer import Forecaster, Panel, read_panel
 from elinformer.data.part import part_of
 from elinformer.data.windows import window_origins
@@ -47,7 +47,7 @@ HEAD = (
 
 
 class Case(NamedTuple):
-    """A set, and which of its series are held out."""
+    """A data set and the series that are held out."""
 
     panel: Panel
     held: np.ndarray
@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
     @property
     def test(self) -> int:
-        """Where the test part begins."""
+        """Begin of the test part."""
         return self.forecaster.parts(self.panel).test[0]
 
 
@@ -65,19 +65,19 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     notes = [note for note in [load_warning()] if note]
     rows: list[dict[str, Any]] = []
-    with Bystanders() as bystanders:
+    with OtherLoad() as other_load:
         for name in options.sets:
             rows += _rows(name, read_panel(options.data / f"{name}.npz"), options.runs, options.days)
-    notes += [note for note in [bystanders.note()] if note]
-    about = surroundings("cpu", options.threads)
-    text = "\n\n".join(["# Series held out of training", described(about), *notes, table(rows)])
+    notes += [note for note in [other_load.note()] if note]
+    about = environment("cpu", options.threads)
+    text = "\n\n".join(["# Series held out of training", environment_text(about), *notes, table(rows)])
     print(text)
     if options.out:
         write_results(options.out, {"about": about, "notes": notes, "rows": rows}, text)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """A line for each set and length of history."""
+    """Make a table with a line for each set and length of history."""
     lines = [f"| {' | '.join(HEAD)} |", "| --- |" + " ---: |" * (len(HEAD) - 1)]
     for row in rows:
         over = None if row["trained_on"] is None else f"{row['added'] / row['trained_on'] - 1:+.1%}"
@@ -109,7 +109,7 @@ def _rows(name: str, panel: Panel, runs: Path, days: Sequence[float]) -> list[di
 
 
 def _added(case: Case, n_steps: int) -> dict[str, Any]:
-    """Scores where the last `n_steps` before the test part are known of the series held out."""
+    """Scores if the last `n_steps` before the test part of the held-out series are known."""
     mask = case.panel.mask[: case.test].copy()
     mask[: case.test - n_steps, case.held] = False
     history = part_of(case.panel, steps=slice(case.test))
@@ -149,7 +149,7 @@ def _naives(case: Case) -> dict[str, float]:
 
 
 def _mae(forecaster: Forecaster, panel: Panel, which: np.ndarray) -> float:
-    """In the test part, of some series of the panel."""
+    """Test MAE of some series of the panel."""
     place = {name: i for i, name in enumerate(forecaster.info.series)}
     return forecaster.backtest(panel).scores(series=[place[panel.series[i]] for i in which]).mae
 

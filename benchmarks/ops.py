@@ -1,11 +1,10 @@
-"""Every attention side by side: time, peak memory, and the distance to the floor.
+"""Compare all attentions: time, peak memory, and the distance to the floor.
 
     python -m benchmarks.ops --quick
 
-First each attention runs once in a process of its own, for its peak memory and to see whether it fits and ends in
-time. Then all that did take turns in one process, and the least times count. The floor is the longer of two
-measurements of the same run: a copy of the bytes that have to move, and the operations at the speed of a large
-product.
+First each attention runs once in a process of its own, to measure its peak memory and to find out if it fits and ends
+in time. Then all that did take turns in one process, and the least times count. The floor is the longer of two times of
+the same run: a copy of the least bytes, and the least operations at the speed of a large product.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import torch
 
 from benchmarks import _variants
 from benchmarks._children import in_child
-from benchmarks._common import described, load_warning, surroundings, write_results
+from benchmarks._common import environment, environment_text, load_warning, write_results
 from benchmarks._measure import FLOORS, LIMIT, Race, Setting, fits_race, floor_seconds, probe, race
 from benchmarks._summary import seconds_text, summary
 from benchmarks._variants import Shape
@@ -40,7 +39,7 @@ DTYPES = ["float32", "bfloat16"]
 
 
 def main() -> None:
-    """Measure and print; the results are written after every shape, so that a run that is ended loses none."""
+    """Measure and print; write the results after every shape, so that an interrupted run keeps them."""
     options = _options()
     shapes = QUICK if options.quick else SHAPES + (ON_GPU if options.device == "cuda" else [])
     budget, turns = (0.3, 2) if options.quick else (2.0, 3)
@@ -50,8 +49,8 @@ def main() -> None:
         for shape in shapes
     ]
     notes = [note for note in [load_warning()] if note]
-    data: dict[str, Any] = {"about": surroundings(options.device, options.threads), "notes": notes, "rows": []}
-    print(f"# Attention operators\n\n{described(data['about'])}", *notes, sep="\n\n", flush=True)
+    data: dict[str, Any] = {"about": environment(options.device, options.threads), "notes": notes, "rows": []}
+    print(f"# Attention operators\n\n{environment_text(data['about'])}", *notes, sep="\n\n", flush=True)
     sections: list[str] = []
     for done, setting in enumerate(settings, 1):
         section = list(_measured(setting, options.only, data["rows"]))
@@ -64,7 +63,7 @@ def main() -> None:
 
 
 def _name(options: argparse.Namespace) -> str:
-    """Of the result files; a run of fewer attentions or dtypes never takes the place of a whole one."""
+    """Name of the result files; a partial run never replaces a whole one."""
     is_whole = options.only == _variants.names() and options.dtype == DTYPES
     kind = "-quick" if options.quick else "" if is_whole else "-partial"
     return f"ops-{options.device}{kind}"
@@ -72,7 +71,7 @@ def _name(options: argparse.Namespace) -> str:
 
 def _page(data: dict[str, Any], sections: list[str]) -> str:
     unfinished = [] if data["ended"] else ["The run has not ended: shapes are missing."]
-    head = ["# Attention operators", described(data["about"]), *unfinished, *data["notes"], _legend()]
+    head = ["# Attention operators", environment_text(data["about"]), *unfinished, *data["notes"], _legend()]
     return "\n\n".join([*head, *sections, summary(data["rows"])])
 
 
@@ -89,7 +88,7 @@ def _options() -> argparse.Namespace:
 
 
 def _measured(setting: Setting, names: list[str], before: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """One row for each attention."""
+    """Yield a row for each attention."""
     if _backend("eala", setting) == "torch":
         names = [name for name in names if name != _variants.PLAIN]
     probes = {name: _estimated(name, setting, before) or _probed(name, setting) for name in names}
@@ -126,7 +125,7 @@ def _probed(name: str, setting: Setting) -> dict[str, Any]:
 
 
 def _estimated(name: str, setting: Setting, before: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What a shorter length says about a time that is far over the limit, in place of waiting for it."""
+    """Estimate a time far over the limit from a shorter length; None if it is not far over."""
     for row in reversed(before):
         B, H, N, E = row["shape"]
         if (row["operator"], row["dtype"]) == (name, str(setting.dtype).removeprefix("torch.")) and row["both_s"]:

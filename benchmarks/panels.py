@@ -1,9 +1,9 @@
-"""A panel that is larger than the memory it takes: converting it, opening it, scaling and training on it.
+"""Measure a panel that is larger than the memory it takes: convert, open, scale and train.
 
     python -m benchmarks.panels --quick
 
-Every stage runs in a process of its own. What counts is anonymous memory (`RssAnon` of Linux), read a hundred times a
-second: pages of the mapped files can be dropped at any time and are left out.
+Every stage runs in a process of its own. Memory is anonymous memory (`RssAnon` of Linux), read a hundred times a
+second: the system can drop pages of mapped files at any time, so they do not count.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import torch
 
-from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
-from benchmarks._memory import Watched
+from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
+from benchmarks._memory import PeakMemory
 from benchmarks._steps import FewSteps
 from elinformer._allocator import keep_freed_memory
 from elinformer.data.conversion import convert_panel
@@ -49,10 +49,10 @@ def main() -> None:
     """Measure, print and write."""
     options = _options()
     shape = QUICK if options.quick else FULL
-    about, notes = surroundings("cpu", options.threads), [note for note in [load_warning()] if note]
+    about, notes = environment("cpu", options.threads), [note for note in [load_warning()] if note]
     title = f"# A panel of {shape[0]:,} steps x {shape[1]:,} series ({4 * shape[0] * shape[1] / 1e9:.2f} GB)"
-    print(f"{title}\n\n{described(about)}\n", *notes, sep="\n", flush=True)
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder, Bystanders() as others:
+    print(f"{title}\n\n{environment_text(about)}\n", *notes, sep="\n", flush=True)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder, OtherLoad() as others:
         rows = []
         for row in _stages(Path(folder), shape, options.threads):
             rows.append(row)
@@ -61,7 +61,7 @@ def main() -> None:
     table = "\n".join(_lines(rows))
     print(f"\n{table}")
     if not options.quick:
-        markdown = "\n\n".join([title, described(about), *notes, table])
+        markdown = "\n\n".join([title, environment_text(about), *notes, table])
         write_results("panels", {"about": about, "notes": notes, "shape": shape, "rows": rows}, markdown)
 
 
@@ -78,11 +78,11 @@ def _stages(folder: Path, shape: tuple[int, int], threads: int) -> Iterator[dict
 
 
 def _convert(source: Path, folder: Path) -> dict[str, Any]:
-    with Watched() as watched:
+    with PeakMemory() as memory:
         panel = convert_panel(source, folder, name="panel", start=_start(source), freq=_freq(source), overwrite=True)
     size = source.stat().st_size
     about = {"source_mb": round(size / 1e6), "fingerprint": fingerprint(panel)[:15]}
-    return _row(watched, f"convert {source.suffix[1:]}", **about)
+    return _row(memory, f"convert {source.suffix[1:]}", **about)
 
 
 def _start(source: Path) -> str | None:
@@ -96,25 +96,25 @@ def _freq(source: Path) -> str | None:
 def _look(folder: Path) -> dict[str, Any]:
     """Open the panel and measure its training steps, with nothing of it in memory."""
     _forget(folder)
-    with Watched() as watched:
+    with PeakMemory() as memory:
         began = time.perf_counter()
         panel = open_panel(folder)
         opened = time.perf_counter() - began
         end = int(0.6 * panel.n_steps)
         measure(panel.values[:end], panel.mask[:end])
-    return _row(watched, "open and scale, cold", open_seconds=round(opened, 4))
+    return _row(memory, "open and scale, cold", open_seconds=round(opened, 4))
 
 
 def _gather(folder: Path) -> dict[str, Any]:
-    """Batches at random, with nothing of the panel in memory: every page comes from the disk."""
+    """Read random batches with nothing of the panel in memory, so that every page comes from the disk."""
     panel, reach = open_panel(folder), Reach(WINDOW, HORIZON)
     windows = WindowDataset(panel, None, window_origins((0, panel.n_steps), reach), reach)
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))[: 20 * BATCH].split(BATCH)
     _forget(folder)
-    with Watched() as watched:
+    with PeakMemory() as memory:
         for batch in order:
             windows[batch.tolist()]
-    return _row(watched, "20 batches, cold", ms_a_batch=round(1e3 * watched.seconds / len(order), 2))
+    return _row(memory, "20 batches, cold", ms_a_batch=round(1e3 * memory.seconds / len(order), 2))
 
 
 def _train(folder: Path) -> dict[str, Any]:
@@ -134,21 +134,21 @@ def _train(folder: Path) -> dict[str, Any]:
         WINDOW, HORIZON, split=(0.6, few, 0.4 - few), training=TrainingConfig(epochs=1, batch_size=BATCH, device="cpu")
     )
     WindowDataset.__getitem__ = timed  # pyright: ignore[reportAttributeAccessIssue]
-    with Watched() as watched:
+    with PeakMemory() as memory:
         forecaster.fit(panel, callbacks=[steps])
     share = loading[0] / sum(steps.each)
     return _row(
-        watched, "set up and train 3 steps", seconds_a_step=round(sum(steps.each) / 3, 2), loading_share=f"{share:.2%}"
+        memory, "set up and train 3 steps", seconds_a_step=round(sum(steps.each) / 3, 2), loading_share=f"{share:.2%}"
     )
 
 
-def _row(watched: Watched, stage: str, **more: object) -> dict[str, Any]:
-    """A row of the table."""
-    return {"stage": stage, "seconds": round(watched.seconds, 2), "peak_mib": round(watched.peak / MIB), **more}
+def _row(memory: PeakMemory, stage: str, **more: object) -> dict[str, Any]:
+    """Make a row of the table."""
+    return {"stage": stage, "seconds": round(memory.seconds, 2), "peak_mib": round(memory.peak / MIB), **more}
 
 
 def _forget(folder: Path) -> None:
-    """Take a panel's files out of the page cache."""
+    """Remove the files of a panel from the page cache."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -166,7 +166,7 @@ def _begin(threads: int) -> None:
 
 
 def _blocks(shape: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Daily rhythms of different size, with noise and a fiftieth missing."""
+    """Yield blocks of daily rhythms of different size, with noise and a fiftieth missing."""
     rng = np.random.default_rng(0)
     size = rng.uniform(50, 500, shape[1]).astype(np.float32)
     for start in range(0, shape[0], ROWS):
@@ -196,7 +196,7 @@ def _write_parquet(path: Path, shape: tuple[int, int]) -> None:
 
 
 def _quarters(shape: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks that are as long as row groups are: they take a page of their own for every column."""
+    """Yield blocks as long as row groups, which take a page of their own for every column."""
     together: list[np.ndarray] = []
     for i, block in enumerate(_blocks(shape), 1):
         together.append(block)

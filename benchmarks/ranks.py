@@ -1,9 +1,9 @@
-"""Steps on 1, 2 and 4 ranks: seconds, what a rank hands in, and the cost model of docs/scale.md fitted to them.
+"""Measure training steps on 1, 2 and 4 ranks and fit the cost model of docs/scale.md to them.
 
     python -m benchmarks.ranks --series 512,1024,2048 --meshes 1x1,1x2,1x4,2x1,2x2
 
-A mesh is rows x columns: over how many ranks windows are spread, and over how many series. The largest number of
-series is held out: the model is fitted to the others and has to tell its seconds.
+A mesh is rows x columns: windows are split over the rows, and series over the columns. The largest number of series is
+held out: the cost model is fitted to the others and predicts its seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
-from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from benchmarks._cost import step_cost
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.training.parallel import (
@@ -48,29 +48,29 @@ def main() -> None:
     """Measure, fit, print and write."""
     options = _options()
     notes = [note for note in [load_warning()] if note]
-    with Bystanders() as bystanders:
+    with OtherLoad() as other_load:
         rows = [row for mesh in options.meshes for row in measured(mesh, options)]
-    notes += [note for note in [bystanders.note()] if note]
-    about = surroundings("cpu", 1)
+    notes += [note for note in [other_load.note()] if note]
+    about = environment("cpu", 1)
     model = fitted([row for row in rows if row["series"] < max(options.series)])
     for row in rows:
-        row["told"] = float(_terms(row) @ np.array(model))
+        row["predicted"] = float(_terms(row) @ np.array(model))
     formula = "; ".join(f"{name} {value:.2e}" for name, value in zip(TERMS, model, strict=True))
-    text = "\n\n".join(["# Steps on ranks", described(about), *notes, table(rows), f"Fitted: {formula}."])
+    text = "\n\n".join(["# Steps on ranks", environment_text(about), *notes, table(rows), f"Fitted: {formula}."])
     print(text)
     if options.out:
         write_results(options.out, {"about": about, "notes": notes, "rows": rows, "model": model}, text)
 
 
 def measured(mesh: tuple[int, int], options: argparse.Namespace) -> list[Row]:
-    """A row for each number of series, from ranks that are forked for this mesh."""
+    """Measure a row for each number of series, on ranks that are forked for this mesh."""
     with tempfile.TemporaryDirectory() as folder:
         start_processes(_rank, (mesh, options, folder), nprocs=mesh[0] * mesh[1], start_method="fork")
         return json.loads(Path(folder, "rows.json").read_text(encoding="utf-8"))
 
 
 def fitted(rows: list[Row]) -> list[float]:
-    """Seconds of an operation, a message and a byte, none negative, of the least relative error."""
+    """Fit seconds of an operation, a message and a byte: none is negative, and the relative error is the least."""
     columns, seconds = np.stack([_terms(row) for row in rows]), np.array([row["seconds"] for row in rows])
     columns, best, least = columns / seconds[:, None], [0.0] * len(TERMS), np.inf
     for used in itertools.product((False, True), repeat=len(TERMS)):
@@ -84,8 +84,8 @@ def fitted(rows: list[Row]) -> list[float]:
 
 
 def table(rows: list[Row]) -> str:
-    """A line for each mesh and number of series."""
-    head = ("windows x series", "series", "a step", "told", "a layer hands in", "a step hands in", "messages")
+    """Make a table with a line for each mesh and number of series."""
+    head = ("windows x series", "series", "a step", "predicted", "a layer sends", "a step sends", "messages")
     lines = [f"| {' | '.join(head)} |", "|" + " ---: |" * len(head)]
     for row in rows:
         handed = row["handed_in"]
@@ -94,7 +94,7 @@ def table(rows: list[Row]) -> str:
             "{} x {}".format(*row["mesh"]),
             f"{row['series']:,}",
             f"{row['seconds'] * 1e3:,.0f} ms",
-            f"{row['told'] * 1e3:,.0f} ms",
+            f"{row['predicted'] * 1e3:,.0f} ms",
             f"{handed['layer_bytes']:,} B",
             f"{handed['bytes']:,} B",
             f"{handed['messages']}" if agree else f"{handed['messages']} (the formula differs)",
@@ -104,7 +104,7 @@ def table(rows: list[Row]) -> str:
 
 
 def _terms(row: Row) -> np.ndarray:
-    """What the seconds of a step are linear in; more ranks than cores take turns, and a ring passes bytes on."""
+    """Regressors of the seconds of a step: more ranks than cores take turns, and a ring sends bytes on."""
     ranks, counted = row["mesh"][0] * row["mesh"][1], row["counted"]
     turns = ranks / min(ranks, os.cpu_count() or 1)
     return np.array(

@@ -1,10 +1,10 @@
-"""Time and memory of a training step and of a forecast as the series grow, with the softmax twin beside them.
+"""Measure time and memory of training steps and forecasts as the series grow, with EALA and with softmax.
 
     python -m benchmarks.scaling --quick
 
-Every measurement runs in a process of its own, on the first N sensors of a simulated freeway: a training as `fit` runs
-it, ended after a few steps (forward, backward and AdamW, in micro-batches), and the forecast of one window, from the
-panel to an array of numbers. Memory is the most that the process held beside what it held before data and model.
+Every measurement runs in a process of its own, on the first N sensors of a simulated freeway: a few steps of a training
+with `fit` (forward, backward and AdamW, in micro-batches), and the forecast of one window, from the panel to an array.
+Memory is the peak of the process above its memory before data and model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks._children import in_child
-from benchmarks._common import BUSY, described, load_warning, surroundings, write_results
+from benchmarks._common import BUSY, environment, environment_text, load_warning, write_results
 from benchmarks._scaling import BATCH, Job, forecasts, steps, write_speeds
 from benchmarks._summary import seconds_text
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 SERIES = sorted([2**k for k in range(8, 18)] + [8600])
-MODELS = {"elinformer": 1, "softmax": 2}  # and the power of N that their time grows with
+MODELS = {"elinformer": 1, "elinformer@attention=softmax": 2}  # with the power of N in their time
 PARTS = {"step": steps, "forecast": forecasts}
 TITLES = {"step": "A training step, by window", "forecast": "A forecast of one window"}
-LONG = 2048  # from here on, what a call costs whatever its size counts little
+LONG = 2048  # from here on, the fixed cost of a call is small
 MEMORY = 12 << 30  # bytes that one measurement may take
 TARGET = 8600
 
@@ -38,7 +38,7 @@ TARGET = 8600
 def main() -> None:
     """Measure, print and write."""
     options = _options()
-    about, notes = surroundings("cpu", options.threads), [note for note in [load_warning()] if note]
+    about, notes = environment("cpu", options.threads), [note for note in [load_warning()] if note]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         source = f"{folder}/speeds.npy"
@@ -48,7 +48,7 @@ def main() -> None:
             print(row, flush=True)
     notes += disturbances(rows)
     text = "\n\n".join(
-        ["# Time and memory as the series grow", described(about), *notes, _legend(options), shown(rows)]
+        ["# Time and memory as the series grow", environment_text(about), *notes, _legend(options), shown(rows)]
     )
     print(f"\n{text}")
     if not options.quick:
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def measured(options: argparse.Namespace, source: str) -> Iterator[Row]:
-    """A row for each number of series, model and part."""
+    """Yield a row for each number of series, model and part."""
     before: dict[tuple[str, str], Row] = {}
     for n in options.series:
         for model, power in MODELS.items():
@@ -75,23 +75,23 @@ def measured(options: argparse.Namespace, source: str) -> Iterator[Row]:
 
 
 def windows_of(n_series: int, power: int) -> int:
-    """Of a training step: 16, or fewer where those of so many series would take long."""
+    """Windows of a training step: 16, or fewer with many series."""
     most = -(-(2**17) // n_series) if power == 1 else 2**25 // n_series**2
     return max(1, min(BATCH, most))
 
 
 def over_limit(before: Row | None, row: Row, power: int, limit: float) -> str | None:
-    """Why a measurement is not begun, as the one of fewer series foretells it."""
+    """Reason to skip a measurement, predicted from the one of fewer series; None to run it."""
     if before is None or before["series"] < LONG:
         return None
     if before["seconds"] is None:
         return before["failure"]
-    told = before["seconds"] * (row["series"] / before["series"]) ** power * row["windows"]
-    return f"over {limit:.0f} s (about {told:,.0f} s)" if told > limit else None
+    predicted = before["seconds"] * (row["series"] / before["series"]) ** power * row["windows"]
+    return f"over {limit:.0f} s (about {predicted:,.0f} s)" if predicted > limit else None
 
 
 def disturbances(rows: list[Row]) -> list[str]:
-    """A sentence where other processes took more than a little of the machine."""
+    """Return a sentence if other processes used much of the machine."""
     disturbed = [row["others"] for row in rows if (row["others"] or 0) > BUSY * (os.cpu_count() or 1)]
     if not disturbed:
         return []
@@ -99,22 +99,22 @@ def disturbances(rows: list[Row]) -> list[str]:
 
 
 def shown(rows: list[Row]) -> str:
-    """Both tables, and what they come to."""
+    """Make both tables and their summary."""
     tables = [part for name in PARTS for part in (f"## {TITLES[name]}", table(rows, name))]
     return "\n\n".join([*tables, "## In short", *growth(rows), *at_target(rows)])
 
 
 def table(rows: list[Row], part: str) -> str:
-    """A line for each number of series."""
+    """Make a table with a line for each number of series."""
     found = {(row["series"], row["model"]): row for row in rows if row["part"] == part}
     head = ["series", "time", "softmax", "memory", "softmax"]
     head += ["windows", "softmax", "weights"] if part == "step" else ["products", "time / products", "weights"]
     lines = [f"| {' | '.join(head)} |", "|" + " ---: |" * len(head)]
     for n in dict.fromkeys(row["series"] for row in rows):
-        ours, twin = (found[n, model] for model in MODELS)
-        cells = [f"{n:,}", *(map(_time, (ours, twin))), *(map(_memory, (ours, twin)))]
+        ours, softmax = (found[n, model] for model in MODELS)
+        cells = [f"{n:,}", *(map(_time, (ours, softmax))), *(map(_memory, (ours, softmax)))]
         if part == "step":
-            cells += [f"{ours['windows']}", f"{twin['windows']}", gib(weights_bytes(n, layers=3))]
+            cells += [f"{ours['windows']}", f"{softmax['windows']}", gib(weights_bytes(n, layers=3))]
         else:
             cells += [seconds_text(ours["products"]), _ratio(ours), gib(weights_bytes(n, layers=1))]
         lines.append(f"| {' | '.join(cells)} |")
@@ -122,35 +122,35 @@ def table(rows: list[Row], part: str) -> str:
 
 
 def weights_bytes(n_series: int, layers: int, heads: int = 8) -> int:
-    """Of softmax's weights of one window, float32, where they are stored."""
+    """Bytes of softmax's weights of one window in float32, if they are stored."""
     return 4 * layers * heads * n_series**2
 
 
 def exponent(rows: list[Row]) -> float:
-    """Of N, in the power law that fits the times by least squares of logarithms."""
+    """Exponent of N in the power law that fits the times by least squares of logarithms."""
     n, seconds = (np.log([row[name] for row in rows]) for name in ("series", "seconds"))
     return float(np.polyfit(n, seconds, 1)[0])
 
 
 def growth(rows: list[Row]) -> list[str]:
-    """A sentence for each part and model, over all sizes and over the long ones."""
+    """Write a sentence for each part and model, over all sizes and over the large ones."""
     sentences = []
     for part in PARTS:
         for model in MODELS:
             timed = [row for row in rows if (row["part"], row["model"]) == (part, model) and row["seconds"]]
             spans = [[row for row in timed if row["series"] >= least] for least in (0, LONG)]
-            told = [
+            exponents = [
                 f"N ** {exponent(span):.3f} from {span[0]['series']:,} to {span[-1]['series']:,}"
                 for span in spans
                 if len(span) > 1
             ]
-            if told:
-                sentences.append(f"The time of a {part} of {model} grows as {', as '.join(told)}.")
+            if exponents:
+                sentences.append(f"The time of a {part} of {model} grows as {', as '.join(exponents)}.")
     return sentences
 
 
 def at_target(rows: list[Row]) -> list[str]:
-    """What is asked for at 8,600 series."""
+    """Write memory of a step and ratio of a forecast at 8,600 series."""
     sentences = []
     for row in rows:
         if (row["series"], row["model"]) != (TARGET, "elinformer") or not row["seconds"]:
@@ -163,7 +163,7 @@ def at_target(rows: list[Row]) -> list[str]:
 
 
 def gib(n_bytes: int) -> str:
-    """For a table."""
+    """Format bytes for a table."""
     return f"{n_bytes / 2**30:,.2f} GiB"
 
 
@@ -181,10 +181,11 @@ def _ratio(row: Row) -> str:
 
 def _legend(options: argparse.Namespace) -> str:
     return (
-        "ELinFormer of the default shape and its twin with softmax (PyTorch's fused kernel, which stores no weights), "
+        "ELinFormer of the default shape and the same model with softmax attention (PyTorch's fused kernel, which "
+        "stores no weights), "
         "window 12, horizon 12, speeds of a simulated freeway. Times are the least of several; those of a step are "
-        f"over its number of windows. What is foretold to take more than {options.limit:.0f} s is left out. Weights: "
-        "what those of softmax take, computed, where they are stored (one window, 8 heads, float32): in a step those "
+        f"over its number of windows. Sizes with a predicted time over {options.limit:.0f} s are left out. Weights: "
+        "computed bytes of softmax's weights, if they are stored (one window, 8 heads, float32): in a step those "
         "of all three layers, which its backward needs, and in a forecast those of one."
     )
 

@@ -1,4 +1,4 @@
-"""Links between the pages lead somewhere: to a file that is there, and to a heading or an anchor in it."""
+"""Links between pages lead to an existing file, and to a heading or an anchor in it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(page for folder in ("", "docs", "research") for page in (ROOT / folder).glob("*.md"))
 LINK = re.compile(r"\]\(\s*([^)\s]+)\s*\)")
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:
-    """What GitHub makes of the headings of a page, and the anchors that stand in it."""
+    """Anchors that GitHub makes of the headings of a page, and the anchors in its text."""
     text = page.read_text(encoding="utf-8")
     headings = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
     return headings | set(re.findall(r'<a id="([^"]+)"', text))
 
 
 def dead_links(page: Path) -> list[str]:
-    """The links of a page that lead nowhere."""
+    """Links of a page that lead nowhere."""
     dead: list[str] = []
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", link):

@@ -2,8 +2,8 @@
 
     python -m benchmarks.pictures accuracy horizon
 
-Without names all are drawn. The same measurements give the same bytes. A picture whose measurements are not there is
-left as it is, and a line says so.
+Without names all are drawn. The same measurements give the same bytes. A picture without measurements stays as it is,
+and a line says so.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from benchmarks.pictures._style import save, style
 from benchmarks.pictures.accuracy import draw_accuracy, draw_horizon
 from benchmarks.pictures.ops import draw_ops
 from benchmarks.pictures.scaling import draw_scaling
-from benchmarks.pictures.sharpness import draw_entropies, draw_sharpness
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 class Picture(NamedTuple):
-    """Which documents a picture is drawn from, and by what."""
+    """Names of the documents of a picture, and the function that draws it."""
 
     files: str
     draw: Callable[[Sequence[Mapping[str, Any]]], Figure]
@@ -37,15 +36,13 @@ class Picture(NamedTuple):
 PICTURES = {
     "accuracy": Picture("compare-*.json", draw_accuracy),
     "horizon": Picture("compare-*.json", draw_horizon),
-    "sharpness": Picture("sharpness-*.json", draw_sharpness),
-    "entropies": Picture("sharpness-*.json", draw_entropies),
     "ops": Picture("ops-cpu.json", draw_ops),
     "scaling": Picture("scaling.json", draw_scaling),
 }
 
 
 def draw(name: str, results: Path, images: Path) -> Path | None:
-    """Draw one picture; None where there is nothing to draw it from."""
+    """Draw one picture; None without measurements."""
     files = sorted(results.glob(PICTURES[name].files))
     if not files:
         return None
@@ -57,12 +54,12 @@ def draw(name: str, results: Path, images: Path) -> Path | None:
 
 
 def source_of(files: Sequence[Path]) -> str:
-    """What a picture says of the files it was drawn from: their names and the beginnings of their digests."""
+    """Text about the files of a picture: their names and the beginnings of their digests."""
     return ", ".join(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}" for file in files)
 
 
 def main() -> None:
-    """Draw those asked for, or all."""
+    """Draw the named pictures, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description="Draw docs/images")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PICTURES)}; all by default")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of measurements")

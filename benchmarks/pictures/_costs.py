@@ -18,7 +18,7 @@ BYTES = {2.0**20 * 10**i: f"{10**i} MiB" for i in range(3)} | {2.0**30 * 10**i: 
 
 
 class Curve(NamedTuple):
-    """What one thing costs, by length."""
+    """Costs of one method by length."""
 
     text: str
     colour: str
@@ -26,12 +26,12 @@ class Curve(NamedTuple):
 
     @property
     def width(self) -> float:
-        """Ours is thickest, and what it is compared with thicker than the rest."""
+        """Width of the line: ours is thickest, and its main rivals are thicker than the rest."""
         return {OURS: 2.2, GREY: 0.8}.get(self.colour, 1.6)
 
 
 def curve(text: str, colour: str, points: Iterable[tuple[float, float | None]]) -> Curve:
-    """Without the lengths that were not measured, in the order of the others."""
+    """Make a curve of the lengths that were measured, sorted."""
     return Curve(text, colour, sorted((n, cost) for n, cost in points if cost))
 
 

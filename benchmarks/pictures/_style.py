@@ -1,4 +1,4 @@
-"""What all pictures share: sizes, colours, axes placed by inches, labels at lines, files that come out the same."""
+"""Style of all pictures: sizes, colours, axes placed by inches, labels at lines, reproducible files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 WIDTH = 7.3  # inches of 72 points: 701 pixels in a page
 LABEL_GAP = 0.145  # inches from one label to the next at the ends of lines
 SIDES = ((7, 0, 0), (0, 8, 0.5), (-7, 0, 1), (0, -8, 0.5), (4, 7, 0), (-4, 7, 1), (4, -7, 0), (-4, -7, 1))
-"""Where a label may stand: points right and up of its point, and how much of its width lies to the left of that."""
-OVER_ANOTHER = 1000.0  # so much more to be avoided than a dot of a line
+"""Places of a label: points right and up of its point, and the share of its width to the left of that."""
+OVER_ANOTHER = 1000.0  # cost of covering another label, in dots of a line
 
-# Okabe and Ito's colours, which the colour-blind tell apart; the one in question in blue.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; ours is blue.
 OURS, SOFTMAX, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
 INK, DARK, GREY = "#222222", "#4d4d4d", "#777777"
 DOTTED = (0, (1, 2))
@@ -69,7 +69,7 @@ class Margins(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What stands beside a point, in the data's units, or beside the end of a line."""
+    """Text beside a point, in the data's units, or beside the end of a line."""
 
     text: str
     x: float
@@ -85,18 +85,18 @@ def style() -> Generator[None]:
 
 
 def save(figure: Figure, path: Path, source: str) -> None:
-    """Write an SVG that depends on nothing but the picture and what it says of its source."""
+    """Write an SVG whose bytes depend on the picture and the text about its source alone."""
     with style(), new_file(path) as file:
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Source": source})
 
 
 def panels(heights: Sequence[float], margins: Margins, *, columns: int, foot: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """A figure with as many axes as `heights`, row by row; a row is as high as its highest.
+    """Make a figure with as many axes as `heights`, row by row; a row is as high as its highest.
 
     Args:
         heights: Inches of each panel, without its margins.
         margins: Around each panel.
-        columns: How many stand side by side.
+        columns: Panels side by side.
         foot: Inches below all panels.
     """
     rows = [max(heights[first : first + columns]) for first in range(0, len(heights), columns)]
@@ -113,7 +113,7 @@ def panels(heights: Sequence[float], margins: Margins, *, columns: int, foot: fl
 
 
 def foot_note(figure: Figure, text: str) -> None:
-    """Small text at the lower left, in the foot that `panels` left."""
+    """Write small text at the lower left, in the foot that `panels` left."""
     figure.text(
         0.1 / WIDTH, 0.08 / figure.get_figheight(), text, fontsize=7.5, color=DARK, va="bottom", linespacing=1.35
     )
@@ -138,7 +138,7 @@ def label_ends(axis: Axes, labels: Sequence[Label], *, size: float = 8) -> None:
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """The positions nearest to those wanted, in least squares, that keep their order and are a gap apart."""
+    """Return the positions nearest to the wanted ones, in least squares, in the same order and a gap apart."""
     order = np.argsort(wanted, kind="stable")
     blocks: list[list[float]] = []  # of positions less the gaps before them: each block takes its mean
     for rank, index in enumerate(order):
@@ -154,7 +154,7 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def label_points(axis: Axes, labels: Sequence[Label], *, size: float = 7.5) -> None:
-    """Write labels beside points, on the side where they cover least of the lines; one without room is left out.
+    """Write labels beside points, on the side where they cover least of the lines; leave out one without room.
 
     The lines have to be drawn and the limits set before.
     """
@@ -179,7 +179,7 @@ def label_points(axis: Axes, labels: Sequence[Label], *, size: float = 7.5) -> N
 
 
 def _dense(points: np.ndarray) -> np.ndarray:
-    """Points along a line and around its markers, close enough to tell what lies on it."""
+    """Points along a line and around its markers, close enough to find everything that lies on it."""
     places = np.linspace(0, len(points) - 1, 60 * len(points))
     along = np.stack([np.interp(places, np.arange(len(points)), points[:, i]) for i in (0, 1)], axis=-1)
     around = [points + 4 * np.array(way) for way in ((1, 0), (-1, 0), (0, 1), (0, -1))]
@@ -187,7 +187,7 @@ def _dense(points: np.ndarray) -> np.ndarray:
 
 
 def _cover(box: np.ndarray, ink: np.ndarray, taken: Sequence[np.ndarray], size: tuple[float, float]) -> float:
-    """How much a box covers; another label or the edge of the panel is worse than any line."""
+    """Cost of a box: the points that it covers; another label or the edge of the panel costs more than any line."""
     inside = ((ink >= box[:2]) & (ink <= box[2:])).all(-1).sum()
     others = sum(bool((box[:2] < other[2:]).all() and (box[2:] > other[:2]).all()) for other in taken)
     outside = bool((box[:2] < 0).any() or (box[2:] > size).any())
@@ -201,7 +201,7 @@ def _inches(axis: Axes) -> tuple[float, float]:
 
 
 def significant(value: float, digits: int = 4) -> str:
-    """A number with that many digits, more where they stand before the point."""
+    """Format a number with that many significant digits, and all digits before the point."""
     if value == 0:
         return "0"
     return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"

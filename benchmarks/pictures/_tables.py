@@ -1,4 +1,4 @@
-"""What the documents of `elinformer compare` hold, as the pictures need it."""
+"""Scores of the models in the documents of `elinformer compare`, as the pictures need them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFERENCE = "elinformer"
 
 
 class DataSet(NamedTuple):
-    """How a data set is called in pictures."""
+    """Words for a data set in pictures."""
 
     title: str
     unit: str
@@ -31,10 +31,11 @@ DATA_SETS = {
     "nyc_taxi_od": DataSet("New York taxi trips", "trips", "1 hour"),
     "nyc_airports": DataSet("New York airports", "units mixed", "1 hour"),
 }
-NAMES = {name: f"{name} twin" for name in TWINS} | {
-    "linear": "elu + 1 twin",
-    "nystrom": "Nyström twin",
-    "none": "no attention",
+ATTENTION = f"{REFERENCE}@attention="
+"""Label of an ELinFormer with another attention than its own, less the name of the attention."""
+
+NAMES = {
+    f"{ATTENTION}none": "no attention",
     "stid": "STID",
     "stid-tuned": "STID, tuned",
     "dlinear": "DLinear",
@@ -42,7 +43,14 @@ NAMES = {name: f"{name} twin" for name in TWINS} | {
     "last_value": "last value",
     "seasonal_naive": "seasonal naive",
 }
-COLOURS = {REFERENCE: OURS, "softmax": SOFTMAX, "linear": PURPLE, "none": DARK, "stid": GREEN, "stid-tuned": GREEN}
+COLOURS = {
+    REFERENCE: OURS,
+    f"{ATTENTION}softmax": SOFTMAX,
+    f"{ATTENTION}elu": PURPLE,
+    f"{ATTENTION}none": DARK,
+    "stid": GREEN,
+    "stid-tuned": GREEN,
+}
 
 
 class Model(NamedTuple):
@@ -55,17 +63,17 @@ class Model(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Over seeds."""
+        """Mean over seeds."""
         return float(np.mean(self.errors))
 
     @property
     def shown(self) -> str:
-        """The name in pictures."""
-        return NAMES.get(self.name, self.name.removeprefix("nf:"))
+        """Name in pictures; an attention stands for the ELinFormer that has it."""
+        return NAMES.get(self.name, self.name.removeprefix("nf:").removeprefix(ATTENTION))
 
     @property
     def colour(self) -> str:
-        """The same in every picture."""
+        """Colour, the same in every picture."""
         return COLOURS.get(self.name, GREY)
 
 
@@ -77,29 +85,29 @@ class Table(NamedTuple):
 
     @property
     def trained(self) -> list[Model]:
-        """Without the naive forecasts."""
+        """Models without the naive forecasts."""
         return [model for model in self.models if not model.is_naive]
 
     @property
     def naive(self) -> list[Model]:
-        """Those that need no training."""
+        """Naive forecasts, which need no training."""
         return [model for model in self.models if model.is_naive]
 
 
 def data_set(name: str) -> DataSet:
-    """How that data set is called; one that is not known by its own name."""
+    """Words for a data set; an unknown one keeps its own name."""
     return DATA_SETS.get(name.replace("-", "_"), DataSet(name, "units of the data", ""))
 
 
 def data_order(name: str) -> tuple[int, str]:
-    """Known data sets in the order of `DATA_SETS`, the others after them."""
+    """Key that sorts known data sets as `DATA_SETS` has them, and the others after them."""
     known = list(DATA_SETS)
     key = name.replace("-", "_")
     return (known.index(key) if key in known else len(known), name)
 
 
 def tables(documents: Iterable[Mapping[str, Any]]) -> list[Table]:
-    """A table for each data set of each document."""
+    """Read a table for each data set of each document."""
     pairs = [(name, document) for document in documents for name in document["data"]]
     return [_table(name, document["runs"]) for name, document in sorted(pairs, key=lambda pair: data_order(pair[0]))]
 

@@ -1,4 +1,4 @@
-"""What attentions cost as the number of keys grows."""
+"""Cost of attentions as the number of keys grows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from benchmarks.pictures._costs import Curve
 
-SHOWN = {"eala": ("EALA", OURS), "softmax": ("softmax", SOFTMAX), "elu": ("elu + 1", PURPLE)}
+SHOWN = {"eala": ("EALA", OURS), "softmax": ("softmax", SOFTMAX), "elu": ("elu", PURPLE)}
 COSTS = {"both_s": ("Time, forward and backward", SECONDS), "peak_bytes": ("Peak memory", BYTES)}
 
 
 def draw_ops(documents: Sequence[Mapping[str, Any]]) -> Figure:
-    """Time and memory of every attention against the number of keys, one window, float32."""
+    """Draw time and memory of every attention against the number of keys, one window, float32."""
     (document,) = documents
     rows = [row for row in document["rows"] if row["shape"][0] == 1 and row["dtype"] == "float32"]
     names = sorted({row["operator"] for row in rows}, key=lambda name: (name in SHOWN, name != "eala", name))

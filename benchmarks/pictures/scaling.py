@@ -1,4 +1,4 @@
-"""What a model costs as the series grow, beside its softmax twin."""
+"""Cost of ELinFormer with EALA and with softmax as the number of series grows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from benchmarks.pictures._costs import Curve
 
-MODELS = {"elinformer": ("elinformer", OURS), "softmax": ("softmax twin", SOFTMAX)}
+MODELS = {"elinformer": ("EALA", OURS), "elinformer@attention=softmax": ("softmax", SOFTMAX)}
 COSTS = (
     ("step", "seconds", "Time of training, a window", SECONDS),
     ("forecast", "seconds", "Time of a forecast", SECONDS),
@@ -24,7 +24,7 @@ COSTS = (
 
 
 def draw_scaling(documents: Sequence[Mapping[str, Any]]) -> Figure:
-    """Time and memory of a training step and of a forecast against the number of series."""
+    """Draw time and memory of a training step and of a forecast against the number of series."""
     (document,) = documents
     figure, axes = panels([2.2] * len(COSTS), Margins(0.65, 0.85, 0.38, 0.5), columns=2, foot=0.4)
     for axis, (part, quantity, title, ticks) in zip(axes, COSTS, strict=True):
@@ -41,9 +41,9 @@ def draw_scaling(documents: Sequence[Mapping[str, Any]]) -> Figure:
     about = document["about"]
     foot_note(
         figure,
-        f"{about['processor']}, {about['threads']} threads, PyTorch {about['torch']}. Dotted: elinformer's matrix "
-        "products alone. Where series are many, a step has fewer\nwindows, and its memory is not shown. Other lines "
-        "end where more would have taken too long or too much memory.",
+        f"{about['processor']}, {about['threads']} threads, PyTorch {about['torch']}. Dotted: the matrix "
+        "products with EALA alone. With many series a step has\nfewer windows, and its memory is not shown. The other "
+        "lines end where a larger size takes too much time or memory.",
     )
     return figure
 

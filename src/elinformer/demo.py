@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "training": {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3},
 }
 """A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time. The
-window is recalled, as series of many kinds gain by it: docs/tried.md."""
+window is recalled, as series of many kinds gain by it: research/tried.md."""
 
 PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
 PICTURED_FORECASTS = 10

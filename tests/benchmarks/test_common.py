@@ -1,4 +1,4 @@
-"""What benchmarks say beside their numbers."""
+"""Notes of benchmarks beside their numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 import time
 
 import pytest
-from benchmarks._common import Bystanders
+from benchmarks._common import OtherLoad, name_and_options
 
 from benchmarks import _common
 
@@ -20,15 +20,20 @@ def work_in_child(seconds: float) -> None:
     os.waitpid(child, 0)
 
 
-def test_children_are_no_bystanders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_children_do_not_count_as_other_load(monkeypatch: pytest.MonkeyPatch) -> None:
     def ours() -> float:
         both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
     monkeypatch.setattr(_common, "_busy_seconds", ours)  # a machine that does nothing else
     before = ours()
-    with Bystanders() as bystanders:
+    with OtherLoad() as other_load:
         work_in_child(0.3)
     assert ours() - before > 0.2
-    assert bystanders.cores < 0.1
-    assert bystanders.note() is None
+    assert other_load.cores < 0.1
+    assert other_load.note() is None
+
+
+def test_a_label_is_split_into_name_and_options() -> None:
+    assert name_and_options("elinformer@attention=softmax") == ("elinformer", {"attention": "softmax"})
+    assert name_and_options("stid") == ("stid", {})

@@ -16,7 +16,7 @@ from elinformer.partition.ranks import Mesh
 
 @pytest.mark.parametrize("patch_length", [0, 4])
 @pytest.mark.parametrize("recall", [False, True])
-def test_operations_are_those_that_pytorch_counts(
+def test_operations_are_those_of_pytorchs_counter(
     patch_length: int, recall: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products can be seen
@@ -30,7 +30,7 @@ def test_operations_are_those_that_pytorch_counts(
     assert 2 * config.n_tokens * forward_operations(config) == pytest.approx(counted, rel=0.02)
 
 
-def test_what_a_layer_hands_in_does_not_depend_on_the_series() -> None:
+def test_the_bytes_of_a_layer_do_not_depend_on_the_series() -> None:
     costs = [
         step_cost(ELinFormerConfig(window=12, horizon=12, n_series=n), 16, rows=1, columns=4, shared=1000, own=32 * n)
         for n in (100, 1_000_000)

@@ -1,4 +1,4 @@
-"""Growth with the number of series: what is measured, what is left out, and how the growth is told."""
+"""Growth with the number of series: the measured sizes, the sizes left out, and the exponent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_exponent_of_a_power_law_is_found(power: float) -> None:
     assert exponent([row(n, 3e-6 * n**power) for n in (256, 8600, 131_072)]) == pytest.approx(power)
 
 
-def test_growth_is_told_over_all_sizes_and_over_long_ones() -> None:
+def test_growth_is_shown_over_all_sizes_and_over_large_ones() -> None:
     rows = [row(n, 1e-6 * max(n, 2048)) for n in (512, 1024, 2048, 4096, 8192)] + [row(16_384, None)]
     over_all = f"N ** {exponent(rows[:-1]):.3f} from 512 to 8,192"
     over_long = "N ** 1.000 from 2,048 to 8,192"
@@ -33,12 +33,12 @@ def test_growth_is_told_over_all_sizes_and_over_long_ones() -> None:
     assert exponent(rows[:-1]) < 0.7
 
 
-def test_a_step_has_fewer_windows_where_series_are_many() -> None:
+def test_a_step_has_fewer_windows_with_many_series() -> None:
     assert [windows_of(n, 1) for n in (256, 8600, 16_384, 131_072)] == [BATCH, BATCH, 8, 1]
     assert [windows_of(n, 2) for n in (256, 2048, 8192, 131_072)] == [BATCH, 8, 1, 1]
 
 
-def test_what_would_take_too_long_is_left_out_and_so_is_all_that_is_larger() -> None:
+def test_a_size_that_takes_too_long_is_left_out_and_so_are_larger_ones() -> None:
     after = row(8192, None) | {"windows": 1}
     assert over_limit(row(4096, 2.0), after, 2, 30) is None
     assert over_limit(row(4096, 9.0), after, 2, 30) == "over 30 s (about 36 s)"
@@ -46,7 +46,7 @@ def test_what_would_take_too_long_is_left_out_and_so_is_all_that_is_larger() -> 
     assert over_limit(row(256, 9.0), after, 2, 30) is None, "at small sizes, time is no power of the size"
 
 
-def test_the_text_says_what_is_asked_for_at_8600_series() -> None:
+def test_the_text_has_memory_and_ratio_at_8600_series() -> None:
     rows = [row(8600, 4.0, model=model, part=part) for model in scaling.MODELS for part in scaling.PARTS]
     text = shown(rows)
     assert "At N = 8,600, a step of 2 windows takes 3.00 GiB." in text
