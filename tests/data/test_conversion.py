@@ -168,7 +168,7 @@ def test_a_converted_panel_is_the_panel_that_is_read(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_blocks, "VALUES_AT_A_TIME", small)
         patch.setattr(wide_streams, "COLUMN_VALUES", small)
-        patch.setattr(table_streams, "PARQUET_ROWS", small)
+        patch.setattr(table_streams, "TABLE_ROWS", small)
         patch.setattr(table_streams, "CSV_BYTES", 64 * small)
         assert_converted_as_read(source, path / "out", null_value=data.draw(st.sampled_from([None, 0.0])))
 
@@ -215,7 +215,7 @@ def test_progress_ends_with_all_values(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_long_table_that_is_not_sorted_is_refused_with_the_step_that_is_missing(  # noqa: PLR0917  a table of cases
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, rows_at_a_time: int, days: list[int], message: str
 ) -> None:
-    monkeypatch.setattr(table_streams, "PARQUET_ROWS", rows_at_a_time)
+    monkeypatch.setattr(table_streams, "TABLE_ROWS", rows_at_a_time)
     frame = pd.DataFrame({"unique_id": "a", "ds": [f"2024-01-0{day}" for day in days], "y": 1.0})
     source = tmp_path / f"a{suffix}"
     frame.to_csv(source, index=False) if suffix == ".csv" else frame.to_parquet(source)
