@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Reader = Callable[[Path], Recording]
 
+
 def read_panel(
     path: str | Path,
     *,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
     from elinformer.data.recording import Recording
 
+
 def panel_from_frame(
     frame: object,
     *,
