@@ -201,7 +201,7 @@ def test_true_and_false_are_ones_and_zeros(tmp_path: Path, read: Read, suffix: s
 def test_times_of_a_parquet_file_are_read_by_the_wall_clock_of_their_zone(
     tmp_path: Path, read: Read, zone: str, unit: str
 ) -> None:
-    times = pa.array(pd.date_range("2024-01-01", periods=3, freq="1h", tz=zone, unit=unit))  # pyright: ignore[reportArgumentType]
+    times = pa.array(pd.date_range("2024-01-01", periods=3, freq="1h", tz=zone, unit=unit))
     pa_parquet.write_table(pa.table({"unique_id": ["a"] * 3, "ds": times, "y": [1.0, 2, 3]}), tmp_path / "long.parquet")
     pa_parquet.write_table(pa.table({"ds": times, "a": [1.0, 2, 3]}), tmp_path / "wide.parquet")
     for name in ("long.parquet", "wide.parquet"):

@@ -244,7 +244,7 @@ def test_a_bad_cell_is_named_whatever_the_library(convert: Callable[[pd.DataFram
 def test_every_library_is_read_by_the_wall_clock_of_the_zone(
     convert: Callable[[pd.DataFrame], object], zone: str, unit: str
 ) -> None:
-    times = pd.date_range("2024-03-09", periods=48, freq="1h", tz=zone, unit=unit)  # pyright: ignore[reportArgumentType]
+    times = pd.date_range("2024-03-09", periods=48, freq="1h", tz=zone, unit=unit)
     expected = times.tz_localize(None).to_numpy("datetime64[ns]")
     for frame in (pd.DataFrame({"ds": times, "a": 1.0}), pd.DataFrame({"unique_id": "a", "ds": times, "y": 1.0})):
         panel = panel_from_frame(convert(frame))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    Column = pa.Array[Any] | pa.ChunkedArray[Any]
+    Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 

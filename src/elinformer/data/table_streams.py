@@ -16,7 +16,7 @@ from elinformer.data.cells import MISSING, plain
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from elinformer.data.cells import Column
@@ -149,7 +149,7 @@ class ParquetStream:
         return [plain(table.column(name)) for name in stored]
 
 
-def distinct(names: Sequence[Any]) -> list[str]:
+def distinct(names: Iterable[Any]) -> list[str]:
     """Return the names of columns as text.
 
     Raises:
