@@ -1,4 +1,4 @@
-"""Converted panels are the panels that are read, whatever the file; and what cannot be streamed is refused."""
+"""Converted panels are the panels that are read, whatever the file."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_converted_panel_is_the_panel_that_is_read(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_blocks, "VALUES_AT_A_TIME", small)
         patch.setattr(wide_streams, "COLUMN_VALUES", small)
-        patch.setattr(table_streams, "PARQUET_ROWS", small)
+        patch.setattr(table_streams, "TABLE_ROWS", small)
         patch.setattr(table_streams, "CSV_BYTES", 64 * small)
         assert_converted_as_read(source, path / "out", null_value=data.draw(st.sampled_from([None, 0.0])))
 
@@ -207,30 +207,6 @@ def test_progress_ends_with_all_values(tmp_path: Path, monkeypatch: pytest.Monke
     assert seen == [(4, 12), (8, 12), (12, 12)]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-@pytest.mark.parametrize("rows_at_a_time", [1, 1 << 20])
-@pytest.mark.parametrize(
-    ("days", "message"), [([2, 1, 3], "01-01.* follows .*01-02"), ([1, 1, 2], "01-01.* follows .*01-01")]
-)
-def test_a_long_table_that_is_not_sorted_is_refused_with_the_step_that_is_missing(  # noqa: PLR0917  a table of cases
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, rows_at_a_time: int, days: list[int], message: str
-) -> None:
-    monkeypatch.setattr(table_streams, "PARQUET_ROWS", rows_at_a_time)
-    frame = pd.DataFrame({"unique_id": "a", "ds": [f"2024-01-0{day}" for day in days], "y": 1.0})
-    source = tmp_path / f"a{suffix}"
-    frame.to_csv(source, index=False) if suffix == ".csv" else frame.to_parquet(source)
-    with pytest.raises(InputError, match=f"in series 'a' 2024-{message}.*: sort the table by unique_id and ds first"):
-        convert(tmp_path, source)
-    assert list(tmp_path.iterdir()) == [source]
-
-
-@pytest.mark.parametrize("text", ["time,a\n2024-01-01,true\n2024-01-02,false\n", "unique_id,ds,y\na,1,1\na,2,True\n"])
-def test_words_for_true_and_false_in_a_csv_file_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(InputError, match=r"expected a number in column '[ay]', got '[tT]rue' in row [12]"):
-        convert(tmp_path, tmp_path / "a.csv")
-
-
 def test_a_set_of_the_catalogue_is_converted_by_its_name(tmp_path: Path) -> None:
     assert_same_panel(convert_panel("nyc-airports", tmp_path / "out"), load_dataset("nyc-airports"))
     with pytest.raises(InputError, match="expected no freq or name for NYC-airports: the catalogue says"):
@@ -244,91 +220,6 @@ def test_rows_of_several_series_may_come_in_any_order_of_series(tmp_path: Path) 
     frame = pd.DataFrame({"unique_id": list("abbaab"), "ds": days, "y": np.arange(6.0)})
     frame.to_parquet(tmp_path / "a.parquet")
     assert_converted_as_read(tmp_path / "a.parquet", tmp_path / "out")
-
-
-CELLS = [
-    ("time,a\n2024-01-01,1\n2024-01-02,x\n", "number in column 'a', got 'x' in row 2"),
-    ("time,a\n2024-01-01,1\n,2\n", "column 'time', got nothing in row 2"),
-    ("time,a\n2024-01-01,1\nlater,2\n", "column 'time', got 'later' in row 2"),
-    ("time,a\n2024-01-01,1\n2024-01-02,2,3\n", r"rows are as long as its header.*Expected 2 columns, got 3"),
-    ("time,a\n2024-01-01,1,3\n2024-01-02,2,3\n", r"rows are as long as its header.*Expected 2 columns, got 3"),
-    ("time;a\n2024-01-01;1\n", "separate the columns by commas"),
-    ("2024-01-01,1\n2024-01-02,2\n", r"what looks like data \('2024-01-01'\)"),
-    ("time,a\n", "at least 2 time steps, got 0"),
-    ("time,a\n2024-01-01,1\n", "at least 2 time steps, got 1"),
-    ("time,a\n2024-01-01,\n2024-01-02,\n", "at least one observed value"),
-    ("time,a,a\n2024-01-01,1,2\n", "columns of distinct names"),
-    ("time,a\n2024-01-02,1\n2024-01-01,2\n", "time goes back at step 1"),
-    ("time,a\n2024-01-01,1\n2024-01-02,inf\n", "got inf at step 1, series 'a'"),
-    ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,x\n", "number in column 'y', got 'x' in row 2"),
-    ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,1\na,x,2\n", "column 'ds', got 'x' in row 3"),
-    ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,1\na,,2\n", "column 'ds', got nothing in row 3"),
-    ("unique_id,ds,y\na,2024-01-01,1\n,2024-01-02,1\n", "column 'unique_id', got nothing in row 2"),
-    ("unique_id,y\na,1\n", "the columns unique_id, ds and y .* none called ds"),
-    ("unique_id,ds,y\n", "at least 2 time steps, got 0"),
-]
-
-
-@pytest.mark.parametrize(("text", "message"), CELLS)
-def test_a_csv_that_cannot_be_a_panel_is_refused_by_row_and_column(tmp_path: Path, text: str, message: str) -> None:
-    source = tmp_path / "a.csv"
-    source.write_text(text)
-    with pytest.raises(InputError, match=f"a.csv: .*{message}") as caught:
-        convert(tmp_path, source)
-    assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == [source]
-
-
-def test_a_cell_that_is_no_number_is_found_in_a_later_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_streams, "CSV_BYTES", 64)
-    rows = "".join(f"{step},1.5\n" for step in range(100))
-    (tmp_path / "a.csv").write_text(f"step,a\n{rows}100,wet\n")
-    with pytest.raises(InputError, match="got 'wet' in row 101"):
-        convert(tmp_path, tmp_path / "a.csv")
-
-
-@pytest.mark.parametrize("row", ["k\xf6ln,1", "3000,k\xf6ln"], ids=["time", "value"])
-def test_a_csv_that_is_no_text_in_utf_8_is_refused(tmp_path: Path, row: str) -> None:
-    rows = "".join(f"{step},1\n" for step in range(3000))  # more than is read of a file to see its header
-    (tmp_path / "a.csv").write_bytes(f"time,a\n{rows}{row}\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"a\.csv: expected a CSV file .*: invalid UTF8 data"):
-        convert(tmp_path, tmp_path / "a.csv")
-
-
-@pytest.mark.parametrize("frame", [wide, long])
-def test_a_truncated_or_damaged_parquet_file_is_refused(tmp_path: Path, frame: Callable[..., pd.DataFrame]) -> None:
-    source = tmp_path / "a.parquet"
-    frame(np.random.default_rng(0).normal(size=(500, 2, 1)), np.arange(500)).to_parquet(source)
-    data = source.read_bytes()
-    source.write_bytes(data[:-20])
-    with pytest.raises(InputError, match=r"a\.parquet: expected a whole Parquet file"):
-        convert(tmp_path, source)
-    source.write_bytes(data[:4] + bytes(4000) + data[4004:])
-    with pytest.raises(InputError, match=r"a\.parquet: expected a whole Parquet file"):
-        convert(tmp_path, source)
-    assert list(tmp_path.iterdir()) == [source]
-
-
-def test_a_range_as_the_index_is_refused_with_the_step_that_is_missing(tmp_path: Path) -> None:
-    pd.DataFrame({"a": [1.0, 2, 3]}, index=pd.RangeIndex(3, name="ds")).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"got a range as the index: write it with reset_index\(\)"):
-        convert(tmp_path, tmp_path / "a.parquet")
-
-
-def test_an_archive_that_is_damaged_at_its_end_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", data=np.random.default_rng(0).normal(size=(500, 3)))
-    data = bytearray((tmp_path / "a.npz").read_bytes())
-    data[-400] ^= 0xFF  # in the last values
-    (tmp_path / "a.npz").write_bytes(data)
-    with pytest.raises(InputError, match="'data', got a damaged one"):
-        convert(tmp_path, tmp_path / "a.npz")
-
-
-def test_a_file_of_another_kind_and_a_missing_one_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.xlsx").touch()
-    for name, message in (("a.xlsx", r"expected \.npz, .* or a folder, got \.xlsx"), ("b.csv", "No such file")):
-        with pytest.raises(InputError, match=message):
-            convert(tmp_path, tmp_path / name)
 
 
 def test_a_converted_hdf5_table_is_the_one_that_is_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""read_panel: one function for every kind of file."""
+"""Files of every kind, read into memory (read_panel) and into a folder (convert_panel)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
 import pytest
 from pickles import Bomb
 
+from elinformer.data import table_streams
+from elinformer.data.conversion import convert_panel
 from elinformer.data.formats import read_panel
 from elinformer.data.frames import long_frame
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from elinformer.data.panel import Panel
+
+    Read = Callable[[Path], Panel]
 
 TIMES = pd.date_range("2024-01-01", periods=6, freq="5min")
 VALUES = np.array([[1, 10], [2, 20], [3, np.nan], [4, 0], [5, 50], [6, 60]], np.float32)
 WIDE = pd.DataFrame({"time": TIMES, "0071": VALUES[:, 0], "south": VALUES[:, 1]})
 LONG = long_frame(VALUES[..., None], TIMES.to_numpy(), ["0071", "south"], ["y"], column="y")
+
+
+def convert(path: Path) -> Panel:
+    """Convert into a folder beside the file, of which nothing may stay where the file is refused."""
+    before = sorted(path.parent.glob("*"))
+    try:
+        return convert_panel(path, path.parent / "out")
+    except InputError:
+        assert sorted(path.parent.glob("*")) == before
+        raise
+
+
+each_reader = pytest.mark.parametrize("read", [read_panel, convert])
 
 SHARED = {  # steps, series, channels, first and last time, share observed in %
     "birmingham_parking": (1386, 30, 1, "2016-10-04T08:00", "2016-12-19T16:30", 85.1),
@@ -163,37 +185,124 @@ def test_a_csv_with_a_zone_is_read_by_its_wall_clock_and_a_byte_order_mark_is_no
     assert read_panel(tmp_path / "a.csv").timestamps[0] == np.datetime64("2024-01-01T01:00")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("time,a\n2024-01-01,1\n2024-01-02,x\n", "number in column 'a', got 'x' in row 2"),
-        ("time,a\n2024-01-01,1\n,2\n", "column 'time', got nothing in row 2"),
-        ("time,a\n2024-01-01,1\nlater,2\n", "column 'time', got 'later' in row 2"),
-        ("time,a\n2024-01-01,1\n2024-01-02,2,3\n", r"rows are as long as its header.*Expected 2 columns, got 3"),
-        ("time;a\n2024-01-01;1\n", "separate the columns by commas"),
-        ("2024-01-01,1\n2024-01-02,2\n", r"what looks like data \('2024-01-01'\)"),
-        ("\n", "expected a header"),
-        ("time,a\n", "at least 2 time steps, got 0"),
-        ("time,a\n2024-01-01,1\n", "at least 2 time steps, got 1"),
-        ("time,a\n2024-01-01,\n2024-01-02,\n", "at least one observed value"),
-        ("time,a,a\n2024-01-01,1,2\n", "columns of distinct names"),
-        ("time,a\n2024-01-02,1\n2024-01-01,2\n", "time goes back at step 1"),
-        ("time,a\n2024-01-02,1\n2024-01-02,2\n", "time repeats at step 1"),
-        ("unique_id,y\na,1\n", "the columns unique_id, ds and y .* none called ds"),
-        ("773869,767541\n64.4,67.6\n62.7,68.6\n", "expected a time .* column '773869', got '64.4' in row 1"),
-    ],
-)
-def test_a_csv_that_cannot_be_a_panel_is_refused(tmp_path: Path, text: str, message: str) -> None:
+@each_reader
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("frame", [WIDE, LONG], ids=["wide", "long"])
+def test_true_and_false_are_ones_and_zeros(tmp_path: Path, read: Read, suffix: str, frame: pd.DataFrame) -> None:
+    column = frame.columns[-1]
+    flags = pd.array([True, False, None] * (len(frame) // 3), dtype="boolean")
+    panel = read(write(tmp_path / f"a{suffix}", frame.assign(**{column: flags})))
+    np.testing.assert_array_equal(panel.values[:, -1, 0], [1, 0, np.nan] * 2)
+
+
+@each_reader
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Etc/GMT-3", "+05:30"])
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_times_of_a_parquet_file_are_read_by_the_wall_clock_of_their_zone(
+    tmp_path: Path, read: Read, zone: str, unit: str
+) -> None:
+    times = pa.array(pd.date_range("2024-01-01", periods=3, freq="1h", tz=zone, unit=unit))
+    pa_parquet.write_table(pa.table({"unique_id": ["a"] * 3, "ds": times, "y": [1.0, 2, 3]}), tmp_path / "long.parquet")
+    pa_parquet.write_table(pa.table({"ds": times, "a": [1.0, 2, 3]}), tmp_path / "wide.parquet")
+    for name in ("long.parquet", "wide.parquet"):
+        (tmp_path / name[:4]).mkdir()
+        panel = read((tmp_path / name).rename(tmp_path / name[:4] / name))
+        np.testing.assert_array_equal(panel.timestamps, pd.date_range("2024-01-01", periods=3, freq="1h").to_numpy())
+
+
+@each_reader
+@pytest.mark.parametrize("frame", [WIDE, LONG], ids=["wide", "long"])
+def test_periods_in_a_parquet_file_are_times(tmp_path: Path, read: Read, frame: pd.DataFrame) -> None:
+    time = "time" if frame is WIDE else "ds"
+    path = write(tmp_path / "a.parquet", frame.assign(**{time: frame[time].dt.to_period("5min")}))
+    np.testing.assert_array_equal(read(path).timestamps, TIMES.to_numpy())
+
+
+CSV_REFUSED = [
+    ("time,a\n2024-01-01,1\n2024-01-02,x\n", "number in column 'a', got 'x' in row 2"),
+    ("time,a\n2024-01-01,1\n,2\n", "column 'time', got nothing in row 2"),
+    ("time,a\n2024-01-01,1\nlater,2\n", "column 'time', got 'later' in row 2"),
+    ("time,a\n2024-01-01,1\n2024-01-02,2,3\n", r"rows are as long as its header.*Expected 2 columns, got 3"),
+    ("time,a\n2024-01-01,1,3\n2024-01-02,2,3\n", r"rows are as long as its header.*Expected 2 columns, got 3"),
+    ("time;a\n2024-01-01;1\n", "separate the columns by commas"),
+    ("773869,767541\n64.4,67.6\n62.7,68.6\n", "expected a time .* column '773869', got '64.4' in row 1"),
+    ("2024-01-01,1\n2024-01-02,2\n", r"what looks like data \('2024-01-01'\)"),
+    ("time,a\n", "at least 2 time steps, got 0"),
+    ("time,a\n2024-01-01,1\n", "at least 2 time steps, got 1"),
+    ("time,a\n2024-01-01,\n2024-01-02,\n", "at least one observed value"),
+    ("time,a,a\n2024-01-01,1,2\n", "columns of distinct names"),
+    ("time,a\n2024-01-02,1\n2024-01-01,2\n", "time goes back at step 1"),
+    ("time,a\n2024-01-01,1\n2024-01-02,inf\n", "got inf at step 1, series 'a'"),
+    ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,x\n", "number in column 'y', got 'x' in row 2"),
+    ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,1\na,x,2\n", "column 'ds', got 'x' in row 3"),
+    ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,1\na,,2\n", "column 'ds', got nothing in row 3"),
+    ("unique_id,ds,y\na,2024-01-01,1\n,2024-01-02,1\n", "column 'unique_id', got nothing in row 2"),
+    ("unique_id,y\na,1\n", "the columns unique_id, ds and y .* none called ds"),
+    ("unique_id,ds,y\n", "at least 2 time steps, got 0"),
+]
+
+
+@each_reader
+@pytest.mark.parametrize(("text", "message"), CSV_REFUSED)
+def test_a_csv_that_cannot_be_a_panel_is_refused_by_row_and_column(
+    tmp_path: Path, read: Read, text: str, message: str
+) -> None:
     path = tmp_path / "a.csv"
     path.write_text(text)
-    with pytest.raises(InputError, match=f"a.csv: .*{message}"):
-        read_panel(path)
+    with pytest.raises(InputError, match=f"a.csv: .*{message}") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_csv_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes("time,köln\n".encode("latin-1"))
-    with pytest.raises(InputError, match="text in UTF-8"):
+def test_a_cell_that_is_no_number_is_found_in_a_later_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_streams, "CSV_BYTES", 64)
+    rows = "".join(f"{step},1.5\n" for step in range(100))
+    (tmp_path / "a.csv").write_text(f"step,a\n{rows}100,wet\n")
+    with pytest.raises(InputError, match="got 'wet' in row 101"):
         read_panel(tmp_path / "a.csv")
+
+
+@each_reader
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("time,k\xf6ln\n", "text in UTF-8"), ("k\xf6ln,1\n", "invalid UTF8"), ("3000,k\xf6ln\n", "invalid UTF8")],
+    ids=["header", "time", "value"],
+)
+def test_a_csv_that_is_no_text_in_utf_8_is_refused(tmp_path: Path, read: Read, text: str, message: str) -> None:
+    rows = "".join(f"{step},1\n" for step in range(3000))  # more than is read of a file to see its header
+    start = "" if text.startswith("time") else f"time,a\n{rows}"
+    (tmp_path / "a.csv").write_bytes(f"{start}{text}".encode("latin-1"))
+    with pytest.raises(InputError, match=rf"a\.csv: expected a CSV file .*{message}"):
+        read(tmp_path / "a.csv")
+
+
+@each_reader
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("rows_at_a_time", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("days", "message"), [([2, 1, 3], "01-01.* follows .*01-02"), ([1, 1, 2], "01-01.* follows .*01-01")]
+)
+def test_a_long_table_that_is_not_sorted_is_refused(  # noqa: PLR0917  a table of cases
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Read,
+    suffix: str,
+    rows_at_a_time: int,
+    days: list[int],
+    message: str,
+) -> None:
+    monkeypatch.setattr(table_streams, "TABLE_ROWS", rows_at_a_time)
+    frame = pd.DataFrame({"unique_id": "a", "ds": [f"2024-01-0{day}" for day in days], "y": 1.0})
+    source = write(tmp_path / f"a{suffix}", frame)
+    with pytest.raises(InputError, match=f"in series 'a' 2024-{message}.*: sort the table by unique_id and ds first"):
+        read(source)
+
+
+@each_reader
+def test_a_range_as_the_index_is_refused_with_the_step_that_is_missing(tmp_path: Path, read: Read) -> None:
+    pd.DataFrame({"a": [1.0, 2, 3]}, index=pd.RangeIndex(3, name="ds")).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"got a range as the index: write it with reset_index\(\)"):
+        read(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".hdf5", ".csv", ".parquet"])
@@ -210,22 +319,25 @@ def test_a_file_of_another_kind_than_its_name_says_is_refused(tmp_path: Path, su
         read_panel(tmp_path / f"a{suffix}")
 
 
+@each_reader
 @pytest.mark.parametrize("name", ["gone.npz", "gone.csv", "gone/data.h5"])
-def test_a_missing_path_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_missing_path_is_refused(tmp_path: Path, read: Read, name: str) -> None:
     with pytest.raises(InputError, match=r"expected a file that can be read, got No such file.*: check the path"):
-        read_panel(tmp_path / name)
+        read(tmp_path / name)
 
 
+@each_reader
 @pytest.mark.parametrize(("name", "ending"), [("a.xlsx", ".xlsx"), ("data", "a name without an ending")])
-def test_another_kind_of_file_is_refused(tmp_path: Path, name: str, ending: str) -> None:
+def test_another_kind_of_file_is_refused(tmp_path: Path, read: Read, name: str, ending: str) -> None:
     (tmp_path / name).write_text("?")
     with pytest.raises(InputError, match=rf"expected \.npz, .* or a folder, got {ending}"):
-        read_panel(tmp_path / name)
+        read(tmp_path / name)
 
 
+@each_reader
 @pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
-def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, read: Read, suffix: str, share: float) -> None:
     path = tmp_path / f"a{suffix}"
     if suffix == ".npz":
         np.savez(path, data=VALUES)
@@ -233,16 +345,29 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) 
         WIDE.to_parquet(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(InputError, match=r"truncated file|whole Parquet file"):
-        read_panel(path)
+        read(path)
 
 
-def test_an_archive_with_a_damaged_member_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", data=VALUES)
+@each_reader
+@pytest.mark.parametrize("frame", [WIDE, LONG], ids=["wide", "long"])
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path, read: Read, frame: pd.DataFrame) -> None:
+    path = write(tmp_path / "a.parquet", frame)
+    data = path.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    path.write_bytes(data[:4] + bytes(len(data) - footer - 4) + data[-footer:])
+    with pytest.raises(InputError, match=r"a\.parquet: expected a whole Parquet file"):
+        read(path)
+
+
+@each_reader
+@pytest.mark.parametrize("place", [180, -400], ids=["header", "last values"])
+def test_an_archive_with_a_damaged_member_is_refused(tmp_path: Path, read: Read, place: int) -> None:
+    np.savez(tmp_path / "a.npz", data=np.random.default_rng(0).normal(size=(500, 3)))
     data = bytearray((tmp_path / "a.npz").read_bytes())
-    data[180] ^= 0xFF
+    data[place] ^= 0xFF
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(InputError, match="'data', got a damaged one"):
-        read_panel(tmp_path / "a.npz")
+        read(tmp_path / "a.npz")
 
 
 def test_an_archive_without_arrays_is_refused(tmp_path: Path) -> None:

@@ -85,6 +85,13 @@ def test_times_with_a_zone_are_read_by_its_wall_clock(tmp_path: Path) -> None:
     assert panel.timestamps[0] == np.datetime64("2012-02-29T16:00")
 
 
+def test_a_clock_that_is_set_back_is_refused_as_in_a_table(tmp_path: Path) -> None:
+    autumn = pd.date_range("2012-11-04 08:00", periods=3, freq="1h")  # in UTC; 01:00 comes twice
+    path = write_table(tmp_path / "a.h5", times=autumn, tz=b"America/Los_Angeles")
+    with pytest.raises(InputError, match=r"clock of America/Los_Angeles is set back"):
+        read_panel(path)
+
+
 def test_a_zone_that_is_no_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the name of a time zone, got 'cpytz"):
         read_panel(write_table(tmp_path / "a.h5", tz=b"cpytz\n_p\np0\n."))

@@ -39,7 +39,7 @@ def watch(done, peak):
         peak[0] = max(peak[0], anonymous())
 
 row_blocks.VALUES_AT_A_TIME = wide_streams.COLUMN_VALUES = 1 << 17
-table_streams.PARQUET_ROWS = table_streams.CSV_BYTES = 1 << 17
+table_streams.TABLE_ROWS = table_streams.CSV_BYTES = 1 << 17
 
 {work}
 

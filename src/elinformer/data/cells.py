@@ -1,84 +1,112 @@
-"""What the cells of a table say: times and numbers, or the row and column of the first cell that says neither."""
+"""Cells of a table: times and numbers, or the row and column of the first cell that is neither."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    Column: TypeAlias = pa.Array | pa.ChunkedArray
+
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 
 
-def read_numbers(column: nw.Series[Any], first_row: int = 1) -> np.ndarray:
-    """The numbers (rows,) of a column as float32, NaN where a cell is empty.
+FLAGS = {"true": "1", "false": "0"}
 
-    Text that spells numbers is read as numbers.
+
+def plain(column: Column) -> Column:
+    """Return a column without a dictionary, and periods of pandas as text."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return column.cast(kind.value_type)
+    return pa.array(text_of(column.to_pandas())) if isinstance(kind, pa.BaseExtensionType) else column
+
+
+def text_of(cells: pd.Series) -> pd.Series:
+    """Return the cells as text, None where there is nothing."""
+    return cells.astype(str).astype(object).where(cells.notna(), None)
+
+
+def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
+    """Return the numbers (rows,) of a column as float32, NaN where a cell is empty.
+
+    Text that spells numbers is read as numbers; true is 1 and false is 0.
 
     Args:
+        name: The name of the column.
         column: The column, or a part of it.
         first_row: The row of its first cell, counted from 1 below the header.
 
     Raises:
         InputError: A cell that is no number.
     """
-    if column.dtype == nw.Boolean:
-        column = column.cast(nw.Float64)
-    values = column.to_numpy() if column.dtype.is_numeric() else _numbers_of_text(column, first_row)
+    kind = column.type
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        column = column.cast(pa.float64(), safe=False)
+    elif not pa.types.is_floating(kind):
+        return _numbers_of_text(name, column.to_pandas(), first_row)
     with np.errstate(over="ignore"):
-        return np.asarray(values).astype(np.float32)
+        return np.asarray(column, np.float32)
 
 
-def _numbers_of_text(column: nw.Series[Any], first_row: int) -> np.ndarray:
-    cells = column.to_pandas()
+def _numbers_of_text(name: str, cells: pd.Series, first_row: int) -> np.ndarray:
     text = cells.astype(str).str.strip()
-    empty = cells.isna() | text.str.lower().isin(MISSING)
-    numbers = pd.to_numeric(text.mask(empty), errors="coerce")
+    lower = text.str.lower()
+    empty = cells.isna() | lower.isin(MISSING)
+    numbers = pd.to_numeric(lower.replace(FLAGS).mask(empty), errors="coerce")
     wrong = np.flatnonzero((numbers.isna() & ~empty).to_numpy(bool))
     if len(wrong):
         raise InputError(
-            f"expected a number in column {column.name!r}, got {text.iloc[wrong[0]]!r} in row {wrong[0] + first_row} "
+            f"expected a number in column {name!r}, got {text.iloc[wrong[0]]!r} in row {wrong[0] + first_row} "
             "(rows are counted from 1 below the header): mend the cell, empty it or drop the column"
         )
-    return numbers.to_numpy(np.float64, na_value=np.nan)
+    with np.errstate(over="ignore"):
+        return numbers.to_numpy(np.float64, na_value=np.nan).astype(np.float32)
 
 
-def read_times(column: nw.Series[Any], rows: np.ndarray | None = None) -> np.ndarray:
-    """The times (rows,) of a column, as datetime64[ns] by the wall clock, or as int64 step numbers.
+def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the times (rows,) of a column, as datetime64[ns] by the wall clock, or as int64 step numbers.
 
     Whole numbers are step numbers; text is read as ISO 8601, with the year first. Times with a zone
-    become the wall clock of that zone, because the time of day is what forecasts turn on.
+    become the wall clock of that zone, because forecasts depend on the time of day.
 
     Args:
+        name: The name of the column.
         column: The column, or the distinct cells of it.
         rows: The row of each cell, counted from 0; 0, 1, ... by default.
 
     Raises:
         InputError: A cell that is no time, a clock that is set back, dates written as 20130131.
     """
-    if column.dtype.is_integer():
-        _check_no_gap(column, column.is_null().to_numpy(), rows)
-        return _refuse_dates(column.to_numpy().astype(np.int64), column.name)
-    if isinstance(column.dtype, nw.Datetime | nw.Date):
-        times = pd.Series(pd.DatetimeIndex(column.to_pandas()))
-        _check_no_gap(column, times.isna().to_numpy(), rows)
-        return _wall_clock(times, column.name)
-    if column.dtype.is_numeric():
+    kind, cells = column.type, column.to_pandas(date_as_object=False)
+    if pa.types.is_integer(kind):
+        _check_no_gap(name, cells, cells.isna(), rows)
+        return _refuse_dates(name, cells.to_numpy().astype(np.int64))
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        _check_no_gap(name, cells, cells.isna(), rows)
+        return wall_clock(name, pd.DatetimeIndex(cells))
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         raise InputError(
-            f"expected times or whole step numbers in column {column.name!r}, got {column.dtype}: "
+            f"expected times or whole step numbers in column {name!r}, got {kind}: "
             "the first column of a table is its time"
         )
-    codes, texts = pd.factorize(column.to_pandas(), use_na_sentinel=False)
-    return _times_of_text(column, codes, pd.Index(texts).astype(str).str.strip(), rows)[codes]
+    codes, texts = pd.factorize(cells, use_na_sentinel=False)
+    spelt = pd.Index(texts).astype(str).str.strip()
+    if spelt.str.fullmatch(r"[+-]?\d+").all():
+        return _refuse_dates(name, spelt.to_numpy(object).astype(np.int64))[codes]
+    times = _times_of_text(name, spelt)
+    _check_no_gap(name, cells, np.asarray(times.isna())[codes], rows)
+    return wall_clock(name, times)[codes]
 
 
-def _refuse_dates(steps: np.ndarray, name: Hashable) -> np.ndarray:
+def _refuse_dates(name: Hashable, steps: np.ndarray) -> np.ndarray:
     looks_like_dates = len(steps) > 0 and ((steps >= 19000101) & (steps <= 21001231)).all()
     if (
         looks_like_dates
@@ -91,40 +119,44 @@ def _refuse_dates(steps: np.ndarray, name: Hashable) -> np.ndarray:
     return steps
 
 
-def _times_of_text(column: nw.Series[Any], codes: np.ndarray, texts: pd.Index, rows: np.ndarray | None) -> np.ndarray:
-    if texts.str.fullmatch(r"[+-]?\d+").all():
-        return _refuse_dates(texts.to_numpy(object).astype(np.int64), column.name)
+def _times_of_text(name: str, texts: pd.Index) -> pd.DatetimeIndex:
     try:
-        times = pd.to_datetime(texts, format="ISO8601", errors="coerce")
+        return pd.to_datetime(texts, format="ISO8601", errors="coerce")
     except ValueError as error:
         raise InputError(
-            f"expected times of one zone in column {column.name!r}, got several: write them all in UTC"
+            f"expected times of one zone in column {name!r}, got several: write them all in UTC"
         ) from error
-    _check_no_gap(column, np.asarray(times.isna())[codes], rows)
-    return _wall_clock(pd.Series(times), column.name)
 
 
-def _check_no_gap(column: nw.Series[Any], wrong: np.ndarray, rows: np.ndarray | None) -> None:
+def _check_no_gap(name: str, cells: pd.Series, wrong: pd.Series | np.ndarray, rows: np.ndarray | None) -> None:
     if wrong.any():
         place = int(wrong.argmax())
         row = place if rows is None else int(rows[place])
-        cell = str(column.item(place))
+        cell = str(cells.iloc[place])
         got = "nothing" if cell.strip().lower() in MISSING | {"nat"} else repr(cell)
         raise InputError(
-            f"expected a time such as '2012-03-01 00:00' in column {column.name!r}, got {got} in row {row + 1} "
+            f"expected a time such as '2012-03-01 00:00' in column {name!r}, got {got} in row {row + 1} "
             "(rows are counted from 1 below the header): write it as ISO 8601, the year first, or drop the row"
         )
 
 
-def _wall_clock(times: pd.Series, name: Hashable) -> np.ndarray:
-    zone = times.dt.tz
-    wall = times if zone is None else times.dt.tz_localize(None)
-    if zone is not None and wall.nunique() != times.nunique():
+def wall_clock(name: str, times: pd.DatetimeIndex) -> np.ndarray:
+    """Return times as datetime64[ns] by the wall clock of their zone, where they have one.
+
+    Args:
+        name: The name of the column they are from.
+        times: The times, without gaps.
+
+    Raises:
+        InputError: The clock is set back within the times, or they lie before 1678 or after 2261.
+    """
+    wall = times.tz_localize(None)
+    if times.tz is not None and wall.nunique() != times.nunique():
         raise InputError(
-            f"expected times that never repeat, but the clock of {zone} is set back within column {name!r}: "
+            f"expected times that never repeat, but the clock of {times.tz} is set back within column {name!r}: "
             "convert the column to UTC first"
         )
     try:
-        return wall.astype("datetime64[ns]").to_numpy()
+        return wall.as_unit("ns").to_numpy()
     except pd.errors.OutOfBoundsDatetime as error:
         raise InputError(f"expected times between 1678 and 2261 in column {name!r}, got others ({error})") from error

@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 from elinformer.data.catalog import CATALOG, check_unasked, convert_dataset
 from elinformer.data.disk import check_panel_folder, is_panel_folder, open_panel, recording_of, write_recording
-from elinformer.data.formats import READERS, find_reader, name_of, naming
-from elinformer.data.long_streams import stream_long
-from elinformer.data.table_streams import CsvStream, ParquetStream
-from elinformer.data.tables import KEYS
-from elinformer.data.wide_streams import stream_wide_csv, stream_wide_parquet
+from elinformer.data.formats import find_reader, name_of, naming
 
 if TYPE_CHECKING:
     import numpy as np
 
     from elinformer.data.panel import Panel
     from elinformer.data.pieces import Progress
-    from elinformer.data.recording import Recording
 
 
 def convert_panel(
@@ -57,7 +52,7 @@ def convert_panel(
     path = Path(source).expanduser()
     with naming(path):
         is_panel = path.is_dir() and is_panel_folder(path)
-        recording = recording_of(open_panel(path)) if is_panel else find_reader(path, STREAMS)(path)
+        recording = recording_of(open_panel(path)) if is_panel else find_reader(path)(path)
         recording = recording.with_options(
             null_value=null_value,
             start=start,
@@ -66,16 +61,3 @@ def convert_panel(
             name=name or (None if is_panel else name_of(path)),
         )
         return write_recording(recording, folder, overwrite=overwrite, progress=progress)
-
-
-def _stream_csv(path: Path) -> Recording:
-    table = CsvStream(path)
-    return stream_long(table) if KEYS[0] in table.names else stream_wide_csv(table)
-
-
-def _stream_parquet(path: Path) -> Recording:
-    table = ParquetStream(path)
-    return stream_long(table) if KEYS[0] in table.names else stream_wide_parquet(table)
-
-
-STREAMS = {**READERS, ".csv": _stream_csv, ".parquet": _stream_parquet}

@@ -11,11 +11,13 @@ from elinformer.data.arrays import read_npz
 from elinformer.data.basicts import read_basicts
 from elinformer.data.disk import is_panel_folder, open_panel
 from elinformer.data.hdf5 import read_hdf5
-from elinformer.data.tables import read_csv, read_parquet
+from elinformer.data.long_streams import stream_long
+from elinformer.data.table_streams import KEYS, CsvStream, ParquetStream
+from elinformer.data.wide_streams import stream_wide_columns, stream_wide_rows
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     import numpy as np
 
@@ -23,14 +25,6 @@ if TYPE_CHECKING:
     from elinformer.data.recording import Recording
 
     Reader = Callable[[Path], Recording]
-
-READERS: dict[str, Reader] = {
-    ".npz": read_npz,
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
-    ".csv": read_csv,
-    ".parquet": read_parquet,
-}
 
 
 def read_panel(
@@ -77,7 +71,7 @@ def read_panel(
         if source.is_dir() and is_panel_folder(source):
             _check_unasked(null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
             return _renamed(open_panel(source), series=series, channels=channels, name=name)
-        recording = find_reader(source, READERS)(source).with_options(
+        recording = find_reader(source)(source).with_options(
             null_value=null_value,
             start=start,
             freq=freq,
@@ -99,7 +93,7 @@ def naming(source: Path) -> Generator[None]:
 
 
 def name_of(source: Path) -> str:
-    """What a panel read from `source` is called by default."""
+    """Return the default name of a panel that is read from `source`."""
     return source.absolute().name if source.is_dir() else source.stem
 
 
@@ -121,8 +115,8 @@ def _renamed(panel: Panel, *, series: Sequence[str] | None, channels: Sequence[s
     return replace(panel, **{key: value for key, value in given.items() if value is not None}, checked=True)
 
 
-def find_reader(source: Path, readers: Mapping[str, Reader]) -> Reader:
-    """The one of `readers` that the ending of `source` asks for, or that of BasicTS folders.
+def find_reader(source: Path) -> Reader:
+    """Return the reader that the ending of `source` asks for, or that of BasicTS folders.
 
     Raises:
         InputError: There is none, or the file is empty or cannot be read.
@@ -130,9 +124,9 @@ def find_reader(source: Path, readers: Mapping[str, Reader]) -> Reader:
     if source.is_dir():
         return read_basicts
     suffix = source.suffix.lower()
-    if suffix not in readers:
+    if suffix not in READERS:
         raise InputError(
-            f"expected {', '.join(readers)} or a folder, got {source.suffix or 'a name without an ending'}: "
+            f"expected {', '.join(READERS)} or a folder, got {source.suffix or 'a name without an ending'}: "
             "convert it to one of these"
         )
     try:
@@ -142,4 +136,23 @@ def find_reader(source: Path, readers: Mapping[str, Reader]) -> Reader:
         raise InputError(f"expected a file that can be read, got {error.strerror}: check the path") from error
     if empty:
         raise InputError("expected data, got an empty file: fetch or write it again")
-    return readers[suffix]
+    return READERS[suffix]
+
+
+def _read_csv(path: Path) -> Recording:
+    table = CsvStream(path)
+    return stream_long(table) if KEYS[0] in table.names else stream_wide_rows(table)
+
+
+def _read_parquet(path: Path) -> Recording:
+    table = ParquetStream(path)
+    return stream_long(table) if KEYS[0] in table.names else stream_wide_columns(table)
+
+
+READERS: dict[str, Reader] = {
+    ".npz": read_npz,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

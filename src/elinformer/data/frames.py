@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from elinformer.data.cells import read_numbers, read_times
-from elinformer.data.recording import Recording
-from elinformer.data.time_grid import check_increasing
+from elinformer.data.cells import plain, text_of
+from elinformer.data.long_streams import stream_long
+from elinformer.data.table_streams import TABLE_ROWS, distinct, index_as_columns
+from elinformer.data.wide_streams import stream_wide_columns
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from elinformer.data.cells import Column
     from elinformer.data.panel import Panel
+    from elinformer.data.recording import Recording
 
 
 def panel_from_frame(
@@ -53,54 +57,72 @@ def panel_from_frame(
         InputError: Not such a frame, a column is missing, a cell is no number or no time, times repeat or go
             back, or nothing was observed.
     """
-    recording = read_frame(frame, id_column=id_column, time_column=time_column, target_column=target_column)
+    recording = _read_frame(frame, id_column, time_column, target_column)
     return recording.with_options(
         null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, name=name
     ).to_panel()
 
 
-def read_frame(
-    frame: object, *, id_column: str = "unique_id", time_column: str = "ds", target_column: str = "y"
-) -> Recording:
-    """What a frame holds, long or wide as in `panel_from_frame`, not yet on a regular grid."""
-    columns = _columns(frame, id_column, time_column)
-    if id_column not in columns:
-        return _read_wide(columns, wide_names(list(columns), time_column))
-    return _read_long(columns, long_names(list(columns), id_column, time_column, target_column))
+def _read_frame(frame: object, id_column: str, time_column: str, target_column: str) -> Recording:
+    table = FrameStream(frame, {id_column, time_column})
+    if id_column in table.names:
+        return stream_long(table, id_column, time_column, target_column)
+    return stream_wide_columns(table, time_column)
 
 
-def wide_names(columns: Sequence[str], time_column: str = "ds") -> tuple[str, list[str]]:
-    """The names of the time and of the series in a wide table.
+class FrameStream:
+    """A frame as a stream of its columns, each of them turned into one of Arrow when it is read.
 
-    Raises:
-        InputError: There is no series.
-    """
-    time = time_column if time_column in columns else next(iter(columns), "")
-    series = [column for column in columns if column != time]
-    if not series:
-        raise InputError(
-            f"expected a column of times and at least one series beside it, got only {time!r}: separate the columns "
-            "by commas"
-        )
-    return time, series
-
-
-def long_names(
-    columns: Sequence[str], id_column: str = "unique_id", time_column: str = "ds", target_column: str = "y"
-) -> tuple[str, str, list[str]]:
-    """The names of the series, of the time and of the channels in a long table.
+    Attributes:
+        names: The names of its columns.
+        groups: The number of its rows.
 
     Raises:
-        InputError: One of the three is missing.
+        InputError: No eager frame, or two columns of one name.
     """
-    missing = [column for column in (time_column, target_column) if column not in columns]
-    if missing:
-        raise InputError(
-            f"expected the columns {id_column}, {time_column} and {target_column} in a long table, "
-            f"got none called {' or '.join(missing)}: rename the columns"
-        )
-    others = [column for column in columns if column not in {id_column, time_column, target_column}]
-    return id_column, time_column, [target_column, *others]
+
+    def __init__(self, frame: object, keys: set[str]) -> None:
+        given = index_as_columns(frame, keys) if isinstance(frame, pd.DataFrame) else frame
+        try:
+            columns = list(nw.from_native(given, eager_only=True).iter_columns())  # pyright: ignore[reportCallIssue, reportArgumentType]
+        except TypeError as error:
+            raise InputError(
+                f"expected an eager data frame (pandas, polars or pyarrow), got {type(frame).__name__}: collect or "
+                "convert it first"
+            ) from error
+        except ValueError as error:
+            raise InputError(f"expected columns of distinct names, got some twice: rename them ({error})") from error
+        self.names = distinct([column.name for column in columns])
+        self.groups = [len(columns[0])] if columns else []
+        self._columns = dict(zip(self.names, columns, strict=True))
+
+    def batches(self, columns: Sequence[str], *, as_text: Sequence[str] = ()) -> Iterator[Sequence[Column]]:  # noqa: ARG002  frames have types
+        """See `TableStream`."""
+        whole = pa.table(self.read_group(0, columns), [str(i) for i in range(len(columns))])
+        for batch in whole.to_batches(TABLE_ROWS):
+            yield batch.columns
+
+    def read_group(self, group: int, columns: Sequence[str]) -> Sequence[Column]:  # noqa: ARG002  there is one
+        """See `ColumnStream`."""
+        return [plain(_as_arrow(self._columns[name])) for name in columns]
+
+
+def _as_arrow(column: nw.Series[Any]) -> Column:
+    native = nw.to_native(column)
+    if isinstance(native, pd.Series):
+        return _pandas_as_arrow(native)
+    return native if isinstance(native, pa.ChunkedArray) else column.to_arrow()
+
+
+def _pandas_as_arrow(column: pd.Series) -> Column:
+    """Return a column of Arrow, of text where the cells have no type in common."""
+    cells = column.infer_objects() if column.dtype == object else column
+    try:
+        found = pa.array(cells)
+    except (pa.ArrowException, OverflowError):
+        return pa.array(text_of(cells))
+    several_zones = cells.dtype == object and pa.types.is_timestamp(found.type) and found.type.tz is not None
+    return pa.array(text_of(cells)) if several_zones else found
 
 
 def long_frame(
@@ -128,76 +150,3 @@ def long_frame(
     for i, channel in enumerate(channels):
         frame[column if n_channels == 1 else f"{column}_{channel}"] = by_series[:, i]
     return frame
-
-
-def _columns(frame: object, id_column: str, time_column: str) -> dict[str, nw.Series[Any]]:
-    if isinstance(frame, pd.DataFrame):
-        frame = index_as_columns(frame, {id_column, time_column})
-    try:
-        columns = list(nw.from_native(frame, eager_only=True).iter_columns())  # pyright: ignore[reportCallIssue, reportArgumentType]
-    except TypeError as error:
-        raise InputError(
-            f"expected an eager data frame (pandas, polars or pyarrow), got {type(frame).__name__}: collect or "
-            "convert it first"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"expected columns of distinct names, got some twice: rename them ({error})") from error
-    named = {str(column.name): column for column in columns}
-    if len(named) < len(columns):
-        raise InputError("expected columns of distinct names, got some twice: rename them")
-    return named
-
-
-def index_as_columns(frame: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
-    """The frame with its index as columns, where it holds times or ids, as often in pandas."""
-    columns = {str(column) for column in frame.columns}
-    is_time = isinstance(frame.index, pd.DatetimeIndex) and not keys & columns
-    is_key = bool(keys & {str(name) for name in frame.index.names} - columns)
-    return frame.reset_index() if is_time or is_key else frame
-
-
-def _read_wide(columns: dict[str, nw.Series[Any]], names: tuple[str, list[str]]) -> Recording:
-    time, series = names
-    times = read_times(columns[time])
-    values = np.empty((len(series), len(times)), np.float32)
-    for row, column in zip(values, series, strict=True):
-        row[:] = read_numbers(columns[column])
-    return Recording(values=values.T, times=times, series=series)
-
-
-def _read_long(columns: dict[str, nw.Series[Any]], names: tuple[str, str, list[str]]) -> Recording:
-    id_column, time_column, channels = names
-    ids, series = _read_ids(columns[id_column])
-    times = read_times(columns[time_column])
-    steps, moments = pd.factorize(times, sort=True)
-    _check_order(ids, steps, times, series)
-    values = np.full((len(moments), len(series), len(channels)), np.nan, np.float32)
-    for i, channel in enumerate(channels):
-        values[steps, ids, i] = read_numbers(columns[channel])
-    return Recording(values=values, times=moments, series=series, channels=channels)
-
-
-def _read_ids(column: nw.Series[Any]) -> tuple[np.ndarray, list[str]]:
-    ids, names = pd.factorize(column.to_pandas())
-    series = [str(name) for name in names]
-    wrong = np.flatnonzero((ids < 0) | (ids == (series.index("") if "" in series else -1)))
-    if len(wrong):
-        raise unnamed_series(column.name, wrong[0] + 1)
-    return ids, series
-
-
-def unnamed_series(column: str, row: int) -> InputError:
-    """What to raise where a row does not say which series it is of."""
-    return InputError(
-        f"expected the name of a series in column {column!r}, got nothing in row {row} (rows are counted from 1 below "
-        "the header): name it or drop the row"
-    )
-
-
-def _check_order(ids: np.ndarray, steps: np.ndarray, times: np.ndarray, series: list[str]) -> None:
-    """Refuse a series whose rows repeat a time or go back in time."""
-    order = np.argsort(ids, kind="stable")
-    back = (np.diff(ids[order]) == 0) & (np.diff(steps[order]) <= 0)
-    if back.any():
-        wrong = ids[order[back.argmax()]]
-        check_increasing(times[ids == wrong], [f"series {series[wrong]!r}"])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from elinformer.data.cells import wall_clock
 from elinformer.data.pieces import Piece, Pieces
 from elinformer.data.recording import Recording
 from elinformer.data.row_blocks import row_blocks
@@ -108,14 +109,15 @@ def _times(axis: Any) -> np.ndarray:
     unit = re.search(r"datetime64\[(\w+)\]", kind)
     times = axis[:].astype("int64").view(f"datetime64[{unit[1] if unit else 'ns'}]").astype("datetime64[ns]")
     zone = _text(axis.attrs.get("tz", b""))
-    return _wall_clock(times, zone) if zone else times
+    return _in_zone(axis.name, times, zone) if zone else times
 
 
-def _wall_clock(times: np.ndarray, zone: str) -> np.ndarray:
+def _in_zone(name: str, times: np.ndarray, zone: str) -> np.ndarray:
     try:
-        return pd.DatetimeIndex(times, tz="UTC").tz_convert(zone).tz_localize(None).to_numpy("datetime64[ns]")
+        local = pd.DatetimeIndex(times, tz="UTC").tz_convert(zone)
     except (KeyError, ValueError) as error:
         raise InputError(f"expected the name of a time zone, got {zone!r}: write the table without a zone") from error
+    return wall_clock(name, local)
 
 
 def _text(attribute: Any) -> str:

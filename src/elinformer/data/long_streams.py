@@ -1,4 +1,4 @@
-"""Long tables (`unique_id, ds, y`, a row for each series and time) that do not fit into memory."""
+"""Long tables: a row for each series and time, `unique_id, ds, y`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from elinformer.data.cells import read_times
-from elinformer.data.frames import long_names, unnamed_series
+from elinformer.data.cells import read_numbers, read_times
 from elinformer.data.pieces import Piece, Pieces
 from elinformer.data.recording import Recording
-from elinformer.data.table_streams import NotNumbersError, named, numbers_of
+from elinformer.data.table_streams import NotNumbersError
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,13 +21,15 @@ if TYPE_CHECKING:
     from elinformer.data.table_streams import TableStream
 
 
-def stream_long(table: TableStream) -> Recording:
-    """The table, read twice: for its series and times first, then for the values.
+def stream_long(
+    table: TableStream, id_column: str = "unique_id", time_column: str = "ds", target_column: str = "y"
+) -> Recording:
+    """Return what a long table holds, which is read twice: for its series and times first, then for the values.
 
     Raises:
-        InputError: A row without the name of a series, or with a time that is none.
+        InputError: A column is missing, a row is without the name of a series, or its time is no time.
     """
-    id_column, time_column, channels = long_names(table.names)
+    channels = _channels(table.names, id_column, time_column, target_column)
     keys, seen = [id_column, time_column], (_Seen(), _Seen())
     first = 0
     for columns in table.batches(keys, as_text=keys):
@@ -38,15 +39,18 @@ def stream_long(table: TableStream) -> Recording:
     ids, times = seen
     series = ["" if name is None else str(name) for name in ids.cells.to_pylist()]
     if "" in series:
-        raise unnamed_series(id_column, ids.rows[series.index("")] + 1)
-    steps, moments = pd.factorize(read_times(named(time_column, times.cells), times.rows), sort=True)
+        raise InputError(
+            f"expected the name of a series in column {id_column!r}, got nothing in row "
+            f"{ids.rows[series.index('')] + 1} (rows are counted from 1 below the header): name it or drop the row"
+        )
+    steps, moments = pd.factorize(read_times(time_column, times.cells, times.rows), sort=True)
 
     def pieces(as_text: Sequence[str]) -> Iterator[Piece]:
         first, last = 0, np.full(len(series), -1)
         for columns in table.batches([*keys, *channels], as_text=[*keys, *as_text]):
             row, place = steps[times.places(columns[1])], ids.places(columns[0])
             _check_order(place, row, last, series, moments)
-            numbers = [numbers_of(name, x, first) for name, x in zip(channels, columns[2:], strict=True)]
+            numbers = [read_numbers(name, x, first + 1) for name, x in zip(channels, columns[2:], strict=True)]
             yield Piece(row, place, np.stack(numbers, -1))
             first += len(row)
 
@@ -60,6 +64,17 @@ def stream_long(table: TableStream) -> Recording:
     return Recording(values=Pieces(shape, read), times=moments, series=series, channels=channels)
 
 
+def _channels(columns: Sequence[str], id_column: str, time_column: str, target_column: str) -> list[str]:
+    missing = [column for column in (time_column, target_column) if column not in columns]
+    if missing:
+        raise InputError(
+            f"expected the columns {id_column}, {time_column} and {target_column} in a long table, "
+            f"got none called {' or '.join(missing)}: rename the columns"
+        )
+    others = [column for column in columns if column not in {id_column, time_column, target_column}]
+    return [target_column, *others]
+
+
 class _Seen:
     """The distinct cells of a column in the order of their first appearance, and the rows (from 0) they appear in."""
 
@@ -68,7 +83,7 @@ class _Seen:
         self.rows = np.zeros(0, np.int64)
 
     def add(self, column: pa.Array, first_row: int) -> None:
-        """Take in the cells of some rows, of which the first is `first_row`."""
+        """Add the cells of some rows, of which the first is `first_row`."""
         if not len(self.rows):
             self.cells = self.cells.cast(column.type)
         cells = column.unique()
@@ -78,12 +93,12 @@ class _Seen:
             self.rows = np.append(self.rows, _places(new, column).to_numpy() + first_row)
 
     def places(self, column: pa.Array) -> np.ndarray:
-        """Where the cells of `column` stand among those that were added."""
+        """Return the places of the cells of `column` among the distinct ones."""
         return _places(column, self.cells).to_numpy()
 
 
 def _places(cells: pa.Array, among: pa.Array) -> pa.Array:
-    """Where each of `cells` stands first, null where it does not."""
+    """Return the first place of each of `cells`, null where it is absent."""
     return pc.call_function("index_in", [cells], pc.SetLookupOptions(value_set=among))
 
 

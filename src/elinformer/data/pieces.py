@@ -92,13 +92,6 @@ class Pieces:
 
         return cls((sum(part.shape[0] for part in parts), *parts[0].shape[1:]), read)
 
-    def array(self) -> np.ndarray:
-        """All of it in memory, (T, N, C) float32."""
-        values = np.full(self.shape, np.nan, np.float32)
-        for rows, series, numbers in self.read():
-            values[_places(rows, series, paired=numbers.ndim == 2)] = numbers
-        return values
-
 
 def panel_shape(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(T, N, C) of an array of `shape` (T, N) or (T, N, C).

@@ -1,30 +1,31 @@
-"""Wide tables (the first column is the time, every other a series) that do not fit into memory."""
+"""Wide tables: the first column is the time, every other a series."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from elinformer.data.cells import read_times
-from elinformer.data.frames import wide_names
+from elinformer.data.cells import read_numbers, read_times
 from elinformer.data.pieces import Piece, Pieces
 from elinformer.data.recording import Recording
-from elinformer.data.table_streams import CsvStream, NotNumbersError, ParquetStream, named, numbers_of
+from elinformer.data.table_streams import NotNumbersError
+from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from elinformer.data.table_streams import TableStream
+    from elinformer.data.cells import Column
+    from elinformer.data.table_streams import ColumnStream, TableStream
 
 COLUMN_VALUES = 1 << 23
-"""Values that are read together where a file is read column by column: more, since they go to many places."""
+"""Values that are read together where a table is stored column by column: more, since they go to many places."""
 
 
-def stream_wide_csv(table: CsvStream) -> Recording:
-    """Row by row, because that is how the file is written."""
-    time, series = wide_names(table.names)
+def stream_wide_rows(table: TableStream, time_column: str = "ds") -> Recording:
+    """Return what a table holds that is stored row by row."""
+    time, series = _wide_names(table.names, time_column)
     times = _times(table, time)
 
     def read() -> Iterator[Piece]:
@@ -36,9 +37,9 @@ def stream_wide_csv(table: CsvStream) -> Recording:
     return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
 
 
-def stream_wide_parquet(table: ParquetStream) -> Recording:
-    """Some columns at a time, because that is how the file is written."""
-    time, series = wide_names(table.names)
+def stream_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recording:
+    """Return what a table holds that is stored column by column."""
+    time, series = _wide_names(table.names, time_column)
     times = _times(table, time)
 
     def read() -> Iterator[Piece]:
@@ -55,12 +56,29 @@ def stream_wide_parquet(table: ParquetStream) -> Recording:
     return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
 
 
+def _wide_names(columns: Sequence[str], time_column: str) -> tuple[str, list[str]]:
+    """Return the names of the time and of the series in a wide table.
+
+    Raises:
+        InputError: There is no series.
+    """
+    time = time_column if time_column in columns else next(iter(columns), "")
+    series = [column for column in columns if column != time]
+    if not series:
+        raise InputError(
+            f"expected a column of times and at least one series beside it, got only {time!r}: separate the columns "
+            "by commas"
+        )
+    return time, series
+
+
 def _times(table: TableStream, time: str) -> np.ndarray:
     columns = [column for (column,) in table.batches([time], as_text=[time])]
-    return read_times(named(time, pa.chunked_array(columns, None if columns else pa.string())))
+    chunks = [chunk for x in columns for chunk in (x.chunks if isinstance(x, pa.ChunkedArray) else [x])]
+    return read_times(time, pa.chunked_array(chunks, None if chunks else pa.string()))
 
 
-def _by_rows(table: CsvStream, series: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Piece]:
+def _by_rows(table: TableStream, series: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Piece]:
     first = 0
     for columns in table.batches(series, as_text=as_text):
         numbers = _side_by_side(series, columns, first)
@@ -68,9 +86,9 @@ def _by_rows(table: CsvStream, series: Sequence[str], *, as_text: Sequence[str])
         first += len(numbers)
 
 
-def _side_by_side(names: Sequence[str], columns: Sequence[Any], first_row: int) -> np.ndarray:
-    """(rows, columns, 1)."""
+def _side_by_side(names: Sequence[str], columns: Sequence[Column], first_row: int) -> np.ndarray:
+    """Return the numbers (rows, columns, 1) of columns whose first row is `first_row`, counted from 0."""
     numbers = np.empty((len(columns), len(columns[0])), np.float32)
     for row, name, column in zip(numbers, names, columns, strict=True):
-        row[:] = numbers_of(name, column, first_row)
+        row[:] = read_numbers(name, column, first_row + 1)
     return numbers.T[..., None]
