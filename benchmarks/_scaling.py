@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from elinformer.training.fitted import Fitted, new_model, tokens_per_window
 from rich.console import Console
 
 from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
@@ -21,7 +22,6 @@ from elinformer.data.series_info import SeriesInfo
 from elinformer.data.simulate import simulate_freeway
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.training import ForecastModule, TrainingConfig, fit
-from elinformer.training.fitted import Fitted, new_model, tokens_per_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable

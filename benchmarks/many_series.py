@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from elinformer.evaluation.in_parts import InParts
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from benchmarks._memory import PeakMemory
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Batch
-from elinformer.evaluation.in_parts import InParts
 from elinformer.models import Sizes, build_model
 from elinformer.training import ForecastModule, TrainingConfig
 

@@ -21,11 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import start_processes
-
-from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
-from benchmarks._cost import step_cost
-from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.training.parallel import (
     Mesh,
     clip_gradients,
@@ -34,6 +29,11 @@ from elinformer.training.parallel import (
     parallelize,
     sum_gradients,
 )
+from torch.multiprocessing.spawn import start_processes
+
+from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
+from benchmarks._cost import step_cost
+from elinformer.models import ELinFormer, ELinFormerConfig
 
 if TYPE_CHECKING:
     from elinformer.training.parallel import Spread

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from benchmarks._common import environment, environment_text, write_results
+from elinformer.runs import open_run
+from elinformer.training.calibration import Calibrated
 
 from elinformer.data.scaling import error_scale
 from elinformer.nn import set_sharpness
-from elinformer.runs import open_run
-from elinformer.training.calibration import Calibrated
 from research import RESULTS
 
 if TYPE_CHECKING:

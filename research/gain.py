@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from benchmarks._common import environment, environment_text, write_results
+from elinformer.runs import open_run
 
 from elinformer.data.scaling import error_scale
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.evaluation import backtest
-from elinformer.runs import open_run
 from research import RESULTS
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from benchmarks._common import environment, environment_text, write_results
+from elinformer.runs import open_run
 
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.evaluation import backtest
 from elinformer.models import ELinFormerConfig
 from elinformer.nn import set_sharpness
-from elinformer.runs import open_run
 from research import RESULTS
 from research._forced import FORCED, forced
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from elinformer.models.twins import TWINS
 
 from benchmarks.pictures._style import DARK, GREEN, GREY, OURS, PURPLE, SOFTMAX
 from elinformer.comparison.plan import NAIVES
