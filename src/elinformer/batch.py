@@ -50,4 +50,5 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on a device."""
-        return Batch(*(None if x is None else x.to(device) for x in self))
+        moved = {name: None if x is None else x.to(device) for name, x in self._asdict().items()}
+        return self._replace(**moved)

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pandas as pd
-    import pytorch_lightning as pl
     from rich.console import Console
 
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import ScalePer
     from elinformer.evaluation import MetricSums
     from elinformer.training import FitResult
+    from elinformer.training.callbacks import Callback
     from elinformer.training.ranks.machines import Machines
 
 
@@ -86,7 +86,7 @@ class Forecaster:
         *,
         freq: str | None = None,
         console: Console | None = None,
-        callbacks: Sequence[pl.Callback] = (),
+        callbacks: Sequence[Callback] = (),
         run: str | Path | UnfinishedRun | None = None,
         machines: Machines | None = None,
     ) -> Forecaster:
@@ -139,7 +139,7 @@ class Forecaster:
         *,
         freq: str | None = None,
         console: Console | None = None,
-        callbacks: Sequence[pl.Callback] = (),
+        callbacks: Sequence[Callback] = (),
         machines: Machines | None = None,
     ) -> Forecaster:
         """Go on with a `fit(data, run=folder)` that was killed, from its newest checkpoint; `save` finishes the run.

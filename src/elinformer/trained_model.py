@@ -72,8 +72,8 @@ class TrainedModel:
         with agreeing_parts(folder):
             run = load_run(folder)
             info, config = SeriesInfo.from_document(run.panel), run.config
-            options = {name: config["forecaster"][name] for name in ("window", "horizon", "lags")}
-            reach = Reach(**{**options, "lags": tuple(options["lags"])})
+            options = config["forecaster"]
+            reach = Reach(options["window"], options["horizon"], tuple(options["lags"]))
             model = new_model(config["model"]["name"], config["model"]["options"], reach, info, AbsoluteError())
             model.load_state_dict(run.weights)
             info.check_scaler(run.scaler)

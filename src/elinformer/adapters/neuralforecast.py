@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -26,16 +25,18 @@ from elinformer.models.inputs import filled_forward
 from elinformer.training.config import TrainingConfig
 from elinformer.training.fit import fit
 from elinformer.training.module import ForecastModule
+from elinformer.training.ranks.random_numbers import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pytorch_lightning as pl
     from rich.console import Console
     from torch import Tensor
 
     from elinformer.batch import Batch
     from elinformer.data.panel import Panel
+    from elinformer.training.callbacks import Callback
+    from elinformer.training.result import FitResult
 
 PEERS = ("iTransformer", "SOFTS", "TSMixer", "TimeXer")
 """Names of the models, as NeuralForecast spells them."""
@@ -90,7 +91,7 @@ class PeerForecaster:
         self._fitted: tuple[_PeerModule, FitResult] | None = None
 
     def fit(
-        self, panel: Panel, console: Console | None = None, *, callbacks: Sequence[pl.Callback] = ()
+        self, panel: Panel, console: Console | None = None, *, callbacks: Sequence[Callback] = ()
     ) -> PeerForecaster:
         """Train on the first part of the steps, and keep the weights that do best on the second.
 
@@ -106,7 +107,7 @@ class PeerForecaster:
         scale = data.error_scale(self.training.loss_scale)
         scaler = Scaler(data.scaler("series").mean, scale)  # their MAE is the mean error in these units: our loss
         n_windows = len(data.origins("train"))
-        with isolate_rng(), warnings.catch_warnings():
+        with seeded(self.training.seed), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*`self.trainer` reference is not registered.*")  # their logs
             drawn: Any = _TrainingPart(panel, data.split.train[1], scaler, n_windows)
             network = PeerNetwork(self._new_model(n_series, n_windows))

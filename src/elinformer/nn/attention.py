@@ -173,11 +173,24 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         Raises:
             InputError: An exchange, and an operator other than EALA.
         """
-        if isinstance(exchange, WholeExchange):  # it has the keys of all tokens
-            weight, bias = self.in_proj_weight, self.in_proj_bias
-            query = linear(x, weight[: self.embed_dim], None if bias is None else bias[: self.embed_dim])
-            return self._output(self._split_heads(self._partly_positive(query)), None, None, None, exchange=exchange)
-        return self._output(*self._heads(*self._project(x, x, x)), key_mask, exchange=exchange)
+        if exchange is None:
+            return self._output(*self._heads(*self._project(x, x, x)), key_mask)
+        k = v = None
+        if isinstance(exchange, WholeExchange):  # it has the keys of all tokens, those at hand included
+            q = self._split_heads(self._partly_positive(self._project_to(x, slice(self.embed_dim))))
+        else:
+            q, k, v = self._heads(*self._project(x, x, x))
+            v = self._dropped(v)
+        heads = partitioned_attention(
+            q,
+            k,
+            v,
+            exchange=exchange,
+            key_mask=None if k is None else _for_heads(key_mask),
+            feature_map=self._eala().feature_map,
+            sharpness=self.sharpness,
+        )
+        return self.out_proj(self._merge_heads(heads, batched=True))
 
     def key_state(self, x: Tensor, *, key_mask: Tensor | None = None) -> KeyState:
         """Return the state of the keys of tokens: all that other queries need of them.
@@ -190,12 +203,16 @@ class EntropyLinearAttention(nn.MultiheadAttention):
             InputError: An operator other than EALA.
         """
         feature_map = self._eala().feature_map
-        weight, bias, D = self.in_proj_weight, self.in_proj_bias, self.embed_dim
-        key, value = linear(x, weight[D:], None if bias is None else bias[D:]).chunk(2, -1)
+        key, value = self._project_to(x, slice(self.embed_dim, None)).chunk(2, -1)
         k, v = self._split_heads(self._partly_positive(key)), self._split_heads(value)
         with own_precision(x.device):
-            mask = None if key_mask is None else key_mask[..., None, :]
-            return KeyState.from_keys(k, v, mask, feature_map=feature_map)
+            return KeyState.from_keys(k, v, _for_heads(key_mask), feature_map=feature_map)
+
+    def _project_to(self, x: Tensor, rows: slice) -> Tensor:
+        """Project tokens by some rows of the joint weights of queries, keys and values."""
+        if self.in_proj_weight is None:
+            raise InputError(f"expected kdim and vdim of embed_dim={self.embed_dim}, got {self.kdim} and {self.vdim}")
+        return linear(x, self.in_proj_weight[rows], None if self.in_proj_bias is None else self.in_proj_bias[rows])
 
     def _eala(self) -> EalaOperator:
         if not isinstance(self.operator, EalaOperator):
@@ -208,40 +225,28 @@ class EntropyLinearAttention(nn.MultiheadAttention):
     def _output(
         self,
         q: Tensor,
-        k: Tensor | None,
-        v: Tensor | None,
+        k: Tensor,
+        v: Tensor,
         key_mask: Tensor | None,
         *,
         is_causal: bool = False,
-        exchange: Exchange | None = None,
         batched: bool = True,
     ) -> Tensor:
         """Attend with heads, and map them to the output."""
-        if v is not None and self.training and self.dropout:
-            # The output is linear in the values, so that dropping a value drops its column of the weights.
-            v = v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout)
-        heads = self._attend(q, k, v, key_mask, is_causal=is_causal, exchange=exchange)
+        heads = self._attend(q, k, self._dropped(v), key_mask, is_causal=is_causal)
         return self.out_proj(self._merge_heads(heads, batched=batched))
 
-    def _attend(
-        self,
-        q: Tensor,
-        k: Tensor | None,
-        v: Tensor | None,
-        key_mask: Tensor | None,
-        *,
-        is_causal: bool = False,
-        exchange: Exchange | None = None,
-    ) -> Tensor:
-        key_mask = None if key_mask is None else key_mask[..., None, :]  # the same for all heads
-        if exchange is not None:
-            options = {"feature_map": self._eala().feature_map, "sharpness": self.sharpness}
-            return partitioned_attention(q, k, v, exchange=exchange, key_mask=key_mask, **options)
+    def _dropped(self, v: Tensor) -> Tensor:
+        """Leave out values in training: as the output is linear in them, columns of the weights are left out."""
+        return v * dropout(v.new_ones(*v.shape[:-1], 1), self.dropout) if self.training and self.dropout else v
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, *, is_causal: bool = False) -> Tensor:
+        mask = _for_heads(key_mask)
         with own_precision(q.device) if is_of_ours(self.operator) else nullcontext():
-            output = self.operator(q, k, v, key_mask=key_mask, is_causal=is_causal)
+            output = self.operator(q, k, v, key_mask=mask, is_causal=is_causal)
             if self.sharpness == 1:
                 return output
-            mean = mean_attention(q, k, v, key_mask=key_mask, is_causal=is_causal).to(output.dtype)
+            mean = mean_attention(q, k, v, key_mask=mask, is_causal=is_causal).to(output.dtype)
             return torch.lerp(mean.expand_as(output), output, self.sharpness)
 
     def _heads(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -305,6 +310,11 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         name = operator_name(self.operator)
         positive = f", positive_heads={self.positive_heads}" if self.positive_heads else ""
         return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}, operator={name}{positive}"
+
+
+def _for_heads(key_mask: Tensor | None) -> Tensor | None:
+    """Give a mask (B, Lk) a dimension for the heads, which all have the same."""
+    return None if key_mask is None else key_mask[..., None, :]
 
 
 def _check_positive_heads(positive_heads: int, num_heads: int) -> int:

@@ -9,6 +9,7 @@ from torch import nn
 from elinformer.errors import InputError
 from elinformer.nn.attention import EntropyLinearAttention
 from elinformer.nn.operators import EalaOperator, operator_name
+from elinformer.ops.baselines import softmax_attention
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,7 +62,7 @@ def why_not_partitioned(model: nn.Module) -> str | None:
         return f"{name} is no chain of `embed`, `blocks` and `head`"
     for place, layer in inner.named_modules():
         if isinstance(layer, nn.MultiheadAttention):
-            operator = layer.operator if isinstance(layer, EntropyLinearAttention) else nn.MultiheadAttention
+            operator = layer.operator if isinstance(layer, EntropyLinearAttention) else softmax_attention
             if not isinstance(operator, EalaOperator):
                 return f"{place} is {operator_name(operator)}, and only the keys of EALA come down to a state"
     return None

@@ -7,10 +7,8 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from pytorch_lightning.utilities.seed import isolate_rng
 from rich.console import Console
 
 from elinformer._process import is_first_process
@@ -28,6 +26,7 @@ from elinformer.training.callbacks.progress import TrainingProgress
 from elinformer.training.callbacks.stopping import Stopping
 from elinformer.training.module import ForecastModule
 from elinformer.training.ranks.machines import Machines, lost_ranks_named
+from elinformer.training.ranks.random_numbers import seeded
 from elinformer.training.ranks.strategy import sharded_of
 from elinformer.training.result import FitResult
 
@@ -85,8 +84,7 @@ def train(
         loss: Meaning of the outputs.
         options: `console`, `callbacks`, `run` and `machines` of `fit`.
     """
-    with isolate_rng():
-        torch.manual_seed(config.seed)
+    with seeded(config.seed):
         model = new_model()
         module = ForecastModule(model, scaler, data.error_scale(config.loss_scale), config, loss)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)

@@ -1,1 +1,5 @@
 """Callbacks of Lightning that make a training."""
+
+from pytorch_lightning import Callback
+
+__all__ = ["Callback"]

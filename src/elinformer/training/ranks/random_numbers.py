@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from elinformer.partition.ranks import Mesh
+
+
+@contextmanager
+def seeded(seed: int) -> Generator[None]:
+    """Draw PyTorch's random numbers from a seed; those of the caller stay as they are."""
+    with isolate_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 def draw_apart(rank: int) -> None:
