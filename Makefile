@@ -4,25 +4,30 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+FOR_USERS := $(VENV)/.for-users
+FOR_DEVELOPERS := $(VENV)/.for-developers
 SHAPES := --jaxtyping-packages=elinformer.ops,elinformer.nn,elinformer.models,beartype.beartype
 
-.PHONY: help install demo test check bench golden format
+.PHONY: help install demo test check bench adapters golden format
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## Create .venv with everything for development.
+install: $(FOR_DEVELOPERS)  ## Create .venv with everything for development.
 
 # PyTorch goes first and exactly as pinned: a looser range may bring gigabytes of CUDA packages.
-$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/elinformer/ops/eala/kernels/*.[ch])
+$(FOR_USERS): pyproject.toml constraints.txt setup.py $(wildcard src/elinformer/ops/eala/kernels/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	touch $@
+
+$(FOR_DEVELOPERS): $(FOR_USERS)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
-demo: install  ## Train on the embedded data for a minute and show how it did.
+demo: $(FOR_USERS)  ## Train on the embedded data for a minute and show how it did.
 	$(BIN)/elinformer demo
 
 test: install  ## Run all tests, and some again with the shapes in signatures checked.
@@ -38,6 +43,10 @@ check: install  ## Format, lint, types, import direction, doctests and the fast 
 
 bench: install  ## Run the benchmarks (long).
 	$(BIN)/python -m benchmarks.ops
+
+adapters: install  ## Install the other libraries that adapters serve, and run their tests (long).
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[peers]'
+	$(BIN)/python -m pytest tests/adapters
 
 golden: install  ## Make the golden files anew; read the diff.
 	$(BIN)/python tests/golden/make_golden.py
