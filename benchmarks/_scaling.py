@@ -20,7 +20,8 @@ from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.simulate import simulate_freeway
 from elinformer.data.windows import Reach, WindowDataset
-from elinformer.training import ForecastModule, TrainingConfig, fit
+from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.training.fit import fit
 from elinformer.training.fitted import Fitted, new_model, tokens_per_window
 
 if TYPE_CHECKING:

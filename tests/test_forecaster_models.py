@@ -14,8 +14,8 @@ from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.models import MODELS, STID
 from elinformer.models.registry import whole_options
+from elinformer.options import Settings
 from elinformer.runs import train_run
-from elinformer.settings import Settings
 from elinformer.training import TrainingConfig
 
 ONE_EPOCH = TrainingConfig(epochs=1)

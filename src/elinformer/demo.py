@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer._files import new_file
+from elinformer.data.address import load_panel
 from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.figures import draw_forecasts
-from elinformer.runs import load_panel, open_run, train_run
-from elinformer.settings import Settings, catalogue_settings
+from elinformer.options import Settings, catalogue_settings
+from elinformer.runs import open_run, train_run
 from elinformer.tables import score_ratio_table
 from elinformer.training.run_folder import write_json
 
@@ -59,7 +60,7 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
         of the same time yesterday (of the last value where there is no day), overall and by horizon step.
     """
     settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
-    panel = load_panel(data, settings)
+    panel = load_panel(data, **settings.reading)
     settings = settings.updated({"lags": _last_week(panel, settings.horizon)})
     reads = f"{settings.window} steps{' and the same hours of last week' if settings.lags else ''}"
     console.print(f"{panel!r}\n{reads} in, {settings.horizon} steps out; training on {_machine()}")

@@ -138,7 +138,7 @@ def test_a_killed_comparison_leaves_no_worker_and_goes_on_from_its_checkpoint(
 
 
 def read_toml(path: str) -> dict[str, Any]:
-    from elinformer.settings import read_settings
+    from elinformer.options import read_settings
 
     return read_settings(path)
 
@@ -209,7 +209,7 @@ def test_panels_and_classes_can_be_passed_from_python(folder: Path, hourly_panel
         ({"seeds": [-1]}, "one or more different seeds"),
         ({"jobs": 0}, "at least 1 job at once"),
         ({"max_core_minutes": 0}, "max_core_minutes above 0"),
-        ({"device": "gpu"}, "device to be auto or cpu or cuda or mps"),
+        ({"device": "gpu"}, "device out of auto, cpu, cuda, mps"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_the_folder_is_there(

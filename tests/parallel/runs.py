@@ -20,8 +20,8 @@ from typing import Any
 
 import elinformer.models.elinformer
 from elinformer.errors import InputError
+from elinformer.options import Settings
 from elinformer.runs import resume_run, train_run
-from elinformer.settings import Settings
 from elinformer.training.parallel.machines import Machines
 
 

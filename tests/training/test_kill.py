@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from elinformer.data.panel import Panel
+from elinformer.options import Settings
 from elinformer.runs import resume_run, train_run
-from elinformer.settings import Settings
 from elinformer.training.run_folder import FINISHED, checked_config, load_run
 
 pytestmark = [

@@ -23,7 +23,8 @@ from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.windows import Reach, Split, WindowDataset, chronological_split, split_panel, window_origins
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.models.gaps import filled_forward
-from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
+from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.training.fit import FitResult, fit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

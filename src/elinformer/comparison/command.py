@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from elinformer.comparison.contenders import DEFAULT_MODELS
 from elinformer.errors import InputError
-from elinformer.settings import parse_split, read_settings
+from elinformer.options import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ def models_and_settings(
     Args:
         models: Names with commas between them, each with options of its own after an @, None for the usual ones.
         config: A TOML file: settings, and options of models in tables `[models.LABEL]`.
-        said: Settings of the command line, which win; None says nothing, the split is text.
+        said: Settings of the command line, which win.
 
     Raises:
         InputError: No models, one of them twice, or a file that cannot be used.
@@ -36,11 +36,8 @@ def models_and_settings(
     tables = settings.pop("models", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise InputError(f"expected tables [models.NAME] in {config}, got {tables!r}")
-    given = {name: value for name, value in said.items() if value is not None}
-    if "split" in given:
-        given["split"] = parse_split(given["split"])
-    training = {name: value for name, value in given.pop("training", {}).items() if value is not None}
-    merged = {**settings, **given, "training": {**settings.get("training", {}), **training}}
+    training = {**settings.get("training", {}), **said.get("training", {})}
+    merged = {**settings, **said, "training": training}
     return {name: tables.get(name, {}) for name in names}, merged
 
 

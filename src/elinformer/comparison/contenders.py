@@ -13,7 +13,8 @@ from torch import nn
 from elinformer.comparison.plan import NAIVES, NAME, Contender
 from elinformer.errors import InputError
 from elinformer.models import MODELS, register_model
-from elinformer.models.registry import check_model, whole_options
+from elinformer.models.registry import check_model
+from elinformer.options import split_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,32 +65,8 @@ def _contender(label: str, what: Any) -> Contender:
     if not isinstance(what, str | Mapping):
         return Contender(label, _address_of_class(what), {})
     options = dict(what) if isinstance(what, Mapping) else {}
-    name, own = named_model(what if isinstance(what, str) else str(options.pop("name", label)))
+    name, own = split_model(what if isinstance(what, str) else str(options.pop("name", label)))
     return Contender(label, _address_of_name(name), {**own, **options})
-
-
-def named_model(text: str) -> tuple[str, dict[str, Any]]:
-    """Split "elinformer@attention=softmax,n_layers=2" into the name of a model and its options.
-
-    Raises:
-        InputError: No such option, or a value that it cannot have.
-    """
-    name, _, rest = text.partition("@")
-    if not rest:
-        return text, {}
-    defaults = whole_options(name, {})
-    return name, dict(_option(pair, defaults) for pair in rest.split(","))
-
-
-def _option(pair: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
-    name, _, value = pair.partition("=")
-    if name not in defaults:
-        raise InputError(f"expected model options out of {', '.join(defaults)}, got {pair!r}")
-    kind = type(defaults[name])
-    try:
-        return name, {"true": True, "false": False}[value] if kind is bool else kind(value)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"expected a value that {name} can have, got {pair!r}") from error
 
 
 def _address_of_class(model: Any) -> str:

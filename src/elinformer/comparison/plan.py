@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elinformer.comparison.machine import code_fingerprint
-from elinformer.data.catalog import CATALOG
+from elinformer.data.address import load_panel, whole_address
 from elinformer.data.fingerprint import fingerprint
 from elinformer.data.windows import Reach, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.models.registry import MODELS, whole_options
-from elinformer.runs import load_panel
-from elinformer.settings import Settings, catalogue_settings
-from elinformer.training import TrainingConfig
+from elinformer.options import TRAINING, Settings, catalogue_settings, split_address
+from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,16 +24,6 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
 
 Document = dict[str, Any]
-
-NOT_COMPARED = (
-    "seed",
-    "device",
-    "logger",
-    "log_dir",
-    "tokens_at_once",
-    "checkpoint_minutes",
-)
-"""Options of training that say where and how it runs, not what comes out; the seed is the job's own."""
 
 NAIVES = ("last_value", "seasonal_naive")
 """Forecasts that are not trained."""
@@ -63,7 +52,7 @@ class Task:
         """What has to be the same for two runs to be compared, ready for JSON."""
         settings = asdict(self.settings)
         training = asdict(self.training(seed=0))
-        shared = {name: value for name, value in training.items() if name not in NOT_COMPARED}
+        shared = {name: value for name, value in training.items() if TRAINING[name].compared}
         for name in ("lags", "split"):
             settings[name] = list(settings[name])
         del settings["model"]
@@ -182,17 +171,15 @@ def _task(text: str, changes: Iterable[Mapping[str, Any]]) -> Task:
         settings = settings.updated(said)
     if settings.model:
         raise InputError("expected options of a model in a table [models.NAME], got [model]: see docs/compare.md")
-    address = source if source.lower() in CATALOG else str(Path(source).expanduser().resolve())
-    panel = load_panel(address, settings)
+    panel = load_panel(source, **settings.reading)
+    address = whole_address(source)
     task = Task(label, address, settings, fingerprint(panel))
     _check_parts(panel, task)
     return task
 
 
 def _label(source: str) -> str:
-    if source.lower() in CATALOG:
-        return source.lower()
-    path = Path(source).expanduser().resolve()
+    path = Path(whole_address(source))
     return path.name if path.is_dir() else path.stem
 
 
@@ -204,58 +191,6 @@ def _check_parts(panel: Panel, task: Task) -> None:
             f"expected a test part of {task.label} with observed values and at least {task.settings.horizon} steps, "
             f"got {parts.test[1] - parts.test[0]} steps: choose another split"
         )
-
-
-def split_address(text: str) -> tuple[str, dict[str, Any]]:
-    """A path or name, and the settings after its @: `speeds.npz@window=24,split=0.7/0.1/0.2`.
-
-    Raises:
-        InputError: Something after the @ that is no setting.
-    """
-    source, at, rest = text.rpartition("@")
-    if not at or "=" not in rest:
-        return text, {}
-    own: dict[str, Any] = {"training": {}}
-    for pair in rest.split(","):
-        name, equals, value = (part.strip() for part in pair.partition("="))
-        kind = PARSERS.get(name)
-        if kind is None or not equals:
-            raise InputError(
-                f"expected settings such as window=24,split=0.7/0.1/0.2 after the @, got {pair!r}: there are "
-                f"{', '.join(PARSERS)}"
-            )
-        place = own["training"] if name in IN_TRAINING else own
-        try:
-            place[name] = kind(value)
-        except ValueError as error:
-            raise InputError(f"expected a value that {name} can have, got {pair!r}") from error
-    return source, own
-
-
-def _numbers(kind: type) -> Any:
-    return lambda text: [kind(part) for part in text.split("/")]
-
-
-IN_TRAINING = ("epochs", "batch_size", "learning_rate", "loss_scale", "precision")
-
-PARSERS: dict[str, Any] = {
-    "name": str,
-    "window": int,
-    "horizon": int,
-    "lags": _numbers(int),
-    "split": _numbers(float),
-    "null_value": float,
-    "start": str,
-    "freq": str,
-    "steps_per_day": int,
-    "scale_per": str,
-    "epochs": int,
-    "batch_size": int,
-    "learning_rate": float,
-    "loss_scale": str,
-    "precision": str,
-}
-"""How a setting after an @ is read."""
 
 
 def make_jobs(tasks: Sequence[Task], contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Job]:

@@ -24,7 +24,7 @@ from elinformer.comparison.store import REPORT, RESULTS, Store
 from elinformer.comparison.summary import summarise
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
-from elinformer.training.config import CHOICES
+from elinformer.options import TRAINING
 from elinformer.training.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ def _check_budget(jobs: int | None, max_core_minutes: float | None, device: str)
         raise InputError(f"expected at least 1 job at once, got {jobs}")
     if max_core_minutes is not None and not max_core_minutes > 0:
         raise InputError(f"expected max_core_minutes above 0, got {max_core_minutes}")
-    if device not in CHOICES["device"]:
-        raise InputError(f"expected device to be {' or '.join(map(str, CHOICES['device']))}, got {device!r}")
+    TRAINING["device"].checked(device)
 
 
 def _default_jobs(device: str) -> int:

@@ -14,12 +14,13 @@ import torch
 from elinformer._memory import peak_device_memory, peak_memory
 from elinformer.comparison.contenders import PEER, is_peer, registered
 from elinformer.comparison.machine import code_fingerprint, describe_device, describe_machine, versions
+from elinformer.data.address import load_panel
 from elinformer.data.scaling import error_scale
 from elinformer.data.windows import Batch, WindowDataset, split_panel, window_loader, window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.runs import forecaster_for, load_panel, reading
+from elinformer.runs import forecaster_for
 from elinformer.training.unfinished import UnfinishedRun
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Course:
     @classmethod
     def of(cls, job: Job) -> Course:
         """Read the data."""
-        panel = load_panel(job.task.source, job.task.settings)
+        panel = load_panel(job.task.source, **job.task.settings.reading)
         parts = split_panel(panel, job.task.settings.split, job.task.reach)
         scale = error_scale(panel, parts.train[1], job.task.training(job.seed).loss_scale)
         return cls(job, panel, parts, scale)
@@ -213,7 +214,7 @@ def _fitted(course: Course, work: Work) -> Forecaster:
     except InputError:  # none yet
         run = forecaster.new_run(work.checkpoints, course.panel)
     forecaster.fit(course.panel, console=work.console, callbacks=work.callbacks, run=run)
-    forecaster.save(work.trained, source={"data": course.job.task.source, **reading(settings)})
+    forecaster.save(work.trained, source={"data": course.job.task.source, **settings.reading})
     return forecaster
 
 

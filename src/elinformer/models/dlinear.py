@@ -7,32 +7,31 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, pad
 
-from elinformer._options import check_sizes
+from elinformer._options import Options, option
 from elinformer._shapes import Bool, Float, Int
 from elinformer.models.gaps import filled_forward
 from elinformer.models.registry import register_model
 
 
+def _unlike_a_length(steps: int) -> str | None:
+    return None if steps % 2 else "an odd trend_length"
+
+
 @dataclass(frozen=True)
-class DLinearConfig:
+class DLinearConfig(Options):
     """The shape of a DLinear.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
-        n_channels: C, numbers a series has at every step.
-        trend_length: Steps that the trend is a moving average over; odd.
     """
 
     window: int
     horizon: int
-    n_channels: int = 1
-    trend_length: int = 25
-
-    def __post_init__(self) -> None:
-        check_sizes(self)
-        if self.trend_length % 2 == 0:
-            raise ValueError(f"expected an odd trend_length, got {self.trend_length}")
+    n_channels: int = option(1, "C, numbers that a series has at every step.", at_least=1)
+    trend_length: int = option(
+        25, "Steps that the trend is a moving average over; odd.", at_least=1, check=_unlike_a_length
+    )
 
 
 @register_model("dlinear", DLinearConfig)

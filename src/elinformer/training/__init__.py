@@ -1,7 +1,5 @@
 """Training of any module with the library's forward: LightningModule, Trainer set-up, saving."""
 
-from elinformer.training.config import TrainingConfig
-from elinformer.training.fit import FitResult, fit
-from elinformer.training.module import ForecastModule
+import lazy_loader as _lazy
 
-__all__ = ["FitResult", "ForecastModule", "TrainingConfig", "fit"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

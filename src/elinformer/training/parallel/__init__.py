@@ -1,18 +1,13 @@
 """Training on many ranks: series of one window on several of them, exactly, and windows on others."""
 
-from elinformer.training.parallel.exchange import Exchange, Traffic
-from elinformer.training.parallel.gradients import clip_gradients, mean_over_ranks, sum_gradients
-from elinformer.training.parallel.mesh import Mesh
-from elinformer.training.parallel.shard import Spread, layer_traffic, parallelize
+import lazy_loader as _lazy
 
-__all__ = [
-    "Exchange",
-    "Mesh",
-    "Spread",
-    "Traffic",
-    "clip_gradients",
-    "layer_traffic",
-    "mean_over_ranks",
-    "parallelize",
-    "sum_gradients",
-]
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "exchange": ["Exchange", "Traffic"],
+        "gradients": ["clip_gradients", "mean_over_ranks", "sum_gradients"],
+        "mesh": ["Mesh"],
+        "shard": ["Spread", "layer_traffic", "parallelize"],
+    },
+)
