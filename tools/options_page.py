@@ -23,11 +23,11 @@ HEAD = """# All options
 Made from the source by `python tools/options_page.py`; edit the options there, not here.
 
 A settings file (`--config settings.toml`) has the options of task and reading at its top, those of training in the
-table `[training]`, those of the model in `[model]`, with its `name`. Options with a flag can also be given on the command
-line of `elinformer train`, which wins over the file: `batch_size` is `--batch-size`. In `elinformer compare`, options of
-data follow an @ (`speeds.npz@window=24,split=0.7/0.1/0.2`), and so do options of models
-(`elinformer@attention=softmax,n_layers=2`). From Python, `TrainingConfig` has those of training, and
-`Forecaster(..., model={...})` takes those of the model.
+table `[training]`, those of the model in `[model]`, with its `name`. Options with a flag can also be given on the
+command line of `elinformer train`, which wins over the file: `batch_size` is `--batch-size`. In `elinformer compare`,
+options of data follow an @ (`speeds.npz@window=24,split=0.7/0.1/0.2`), and so do options of models
+(`elinformer@attention=softmax,n_layers=2`). From Python, `TrainingConfig` has those of training, and `Forecaster(...,
+model={...})` takes those of the model.
 """
 
 
