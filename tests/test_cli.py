@@ -330,6 +330,26 @@ def test_several_channels_are_shown_one_by_one(cli: Cli, folder: Path, two_chann
     assert set(read(folder / "run" / "metrics.json")["test"]["by_channel"]) == {"flow", "speed"}
 
 
+@pytest.mark.parametrize("channel", ["[/min]", "speed [km/h]", ":warning:"])
+def test_a_name_in_brackets_is_printed_as_it_is(channel: str, cli: Cli, folder: Path) -> None:
+    hours = pd.date_range("2024-01-01", periods=120, freq="1h")
+    rows = [f"{name},{hour},{i % 5 + 2},{i % 3 + 1}\n" for name in "pq" for i, hour in enumerate(hours)]
+    Path("t.csv").write_text(f"unique_id,ds,y,{channel}\n" + "".join(rows), encoding="utf-8")
+    result = cli("train", "t.csv", "--config", "narrow.toml", "--out", "run")
+    assert result.code == 0
+    assert channel in result.out
+
+
+@pytest.mark.slow
+def test_a_console_that_lacks_the_letters_of_a_name_shows_their_codes(folder: Path) -> None:
+    Path("d.npz").rename("日本.npz")
+    command = [sys.executable, "-m", "elinformer", "train", "日本.npz", "--config", "narrow.toml", "--out", "run"]
+    ours = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, env=ours, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"\\u65e5\\u672c" in done.stdout
+
+
 def test_a_split_without_a_test_part_scores_nothing(cli: Cli, folder: Path) -> None:
     result = cli("train", "d.npz", "--out", "run", "--config", "narrow.toml", "--split", "0.8,0.2,0")
     assert result.code == 0

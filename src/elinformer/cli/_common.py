@@ -26,7 +26,7 @@ def screen(*, stderr: bool = False) -> Console:
 
 def show_scores(title: str, document: dict[str, Any]) -> None:
     """Print the scores of the test part beside those of the naive forecasts."""
-    from elinformer import tables
+    from elinformer.report import tables
 
     if document["test"] is None:
         typer.echo("the split has no test part: nothing was scored")

@@ -46,7 +46,7 @@ def datasets(context: typer.Context) -> None:
     """List the data sets of the catalogue, or fetch one."""
     if context.invoked_subcommand is None:
         from elinformer.data.catalog import CATALOG
-        from elinformer.tables import dataset_table
+        from elinformer.report.tables import dataset_table
 
         screen().print(dataset_table(CATALOG.values()))
 

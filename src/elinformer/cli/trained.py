@@ -47,8 +47,8 @@ def add_series(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in this folder.")] = False,
 ) -> None:
     """Add series that a run was not trained on, without another training."""
+    from elinformer.report.tables import added_table
     from elinformer.runs import add_series_run
-    from elinformer.tables import added_table
 
     added = add_series_run(run, data, out, features=features, overwrite=overwrite)
     typer.echo(f"added {len(added['series'])} series: {', '.join(added['series'])}")

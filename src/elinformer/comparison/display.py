@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from elinformer.comparison.store import is_done
-from elinformer.tables import number
+from elinformer.report.tables import add_row, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,8 @@ class Display:
             data, model, seed = worker.job.place
             said = worker.progress
             epoch = f"{said['epoch']} of {said['epochs']}" if said.get("epoch") else "-"
-            table.add_row(data, model, str(seed), epoch, number(said.get("validation_mae")), _time(worker.seconds))
+            cells = data, model, str(seed), epoch, number(said.get("validation_mae")), _time(worker.seconds)
+            add_row(table, *cells)
         self._live.update(table)
 
     def _title(self, left: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from elinformer.tables import number, number_table
+from elinformer.report.tables import add_row, number, number_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def rich_table(sheet: Sheet) -> Table:
     """For the terminal."""
     table = number_table(sheet.title, *sheet.headings, no_wrap=True)
     for row in sheet.rows:
-        table.add_row(*row, style="bold" if row[0] == "elinformer" else None)
+        add_row(table, *row, style="bold" if row[0] == "elinformer" else None)
     return table
 
 
