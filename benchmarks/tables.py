@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks._common import RESULTS
 from elinformer._files import new_file
-from elinformer.comparison.report import Sheet, markdown_table, sheets
+from elinformer.comparison.display import Sheet, markdown_table, sheets
 from elinformer.comparison.statistics import ranks
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from elinformer.__main__ import main
-from elinformer.comparison.command import models_and_settings
+from elinformer.cli.comparing import models_and_settings
 from elinformer.comparison.contenders import DEFAULT_MODELS
 from elinformer.errors import InputError
 from elinformer.options import in_tables

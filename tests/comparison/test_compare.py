@@ -59,7 +59,7 @@ def workers(out: Path) -> list[int]:
             words = path.read_text().split("\0")
         except OSError:
             continue
-        if "elinformer.comparison.worker" in words and any(word.startswith(str(out)) for word in words):
+        if "elinformer.comparison.job" in words and any(word.startswith(str(out)) for word in words):
             found.append(int(path.parent.name))
     return found
 
@@ -148,7 +148,7 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_done(folder: Path, running: s
     os.kill(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert errors.rstrip().endswith("interrupted: the same command goes on from here")
+    assert errors.rstrip().endswith("interrupted: the same command resumes from here")
     assert_no_worker(folder / "out")
     found = results("out")
     assert [run["model"] for run in found["runs"]] == ["last_value"]

@@ -1,4 +1,4 @@
-"""What a comparison consists of: data sets with their settings, models, seeds, and the jobs they make."""
+"""Plan of a comparison: data sets with their settings, models and seeds, and the jobs that they make."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 NAIVES = ("last_value", "seasonal_naive")
-"""Forecasts that are not trained."""
+"""Names of forecasts without training."""
 
 NAME = re.compile(r"[A-Za-z0-9_][\w.:+@=,-]*")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A data set, and how every model is trained and scored on it.
+    """A data set, and the settings of all trainings on it.
 
     Attributes:
-        label: What tables and folders call it.
+        label: Name in tables and folders.
         source: A name of the catalogue, or an absolute path.
-        settings: Window, horizon, split, reading and training, the same for every model.
-        fingerprint: Of the panel.
+        settings: Settings, the same for every model.
+        fingerprint: Fingerprint of the panel.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Task:
 
     @property
     def terms(self) -> Document:
-        """What has to be the same for two runs to be compared, ready for JSON."""
+        """Settings that two runs must share to be compared, ready for JSON."""
         settings = asdict(self.settings)
         training = asdict(self.training(seed=0))
         shared = {name: value for name, value in training.items() if TRAINING[name].compared}
@@ -60,11 +60,11 @@ class Task:
 
     @property
     def reach(self) -> Reach:
-        """What a window reads and forecasts."""
+        """Steps that a window reads and forecasts."""
         return Reach(self.settings.window, self.settings.horizon, self.settings.lags)
 
     def training(self, seed: int, device: str = "auto") -> TrainingConfig:
-        """How a model is trained with that seed on that device."""
+        """Return the configuration of a training with that seed on that device."""
         return TrainingConfig.of(self.settings.training, seed=seed, device=device)
 
 
@@ -73,9 +73,9 @@ class Contender:
     """A model that is compared.
 
     Attributes:
-        label: What tables and folders call it.
-        name: Of the registry, `last_value`, `seasonal_naive`, `nf:NAME`, or `module:Class`.
-        options: Other than the model's defaults.
+        label: Name in tables and folders.
+        name: A name of the registry, `last_value`, `seasonal_naive`, `nf:NAME`, or `module:Class`.
+        options: Options that differ from the defaults of the model.
     """
 
     label: str
@@ -84,12 +84,12 @@ class Contender:
 
     @property
     def is_trained(self) -> bool:
-        """Whether there is anything to train."""
+        """Tell if it has anything to train."""
         return self.name not in NAIVES
 
     @property
     def defaults(self) -> Document:
-        """The options of a model of the library that are not among `options`; nothing for others."""
+        """Defaults of the other options, for a registered model."""
         options = whole_options(self.name, {}) if self.name in MODELS else {}
         return {name: value for name, value in options.items() if name not in self.options}
 
@@ -104,14 +104,14 @@ class Job:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """Data, model and seed: no two jobs have the same."""
+        """Data, model and seed, which are unique."""
         return self.task.label, self.contender.label, self.seed
 
     def __str__(self) -> str:
         return f"{self.task.label} {self.contender.label} seed {self.seed}"
 
     def to_document(self) -> Document:
-        """For JSON."""
+        """Return the job as a document for JSON."""
         return {
             "data": self.task.label,
             "source": self.task.source,
@@ -127,7 +127,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The same for jobs that do the same; part of the name of the folder that checkpoints go to."""
+        """Hash of everything that the weights depend on; part of the name of the folder of checkpoints."""
         same = ("terms", "name", "options", "seed")
         document = self.to_document()
         text = json.dumps([code_fingerprint(), *(document[name] for name in same)], sort_keys=True)
@@ -135,21 +135,21 @@ class Job:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Job:
-        """From JSON."""
+        """Read the job from a document."""
         settings = Settings().updated(document["settings"])
         task = Task(document["data"], document["source"], settings, document["fingerprint"])
         return cls(task, Contender(document["model"], document["name"], document["options"]), document["seed"])
 
 
 def make_tasks(data: Sequence[str | Path], changes: Iterable[Mapping[str, Any]] = ()) -> list[Task]:
-    """The data sets of a comparison.
+    """Return the data sets of a comparison, checked.
 
     Args:
-        data: Names of the catalogue or paths, each with settings of its own after an @ or without.
-        changes: Settings for all of them, the weakest first; those after an @ win.
+        data: Names of the catalogue or paths, with or without options of their own after an @.
+        changes: Settings for all of them, the weakest first; options after an @ win.
 
     Raises:
-        InputError: No data, data that are not there, two of one name, or settings that are none.
+        InputError: No data, data that do not exist, two of one name, or settings that cannot be used.
     """
     if not data:
         raise InputError("expected at least one data set, got none: pass a name of the catalogue or a file")
@@ -194,9 +194,9 @@ def _check_parts(panel: Panel, task: Task) -> None:
 
 
 def make_jobs(tasks: Sequence[Task], contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Job]:
-    """All jobs, seed by seed, so that a comparison that is cut short has at least one seed of everything.
+    """Return all jobs, seed by seed, so that a comparison that is cut short has at least one seed of everything.
 
-    What needs no training has the first seed alone.
+    Forecasts without training have the first seed alone.
     """
     return [
         Job(task, contender, seed)
