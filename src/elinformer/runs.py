@@ -85,6 +85,7 @@ def resume_run(
     Raises:
         InputError: No unfinished run, or its data are not there or have changed.
     """
+    checked_config(Path(run))
     from elinformer.forecaster import Forecaster
     from elinformer.training.unfinished import UnfinishedRun
 

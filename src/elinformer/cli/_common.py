@@ -1,27 +1,19 @@
-"""Arguments that several commands have, and the screen that they print on."""
+"""Arguments that several commands have, and the table of scores."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from elinformer._console import plain_console
 
 Run = Annotated[Path, typer.Argument(help="Folder that `elinformer train` wrote.", show_default=False)]
 OtherData = Annotated[str | None, typer.Option("--data", help="Other data than those of training.")]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; flags of the command line win over it.", show_default=False)
 ]
-
-
-def screen(*, stderr: bool = False) -> Console:
-    """Return a console that prints text as it is: brackets in names are no markup."""
-    from rich.console import Console
-
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def show_scores(title: str, document: dict[str, Any]) -> None:
@@ -31,6 +23,6 @@ def show_scores(title: str, document: dict[str, Any]) -> None:
     if document["test"] is None:
         typer.echo("the split has no test part: nothing was scored")
         return
-    screen().print(tables.score_table(title, document["test"], document["naive"]))
+    plain_console().print(tables.score_table(title, document["test"], document["naive"]))
     if len(document["test"]["by_channel"]) > 1:
-        screen().print(tables.channel_table(document["test"], document["naive"]))
+        plain_console().print(tables.channel_table(document["test"], document["naive"]))

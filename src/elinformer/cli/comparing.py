@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elinformer.cli._common import ConfigFile, screen
+from elinformer._console import plain_console
+from elinformer.cli._common import ConfigFile
 from elinformer.cli._flags import with_flags
 from elinformer.data.address import check_address
 from elinformer.errors import InputError
@@ -71,11 +72,10 @@ def compare(
         jobs=jobs,
         max_core_minutes=max_core_minutes,
         overwrite=overwrite,
-        console=screen(stderr=True),
         command=shlex.join(["elinformer", *sys.argv[1:]]),
     )
     for sheet in sheets(results):
-        screen().print(rich_table(sheet))
+        plain_console().print(rich_table(sheet))
     for note in notes(results):
         typer.echo(note)
     typer.echo(f"results: {out / 'results.json'}, {out / 'results.md'}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elinformer._console import plain_console
 from elinformer._options import rows
-from elinformer.cli._common import screen
 from elinformer.cli._flags import with_flags
 from elinformer.data.options import ReadingOptions
 
@@ -48,7 +48,7 @@ def datasets(context: typer.Context) -> None:
         from elinformer.data.catalog import CATALOG
         from elinformer.report.tables import dataset_table
 
-        screen().print(dataset_table(CATALOG.values()))
+        plain_console().print(dataset_table(CATALOG.values()))
 
 
 @datasets_app.command(epilog="Example: elinformer datasets fetch metr-la")
@@ -64,7 +64,7 @@ def _progress(what: str) -> Generator[Callable[[int, int], None]]:
     """Draw a bar on a terminal; yields the function that moves it, to so many of so many."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    console = screen(stderr=True)
+    console = plain_console(stderr=True)
     columns = TextColumn(what, style="bold"), BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)

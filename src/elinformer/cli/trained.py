@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from elinformer.cli._common import OtherData, Run, screen, show_scores
+from elinformer._console import plain_console
+from elinformer.cli._common import OtherData, Run, show_scores
 
 
 def evaluate(
@@ -52,7 +53,7 @@ def add_series(
 
     added = add_series_run(run, data, out, features=features, overwrite=overwrite)
     typer.echo(f"added {len(added['series'])} series: {', '.join(added['series'])}")
-    screen().print(added_table(added))
+    plain_console().print(added_table(added))
 
 
 def info(run: Run) -> None:

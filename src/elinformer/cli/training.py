@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from elinformer.cli._common import ConfigFile, screen, show_scores
+from elinformer._console import plain_console
+from elinformer.cli._common import ConfigFile, show_scores
 from elinformer.cli._flags import with_flags
 from elinformer.errors import InputError
 from elinformer.options import flag_rows, in_tables, settings_for
@@ -24,7 +25,7 @@ def demo(
     """Train on the embedded data set for a minute and show the errors of the forecasts."""
     from elinformer.demo import run_demo
 
-    run_demo(out, data=data, seed=seed, console=screen(), progress=screen(stderr=True))
+    run_demo(out, data=data, seed=seed, console=plain_console(), progress=plain_console(stderr=True))
 
 
 @with_flags(flag_rows())
@@ -55,13 +56,13 @@ def train(
     machines = Machines(devices, num_nodes, series_parallel)
     if resume is not None:
         _refuse_beside_resume(context)
-        metrics = resume_run(resume, data=data, console=screen(stderr=True), machines=machines)
+        metrics = resume_run(resume, data=data, machines=machines)
         _show_training(resume, metrics)
         return
     if data is None or out is None:
         raise InputError("expected data and --out RUN, or --resume RUN: `elinformer train --help` says more")
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
-    metrics = train_run(data, out, settings, overwrite=overwrite, console=screen(stderr=True), machines=machines)
+    metrics = train_run(data, out, settings, overwrite=overwrite, machines=machines)
     _show_training(out, metrics)
 
 

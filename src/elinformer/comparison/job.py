@@ -21,9 +21,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from rich.console import Console
 
 from elinformer._allocator import keep_freed_memory
+from elinformer._console import plain_console
 from elinformer._memory import peak_device_memory, peak_memory
 from elinformer.comparison.contenders import PEER, is_peer, registered
 from elinformer.comparison.machine import code_fingerprint, describe_device, describe_machine, versions
@@ -42,6 +42,7 @@ from elinformer.training.unfinished import UnfinishedRun
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rich.console import Console
     from torch import nn
 
     from elinformer.comparison.plan import Document
@@ -314,7 +315,7 @@ def _report(message: str) -> int:
 
 
 def _work(document: Mapping[str, Any]) -> None:
-    console = Console(stderr=True, force_terminal=False)
+    console = plain_console(stderr=True)
     lines = EpochLines(sys.stdout)
     job = Job.from_document(document["job"])
     checkpoints, trained = Path(document["checkpoints"]), Path(document["trained"])

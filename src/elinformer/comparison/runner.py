@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
 
+from elinformer._console import plain_console
 from elinformer._files import new_file
 from elinformer.comparison.contenders import DEFAULT_MODELS, make_contenders
 from elinformer.comparison.display import Display, markdown
@@ -30,6 +30,7 @@ from elinformer.training.run_folder import read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from rich.console import Console
     from torch import nn
 
     from elinformer.comparison.plan import Document, Job
@@ -87,7 +88,7 @@ def compare(
     seeds = _checked_seeds(seeds)
     _check_budget(jobs, max_core_minutes, device)
     contenders = make_contenders(models)
-    store, console = ResultsFolder(out), console or Console(stderr=True)
+    store, console = ResultsFolder(out), console or plain_console(stderr=True)
     given = [data] if isinstance(data, str | Path | Panel) else list(data)
     addresses = [store.keep(item) if isinstance(item, Panel) else item for item in given]
     tasks = make_tasks(addresses, [QUICK if quick else {}, settings or {}])
