@@ -39,7 +39,7 @@ def page() -> str:
         f"## Reading a file\n\n{table(rows(ReadingOptions).values())}",
         f"## Training\n\nTable `[training]`, or `TrainingConfig`.\n\n{table(TRAINING.values())}",
     ]
-    for name in (name for name, entry in MODELS.items() if entry.build.__module__.startswith("elinformer.")):
+    for name in (name for name, entry in MODELS.items() if entry.build.__module__.startswith("elinformer.models.")):
         found = [row for row in model_rows(name).values() if row.help]
         parts.append(f"## Model `{name}`\n\nTable `[model]`.\n\n{table(found, with_flags=False)}")
     return "\n".join(parts)

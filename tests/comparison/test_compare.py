@@ -13,11 +13,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from elinformer.comparison import compare
-from elinformer.comparison.runner import _termination_is_an_interrupt
+from elinformer.comparison.runner import _checked_seeds, _termination_is_an_interrupt
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 
@@ -199,6 +200,11 @@ def test_panels_and_classes_can_be_passed_from_python(folder: Path, hourly_panel
     found = compare(hourly_panel, ["last_value"], out="out", settings=other, overwrite=True, console=printed)
     assert "removed hourly flat seed 3: window 5 in place of 6" in cast("StringIO", printed.file).getvalue()
     assert [run["model"] for run in found["runs"]] == ["last_value"]
+
+
+@pytest.mark.parametrize("seeds", [2, np.int64(2), [0, 1], np.arange(2)], ids=repr)
+def test_seeds_are_a_number_or_several_of_numpy_too(seeds: Any) -> None:
+    assert _checked_seeds(seeds) == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def _make_room(store: ResultsFolder, planned: Sequence[Job], *, overwrite: bool,
 
 
 def _checked_seeds(seeds: int | Sequence[int]) -> list[int]:
-    found = list(range(int(seeds))) if isinstance(seeds, Integral) else [int(seed) for seed in seeds]
+    found = list(range(int(seeds))) if isinstance(seeds, int | Integral) else [int(seed) for seed in seeds]
     if not found or len(set(found)) != len(found) or min(found) < 0:
         raise InputError(f"expected one or more different seeds of 0 or more, got {seeds}")
     return found
