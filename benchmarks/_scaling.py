@@ -21,7 +21,9 @@ from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.simulate import simulate_freeway
 from elinformer.data.windows import Reach, WindowDataset
-from elinformer.training import ForecastModule, TrainingConfig, fit
+from elinformer.training.config import TrainingConfig
+from elinformer.training.fit import fit
+from elinformer.training.module import ForecastModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable

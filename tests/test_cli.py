@@ -19,7 +19,6 @@ import pandas as pd
 import pytest
 
 from elinformer.__main__ import main
-from elinformer.cli._common import settings_for
 from elinformer.data.catalog import CATALOG
 from elinformer.data.panel import Panel
 from elinformer.forecaster import Forecaster
@@ -209,7 +208,7 @@ def test_data_that_were_moved_are_named_and_data_that_changed_are_refused(cli: C
     [
         (["--out", "other"], "expected no --out beside --resume"),
         (["--overwrite", "--batch-size", "3"], "expected no --overwrite or --batch-size beside --resume"),
-        (["--config", "narrow.toml"], "expected no --config beside --resume, because the run says how it is trained"),
+        (["--config", "narrow.toml"], "expected no --config beside --resume, because the run has its settings"),
     ],
     ids=str,
 )
@@ -253,15 +252,6 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(cli: Cli, fold
     assert (config["training"]["seed"], config["training"]["epochs"], config["training"]["batch_size"]) == (7, 1, 64)
     assert config["model"]["options"]["n_layers"] == 1
     assert list(read(folder / "run" / "metrics.json")["test"]["by_horizon"]) == ["1", "2"]
-
-
-def test_the_file_wins_over_the_catalogue(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text('horizon = 3\n[training]\nloss_scale = "channel"\nepochs = 2\n', encoding="utf-8")
-    said = {"window": None, "training": {"epochs": 9, "seed": None}}
-    settings = settings_for("nyc-airports", tmp_path / "a.toml", said)
-    assert (settings.window, settings.horizon) == (CATALOG["nyc-airports"].window, 3)
-    assert settings.training == {"loss_scale": "channel", "epochs": 9}
-    assert settings_for("nyc-airports", None, {}).training == {"loss_scale": "seasonal"}
 
 
 def test_a_null_value_is_missing_in_training_and_in_evaluation(cli: Cli, folder: Path, hourly_panel: Panel) -> None:
@@ -340,6 +330,26 @@ def test_several_channels_are_shown_one_by_one(cli: Cli, folder: Path, two_chann
     assert set(read(folder / "run" / "metrics.json")["test"]["by_channel"]) == {"flow", "speed"}
 
 
+@pytest.mark.parametrize("channel", ["[/min]", "speed [km/h]", ":warning:"])
+def test_a_name_in_brackets_is_printed_as_it_is(channel: str, cli: Cli, folder: Path) -> None:
+    hours = pd.date_range("2024-01-01", periods=120, freq="1h")
+    rows = [f"{name},{hour},{i % 5 + 2},{i % 3 + 1}\n" for name in "pq" for i, hour in enumerate(hours)]
+    Path("t.csv").write_text(f"unique_id,ds,y,{channel}\n" + "".join(rows), encoding="utf-8")
+    result = cli("train", "t.csv", "--config", "narrow.toml", "--out", "run")
+    assert result.code == 0
+    assert channel in result.out
+
+
+@pytest.mark.slow
+def test_a_console_that_lacks_the_letters_of_a_name_shows_their_codes(folder: Path) -> None:
+    Path("d.npz").rename("日本.npz")
+    command = [sys.executable, "-m", "elinformer", "train", "日本.npz", "--config", "narrow.toml", "--out", "run"]
+    ours = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, env=ours, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"\\u65e5\\u672c" in done.stdout
+
+
 def test_a_split_without_a_test_part_scores_nothing(cli: Cli, folder: Path) -> None:
     result = cli("train", "d.npz", "--out", "run", "--config", "narrow.toml", "--split", "0.8,0.2,0")
     assert result.code == 0
@@ -387,24 +397,24 @@ def test_data_that_cannot_be_used_end_in_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--horizon", "0"], "expected a horizon of at least 1 step, got 0"),
-        (["--window", "0"], "expected a window of at least 1 step, got 0"),
+        (["--horizon", "0"], "expected horizon of at least 1, got 0"),
+        (["--window", "0"], "expected window of at least 1, got 0"),
         (["--window", "1000"], "expected enough steps for window=1000"),
         (["--horizon", "99999999"], "expected enough steps for window=6 and horizon=99999999"),
         (["--split", "0.5,0.5"], "expected a split of three fractions"),
-        (["--split", "nan,0.2,0.8"], "expected a split of three fractions"),
-        (["--split", "a,b,c"], "expected a split of three numbers"),
-        (["--epochs", "0"], "expected epochs above 0"),
-        (["--batch-size", "-1"], "expected batch_size above 0"),
-        (["--precision", "16"], "expected precision to be 32-true or bf16-mixed"),
-        (["--seed", "-1"], "expected seed of 0 or more"),
+        (["--split", "nan,0.2,0.8"], "expected split of at least 0, got"),
+        (["--split", "a,b,c"], "expected split to be numbers such as"),
+        (["--epochs", "0"], "expected epochs of at least 1"),
+        (["--batch-size", "-1"], "expected batch_size of at least 1"),
+        (["--precision", "16"], "expected precision out of 32-true, bf16-mixed"),
+        (["--seed", "-1"], "expected seed of at least 0"),
         (["--seed", "99999999999999999999"], "expected a seed below 2**64"),
-        (["--device", "gpu7"], "expected device to be auto or cpu or cuda or mps"),
-        (["--logger", "wandb"], "expected logger to be tensorboard or csv"),
-        (["--loss-scale", "row"], "expected loss_scale to be channel or series"),
+        (["--device", "gpu7"], "expected device out of auto, cpu, cuda, mps"),
+        (["--logger", "wandb"], "expected logger out of tensorboard, csv"),
+        (["--loss-scale", "row"], "expected loss_scale out of channel, series"),
         (["--config", "none.toml"], "expected a TOML file at none.toml"),
         (["--start", "yesterday-ish", "--freq", "1h"], "expected a time such as"),
-        (["--lags", "last week"], "expected lags in steps such as 24,168, got 'last week'"),
+        (["--lags", "last week"], "expected lags to be whole numbers such as 24,168, got 'last week'"),
         (["--lags", "1"], "expected lags of at least horizon="),
         (["--out", "d.npz"], "expected a folder to write to, got the file d.npz"),
         (["--out", "d.npz/run"], "expected to be able to write"),
@@ -425,8 +435,8 @@ def test_options_that_cannot_be_used_end_in_one_sentence(
     ("toml", "words"),
     [
         ("widow = 3", "expected settings out of window"),
-        ('window = "a"', "expected window to be int, got 'a'"),
-        ('split = ["0.6", "0.2", "0.2"]', "expected a split of three fractions"),
+        ('window = "a"', "expected window to be a whole number, got 'a'"),
+        ('split = ["0.6", "0.2", "0.2"]', "expected split to be numbers"),
         ('[training]\nepochs = "three"', "expected epochs to be a whole number, got 'three'"),
         ("[training]\nepoch = 3", "expected training options out of epochs, batch_size"),
         ("[model]\nlayers = 3", "expected model options out of patch_length"),
@@ -443,9 +453,9 @@ def test_settings_that_cannot_be_used_end_in_one_sentence(toml: str, words: str,
 
 
 def test_data_that_are_not_there_end_in_one_sentence(cli: Cli, folder: Path) -> None:
-    assert_refused(
-        cli("train", "none.csv", "--out", "run"), "expected a path or a data set of the catalogue", "none.csv"
-    )
+    assert_refused(cli("train", "none.csv", "--out", "run"), "none.csv", "no such file")
+    assert_refused(cli("train", "deep/none", "--out", "run"), "deep/none", "no such file")
+    assert_refused(cli("train", "metrla", "--out", "run"), "'metrla'", "data set of the catalogue", "metr-la?")
     assert_refused(cli("evaluate", "none"), "expected the folder of a run, but there is none at none")
     assert_refused(cli("info", "."), "has no config.json")
     assert not (folder / "run").exists()
@@ -480,7 +490,7 @@ def test_ctrl_c_elsewhere_ends_without_a_traceback(cli: Cli, run: Path, monkeypa
     def interrupt(path: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elinformer.workflows.read_panel", interrupt)
+    monkeypatch.setattr("elinformer.data.formats.read_panel", interrupt)
     result = cli("evaluate", "run")
     assert (result.code, result.out) == (130, "")
     assert "Traceback" not in result.err
@@ -496,7 +506,7 @@ def test_the_command_as_its_own_process_is_quiet_and_fails_in_order(folder: Path
     assert (good.returncode, good.stderr) == (0, "")
     bad = run("train", "d.npz", "--out", "other", "--horizon", "0")
     assert (bad.returncode, bad.stdout) == (2, "")
-    assert bad.stderr == "error: expected a horizon of at least 1 step, got 0\n"
+    assert bad.stderr == "error: expected horizon of at least 1, got 0\n"
     assert sorted(path.name for path in folder.iterdir()) == ["d.npz", "narrow.toml", "run"]
 
 

@@ -14,7 +14,7 @@ from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.models import MODELS, STID
 from elinformer.models.registry import whole_options
-from elinformer.settings import Settings
+from elinformer.options import Settings
 from elinformer.training import TrainingConfig
 from elinformer.workflows import train_run
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elinformer.data.address import load_panel
 from elinformer.data.formats import read_panel
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.settings import Settings
-from elinformer.workflows import evaluate_run, forecast_run, load_panel, open_run, run_information, train_run
+from elinformer.options import Settings
+from elinformer.workflows import evaluate_run, forecast_run, open_run, run_information, train_run
 
 
 def test_a_run_of_a_forecaster_in_python_needs_data_to_be_opened(
@@ -37,7 +38,7 @@ def test_a_run_of_a_forecaster_in_python_needs_data_to_be_opened(
 
 
 def test_a_name_of_the_catalogue_is_found_in_capitals_too() -> None:
-    assert load_panel("NYC-Airports", Settings()).n_series == 42
+    assert load_panel("NYC-Airports").n_series == 42
 
 
 def test_a_silent_series_is_refused_in_a_file(narrow: dict[str, int], hourly_panel: Panel, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo: train on the embedded data for a minute, and show how the forecasts did against the naive ones."""
+"""The demo: train on the embedded data for a minute, and compare the errors with those of naive forecasts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer._files import new_file
+from elinformer.data.address import load_panel
 from elinformer.evaluation import naives_for, score_naive
-from elinformer.figures import draw_forecasts
+from elinformer.options import Settings, catalogue_settings
+from elinformer.report.pictures import draw_forecasts
+from elinformer.report.tables import score_ratio_table
 from elinformer.run_folder.folder import write_json
-from elinformer.settings import Settings, catalogue_settings
-from elinformer.tables import score_ratio_table
-from elinformer.workflows import load_panel, open_run, train_run
+from elinformer.workflows import open_run, train_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +31,8 @@ SETTINGS: dict[str, Any] = {
     "model": {"window_width": 48, "series_width": 16, "calendar_width": 16, "n_layers": 2, "recall": True},
     "training": {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3},
 }
-"""A small model and few epochs, to be done within two minutes on two cores; `elinformer train` takes its time. The
-window is recalled, as series of many kinds gain by it: research/tried.md."""
+"""A small model and few epochs, so that two cores train it within two minutes. The head recalls the window, which
+lowers the error of series of many kinds: docs/tried.md."""
 
 PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
 PICTURED_FORECASTS = 10
@@ -42,8 +43,8 @@ class Group:
     """Series of one kind.
 
     Attributes:
-        name: What they are.
-        series: Their numbers in the panel.
+        name: Name of the group.
+        series: Numbers of its series in the panel.
     """
 
     name: str
@@ -51,14 +52,14 @@ class Group:
 
 
 def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Console) -> dict[str, Any]:
-    """Train, score against the naive forecasts, forecast and draw into the folder `out`.
+    """Train, score beside the naive forecasts, forecast and draw into the folder `out`.
 
     Returns:
-        What `out/scaled_errors.json` holds: for every group of series and every forecast the MAE divided by that
+        The document of `out/scaled_errors.json`: for every group of series and every forecast the MAE divided by that
         of the same time yesterday (of the last value where there is no day), overall and by horizon step.
     """
     settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
-    panel = load_panel(data, settings)
+    panel = load_panel(data, **settings.reading)
     settings = settings.updated({"lags": _last_week(panel, settings.horizon)})
     reads = f"{settings.window} steps{' and the same hours of last week' if settings.lags else ''}"
     console.print(f"{panel!r}\n{reads} in, {settings.horizon} steps out; training on {_machine()}")
@@ -79,13 +80,13 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
 
 
 def _last_week(panel: Panel, horizon: int) -> tuple[int, ...]:
-    """One week as a lag, where the data have weeks: departures need it, a day of history does not show the weekday."""
+    """Return one week as a lag, where the data have weeks: a day of history does not show the weekday of departures."""
     week = 7 * (panel.steps_of_day or 0)
     return (week,) if horizon <= week < panel.n_steps // 10 else ()
 
 
 def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
-    """Test errors of the model and of the naive forecasts, divided by those of seasonal naive, by group and step."""
+    """Return test errors of model and naive forecasts, divided by those of seasonal naive, by group and step."""
     split = forecaster.split_panel(panel)
     origins = split.origins("test")
     naives = naives_for(panel)
@@ -98,13 +99,13 @@ def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
 
 
 def groups_of(panel: Panel) -> list[Group]:
-    """Series grouped by the part of their name before a slash; one group where no name has one."""
+    """Group the series by the part of their name before a slash; names without a slash form one group."""
     names = [name.split("/")[0] if "/" in name else "all series" for name in panel.series]
     return [Group(kind, tuple(i for i, name in enumerate(names) if name == kind)) for kind in dict.fromkeys(names)]
 
 
 def _scaled(sums: MetricSums, unit: MetricSums, group: Group) -> dict[str, Any]:
-    """Mean over a group's series of their MAE over that of `unit`, overall and at every step."""
+    """Return the mean over a group of the MAE of each series over that of `unit`, overall and at every step."""
 
     def ratio(part: slice) -> float | None:
         mae, other = (_mae(s, part)[list(group.series)] for s in (sums, unit))

@@ -7,29 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from elinformer import __version__
 from elinformer._files import new_file
-from elinformer._memory import peak_device_memory, peak_memory
-from elinformer.data.catalog import CATALOG, check_unasked, load_dataset
-from elinformer.data.formats import read_panel
-from elinformer.data.profile import read_features
+from elinformer.data.address import load_panel, whole_address
 from elinformer.errors import InputError
-from elinformer.evaluation import naives_for, score_naive
-from elinformer.forecaster import Forecaster
+from elinformer.options import Settings
 from elinformer.run_folder.folder import (
     CONFIG,
     METRICS,
     TRAINING,
     check_run_folder,
     checked_config,
+    finished_config,
     progress_of,
     read_json,
     write_json,
 )
-from elinformer.run_folder.unfinished import UnfinishedRun
-from elinformer.settings import Settings
 from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -39,25 +33,11 @@ if TYPE_CHECKING:
 
     from elinformer.data.panel import Panel
     from elinformer.data.windows import PartName
+    from elinformer.forecaster import Forecaster
     from elinformer.training import FitResult
     from elinformer.training.ranks.machines import Machines
 
 Document = dict[str, Any]
-
-READING = ("null_value", "start", "freq", "steps_per_day")
-"""The settings that say how a file is read."""
-
-
-def load_panel(data: str, settings: Settings) -> Panel:
-    """The panel called `data` in the catalogue, or read from the path `data`."""
-    if data.lower() in CATALOG:
-        check_unasked(data, **reading(settings))
-        return load_dataset(data)
-    if not Path(data).expanduser().exists():
-        raise InputError(
-            f"expected a path or a data set of the catalogue, got {data!r}: `elinformer datasets` lists the names"
-        )
-    return read_panel(data, **reading(settings))
 
 
 def train_run(
@@ -81,10 +61,10 @@ def train_run(
         InputError: Data or settings that cannot be used, or a folder that may not be written to.
     """
     check_run_folder(out, overwrite=overwrite)
-    forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
-    panel = load_panel(data, settings)
+    panel = load_panel(data, **settings.reading)
     _check_observed(panel)
-    source = {"data": _address(data), **reading(settings)}
+    forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
+    source = {"data": whole_address(data), **settings.reading}
     run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
     return _finished(forecaster.fit(panel, console=console, run=run, machines=machines), panel, out, source)
 
@@ -106,9 +86,13 @@ def resume_run(
     Raises:
         InputError: No unfinished run, or its data are not there or have changed.
     """
+    checked_config(Path(run))
+    from elinformer.forecaster import Forecaster
+    from elinformer.run_folder.unfinished import UnfinishedRun
+
     config = UnfinishedRun.open(run).config
     panel = _panel_of(run, config, data, option="DATA")
-    source = (config.get("source") or {}) | ({} if data is None else {"data": _address(data)})
+    source = (config.get("source") or {}) | ({} if data is None else {"data": whole_address(data)})
     return _finished(Forecaster.resume(run, panel, console=console, machines=machines), panel, run, source)
 
 
@@ -154,8 +138,10 @@ def add_series_run(
     """
     check_run_folder(out, overwrite=overwrite)
     forecaster, panel = open_run(run, data)
+    from elinformer.data.profile import read_features
+
     grown = forecaster.add_series(panel, features=None if features is None else read_features(features))
-    source = (read_json(Path(run) / CONFIG).get("source") or {}) | {"data": _address(data)}
+    source = (read_json(Path(run) / CONFIG).get("source") or {}) | {"data": whole_address(data)}
     grown.save(out, source=source)
     return dict(grown.added or {})
 
@@ -165,6 +151,8 @@ def run_information(run: str | Path) -> Document:
     config = checked_config(Path(run))
     if config.get("state") == TRAINING:
         return {"run": str(run), "config": config, "progress": progress_of(run)}
+    from elinformer.forecaster import Forecaster
+
     forecaster = Forecaster.load(run)
     metrics = Path(run) / METRICS
     return {
@@ -178,8 +166,11 @@ def run_information(run: str | Path) -> Document:
 
 def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Panel]:
     """The forecaster of a run, and the data it was trained on or `data` read in the same way."""
-    forecaster = Forecaster.load(run)
-    return forecaster, _panel_of(run, read_json(Path(run) / CONFIG), data)
+    config = finished_config(run)
+    panel = _panel_of(run, config, data)
+    from elinformer.forecaster import Forecaster
+
+    return Forecaster.load(run), panel
 
 
 def _panel_of(run: str | Path, config: Document, data: str | None, option: str = "--data") -> Panel:
@@ -187,7 +178,7 @@ def _panel_of(run: str | Path, config: Document, data: str | None, option: str =
     if data is None and "data" not in source:
         raise InputError(f"expected data, because {run} was trained on a frame of Python: pass {option}")
     how = {key: value for key, value in source.items() if key != "data"}
-    return load_panel(data or source["data"], Settings().updated(how))
+    return load_panel(data or source["data"], **how)
 
 
 def _finished(forecaster: Forecaster, panel: Panel, run: str | Path, source: Document) -> Document:
@@ -198,6 +189,8 @@ def _finished(forecaster: Forecaster, panel: Panel, run: str | Path, source: Doc
 
 def forecaster_for(settings: Settings, model: Mapping[str, Any], training: TrainingConfig) -> Forecaster:
     """One that is not trained yet, with window, horizon, lags, split and scaling of the settings."""
+    from elinformer.forecaster import Forecaster
+
     return Forecaster(
         settings.window,
         settings.horizon,
@@ -220,6 +213,8 @@ def _check_observed(panel: Panel) -> None:
 
 
 def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Document:
+    import torch
+
     return {
         "data": panel.name,
         "test": _scores(forecaster, panel, "test"),
@@ -247,6 +242,8 @@ def _scores(forecaster: Forecaster, panel: Panel, part: PartName) -> Document | 
 
 def _naive_scores(forecaster: Forecaster, panel: Panel) -> Document:
     """Return reports of the naive forecasts on the windows of the test part."""
+    from elinformer.evaluation import naives_for, score_naive
+
     split = forecaster.split_panel(panel)
     origins = split.origins("test")
     return {
@@ -258,14 +255,7 @@ def _naive_scores(forecaster: Forecaster, panel: Panel) -> Document:
 
 def _peak_memory() -> int | None:
     """Of the GPU where one was used, else of this process."""
+    from elinformer._memory import peak_device_memory, peak_memory
+
     on_device = peak_device_memory()
     return peak_memory() if on_device is None else on_device
-
-
-def _address(data: str) -> str:
-    return data if data.lower() in CATALOG else str(Path(data).expanduser().resolve())
-
-
-def reading(settings: Settings) -> Document:
-    """How the data are read, as a run remembers it."""
-    return {key: getattr(settings, key) for key in READING}

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from elinformer.__main__ import main
-from elinformer.comparison.command import models_and_settings
+from elinformer.cli.comparing import models_and_settings
 from elinformer.comparison.contenders import DEFAULT_MODELS
 from elinformer.errors import InputError
+from elinformer.options import in_tables
 
 Cli = Callable[..., tuple[object, str]]
 
@@ -35,9 +36,8 @@ def toml(text: str) -> Path:
     return Path("settings.toml")
 
 
-def said(**changes: Any) -> dict[str, Any]:
-    nothing = dict.fromkeys(("window", "horizon", "split", "null_value"))
-    return {**nothing, "training": {"epochs": None, "batch_size": None}, **changes}
+def said(**options: Any) -> dict[str, Any]:
+    return in_tables(options)
 
 
 def test_nothing_said_is_the_usual_models_and_no_settings(folder: Path) -> None:
@@ -46,7 +46,7 @@ def test_nothing_said_is_the_usual_models_and_no_settings(folder: Path) -> None:
 
 def test_the_command_line_wins_over_the_file(folder: Path) -> None:
     config = toml('window = 24\nhorizon = 6\n[training]\nepochs = 50\nloss_scale = "series"\n')
-    _, settings = models_and_settings("stid", config, said(window=12, split="0.7,0.1,0.2", training={"epochs": 2}))
+    _, settings = models_and_settings("stid", config, said(window=12, split=(0.7, 0.1, 0.2), epochs=2))
     assert settings == {
         "window": 12,
         "horizon": 6,
@@ -79,12 +79,13 @@ def test_models_that_cannot_be_meant_are_refused(folder: Path, models: str, conf
     ("arguments", "words"),
     [
         (["d.npz", "--models", "elinformed"], "expected a model out of"),
-        (["nowhere.npz"], "expected a path or a data set of the catalogue"),
+        (["d.npz", "--models", "elinformer@attention=hard"], "expected attention out of eala"),
+        (["nowhere.npz"], "no such file"),
         (["d.npz", "--seeds", "0"], "expected one or more different seeds"),
-        (["d.npz@windows=24"], "expected settings such as window=24"),
+        (["d.npz@windows=24"], "expected options of data such as window=12"),
         (["d.npz", "--split", "0.6,0.4"], "expected a split of three fractions"),
-        (["d.npz", "--precision", "half"], "expected precision to be 32-true or bf16-mixed, got 'half'"),
-        (["d.npz@precision=half"], "expected precision to be 32-true or bf16-mixed, got 'half'"),
+        (["d.npz", "--precision", "half"], "expected precision out of 32-true, bf16-mixed, got 'half'"),
+        (["d.npz@precision=half"], "expected precision out of 32-true, bf16-mixed, got 'half'"),
         (["d.npz", "--window", "300"], "shorten them or change the split"),
         (["d.npz", "--config", "nowhere.toml"], "expected a TOML file"),
         (["d.npz", "--out", "."], "holds other files: choose another"),

@@ -13,11 +13,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from elinformer.comparison import compare
-from elinformer.comparison.runner import _termination_is_an_interrupt
+from elinformer.comparison.runner import _checked_seeds, _termination_is_an_interrupt
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 
@@ -59,7 +60,7 @@ def workers(out: Path) -> list[int]:
             words = path.read_text().split("\0")
         except OSError:
             continue
-        if "elinformer.comparison.worker" in words and any(word.startswith(str(out)) for word in words):
+        if "elinformer.comparison.job" in words and any(word.startswith(str(out)) for word in words):
             found.append(int(path.parent.name))
     return found
 
@@ -138,7 +139,7 @@ def test_a_killed_comparison_leaves_no_worker_and_goes_on_from_its_checkpoint(
 
 
 def read_toml(path: str) -> dict[str, Any]:
-    from elinformer.settings import read_settings
+    from elinformer.options import read_settings
 
     return read_settings(path)
 
@@ -148,7 +149,7 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_done(folder: Path, running: s
     os.kill(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert errors.rstrip().endswith("interrupted: the same command goes on from here")
+    assert errors.rstrip().endswith("interrupted: the same command resumes from here")
     assert_no_worker(folder / "out")
     found = results("out")
     assert [run["model"] for run in found["runs"]] == ["last_value"]
@@ -201,6 +202,11 @@ def test_panels_and_classes_can_be_passed_from_python(folder: Path, hourly_panel
     assert [run["model"] for run in found["runs"]] == ["last_value"]
 
 
+@pytest.mark.parametrize("seeds", [2, np.int64(2), [0, 1], np.arange(2)], ids=repr)
+def test_seeds_are_a_number_or_several_of_numpy_too(seeds: Any) -> None:
+    assert _checked_seeds(seeds) == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -209,7 +215,7 @@ def test_panels_and_classes_can_be_passed_from_python(folder: Path, hourly_panel
         ({"seeds": [-1]}, "one or more different seeds"),
         ({"jobs": 0}, "at least 1 job at once"),
         ({"max_core_minutes": 0}, "max_core_minutes above 0"),
-        ({"device": "gpu"}, "device to be auto or cpu or cuda or mps"),
+        ({"device": "gpu"}, "device out of auto, cpu, cuda, mps"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_the_folder_is_there(

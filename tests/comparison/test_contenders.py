@@ -32,10 +32,10 @@ def test_the_usual_models_are_there() -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("elinformer@n_layers=two", "expected a value that n_layers can have, got 'n_layers=two'"),
-        ("elinformer@recall=yes", "expected a value that recall can have"),
-        ("elinformer@layers=2", "expected model options out of patch_length, .*, got 'layers=2'"),
-        ("elinformer@n_layers", "expected a value that n_layers can have, got 'n_layers'"),
+        ("elinformer@n_layers=two", "expected n_layers to be a whole number, got 'two'"),
+        ("elinformer@recall=yes", "expected recall to be true or false, got 'yes'"),
+        ("elinformer@layers=2", "expected options of elinformer such as .*, got 'layers=2': there are patch_length,"),
+        ("elinformer@n_layers", "expected options of elinformer such as .*, got 'n_layers'"),
     ],
 )
 def test_options_after_an_at_that_a_model_cannot_have_are_refused(model: str, message: str) -> None:
@@ -66,6 +66,8 @@ def test_a_label_can_stand_for_a_model_with_options() -> None:
         (["elinformed"], "expected a model out of .*elinformer.*last_value.*, nf:NAME or module:Class"),
         (["nf:DLinear"], "expected a peer out of nf:iTransformer"),
         ({"stid": {"n_leyers": 2}}, "expected model options out of .*n_leyers"),
+        ({"stid": {"n_layers": 0}}, "expected n_layers of at least 1, got 0"),
+        ({"hard": {"name": "elinformer", "attention": "hard"}}, "expected attention out of eala, .*, got 'hard'"),
         ({"last_value": {"period": 2}}, "expected no options for last_value"),
         ({"a/b": "stid"}, "a model's name of letters"),
         ([3], "a model's name or a class of torch.nn.Module"),

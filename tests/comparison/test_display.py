@@ -30,13 +30,13 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_when_a_job_begins_and_when
     job = make_job("stid", seed=1)
     with display(terminal=False) as lines:
         lines.started(job)
-        lines.look([], None)
+        lines.show([], None)
         lines.ended(job, RUN, 235.2)
-        lines.look([], 60.0)
-        lines.look([], 59.0)
+        lines.show([], 60.0)
+        lines.show([], 59.0)
         lines.ended(job, {"error": "killed by [SIGKILL]"}, 3.0)
     assert shown(lines).splitlines() == [
-        "d stid seed 1: begun",
+        "d stid seed 1: started",
         "[1 of 2] d stid seed 1: test MAE 19.31, validation MAE 18.9, epoch 27 of 30, 235 s",
         "1 of 2 done, 0:01:00 left",
         "[2 of 2] d stid seed 1: failed, killed by [SIGKILL]",
@@ -56,7 +56,7 @@ def test_a_terminal_shows_what_runs_how_far_it_is_and_the_time_left(make_job: Ma
         SimpleNamespace(job=make_job("last_value"), progress={}, seconds=2.0),
     ]
     with display(terminal=True) as table:
-        table.look(cast("list[Worker]", running), 3723.0)
+        table.show(cast("list[Worker]", running), 3723.0)
     for words in ("0 of 2 done, 1:02:03 left", "3 of 30", "20.5", "0:01:01", "last_value"):
         assert words in shown(table)
 
@@ -65,4 +65,4 @@ def test_an_interrupt_says_how_to_go_on() -> None:
     lines = display(terminal=False)
     with pytest.raises(KeyboardInterrupt), lines:
         raise KeyboardInterrupt
-    assert shown(lines) == "interrupted: the same command goes on from here\n"
+    assert shown(lines) == "interrupted: the same command resumes from here\n"

@@ -10,34 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elinformer.comparison.plan import Contender, Job, make_jobs, make_tasks, split_address
+from elinformer.comparison.plan import Contender, Job, make_jobs, make_tasks
 from elinformer.errors import InputError
 
 SMALL = {"window": 6, "horizon": 3}
 MakeJob = Callable[..., Job]
-
-
-def test_settings_after_an_at_are_those_of_one_data_set() -> None:
-    address, own = split_address("a@b/speeds.npz@window=24,split=0.7/0.1/0.2,lags=24/168,epochs=3,null_value=0")
-    assert address == "a@b/speeds.npz"
-    training = {"epochs": 3}
-    assert own == {
-        "window": 24,
-        "split": [0.7, 0.1, 0.2],
-        "lags": [24, 168],
-        "null_value": 0.0,
-        "training": training,
-    }
-
-
-def test_an_at_in_a_name_is_no_settings() -> None:
-    assert split_address("me@home.npz") == ("me@home.npz", {})
-
-
-@pytest.mark.parametrize("text", ["d.npz@windows=24", "d.npz@window=many", "d.npz@window=24,epochs", "d@split=a/b=c"])
-def test_settings_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"expected (settings such as|a value that)"):
-        split_address(text)
 
 
 def test_the_catalogue_is_weaker_than_settings_for_all_and_those_than_its_own(folder: Path) -> None:
@@ -53,12 +30,12 @@ def test_the_catalogue_is_weaker_than_settings_for_all_and_those_than_its_own(fo
     ("data", "changes", "words"),
     [
         ([], {}, "at least one data set, got none"),
-        (["nowhere.npz"], {}, "`elinformer datasets` lists the names"),
+        (["nowhere.npz"], {}, "no such file"),
         (["d.npz", "./d.npz"], {}, "'d' twice: add @name=..."),
         (["d.npz@name=a b"], {}, "a data set's name of letters"),
         (["d.npz"], {"model": {"n_layers": 2}}, r"\[models.NAME\]"),
         (["d.npz"], {"training": {"epoch": 2}}, "training options out of epochs"),
-        (["d.npz"], {"training": {"epochs": 0}}, "epochs above 0"),
+        (["d.npz"], {"training": {"epochs": 0}}, "epochs of at least 1"),
         (["d.npz"], {"window": 500}, "shorten them"),
         (["d.npz"], {"split": [0.8, 0.2, 0.0]}, "a test part of d"),
     ],

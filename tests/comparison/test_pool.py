@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from elinformer.comparison.plan import Job
-from elinformer.comparison.pool import ASSUMED_START, Budget, Worker, environment, what_went_wrong
+from elinformer.comparison.pool import ASSUMED_START, Budget, Worker, environment, error_of
 
 MakeJob = Callable[..., Job]
 
@@ -26,8 +26,8 @@ MakeJob = Callable[..., Job]
         (3, "\n", "ended with code 3 and no result"),
     ],
 )
-def test_one_line_says_what_went_wrong(code: int, log: str, said: str) -> None:
-    assert what_went_wrong(code, log) == said
+def test_one_line_says_error_of(code: int, log: str, said: str) -> None:
+    assert error_of(code, log) == said
 
 
 def test_a_worker_has_its_share_of_the_cores_and_finds_what_is_found_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,9 +71,9 @@ def test_time_left_is_guessed_from_epochs_and_from_runs_of_the_same_model_or_the
     make_job: MakeJob, worker: Worker
 ) -> None:
     budget = Budget(None, 1, [run_of(make_job("stid"), 85.0)])
-    assert budget.guess(make_job("stid", seed=1)) == 85 + ASSUMED_START
-    assert budget.guess(make_job("dlinear")) == 85 + ASSUMED_START
-    assert budget.guess(make_job("stid", data="d.npz@name=other")) is None
+    assert budget.estimate(make_job("stid", seed=1)) == 85 + ASSUMED_START
+    assert budget.estimate(make_job("dlinear")) == 85 + ASSUMED_START
+    assert budget.estimate(make_job("stid", data="d.npz@name=other")) is None
     left = budget.time_left([make_job("dlinear")], [worker], 2)
     assert left == pytest.approx((100 + worker.seconds * 7 / 3) / 2, rel=0.05)
     assert budget.time_left([make_job("stid", data="d.npz@name=other")], [], 1) is None
@@ -98,9 +98,9 @@ def test_a_budget_counts_cores_and_what_still_runs(make_job: MakeJob, worker: Wo
     budget = Budget(1000, 2, [])
     budget.ended(worker)
     assert budget.spent == pytest.approx(2 * worker.seconds, rel=0.2)
-    assert budget.guess(make_job("stid")) is not None
+    assert budget.estimate(make_job("stid")) is not None
 
 
 def test_runs_that_failed_say_nothing_of_time(make_job: MakeJob) -> None:
     job = make_job("stid")
-    assert Budget(None, 1, [{**job.to_document(), "error": "no"}]).guess(job) is None
+    assert Budget(None, 1, [{**job.to_document(), "error": "no"}]).estimate(job) is None

@@ -19,7 +19,8 @@ from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.forecaster import Forecaster
-from elinformer.training import FitResult, ForecastModule, TrainingConfig, fit
+from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.training.fit import FitResult, fit
 
 WINDOW, HORIZON = 4, 2
 

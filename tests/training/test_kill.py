@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from elinformer.data.panel import Panel
+from elinformer.options import Settings
 from elinformer.run_folder.folder import FINISHED, checked_config, load_run
-from elinformer.settings import Settings
 from elinformer.workflows import resume_run, train_run
 
 pytestmark = [

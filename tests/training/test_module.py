@@ -19,7 +19,8 @@ from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.forecaster import Forecaster
-from elinformer.training import ForecastModule, TrainingConfig, fit
+from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.training.fit import fit
 
 
 def test_the_model_sees_scaled_numbers_and_the_forecast_is_in_the_units_of_the_data(offset: Any) -> None:

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. What needs torch or pandas is imported when a command runs."""
+"""The command line: it parses, calls and prints. Torch, pandas and rich are imported where a command needs them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,28 @@ from elinformer.cli.trained import add_series, evaluate, forecast, info
 from elinformer.cli.training import demo, train
 
 app = typer.Typer(
-    help="Forecast many related time series together, with attention that is linear in their number.",
+    help="Forecast many related time series together, with attention whose cost is linear in their number.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich alone takes longer to import than the help takes to print
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (demo, train, compare, evaluate, forecast, add_series, convert, info):
-    app.command()(command)
+EXAMPLES = {
+    demo: "elinformer demo",
+    train: "elinformer train speeds.csv --window 24 --out run",
+    compare: "elinformer compare speeds.csv --models elinformer,stid,last_value --out table",
+    evaluate: "elinformer evaluate run",
+    forecast: "elinformer forecast run --out forecast.csv",
+    add_series: "elinformer add-series run all.csv --out larger",
+    convert: "elinformer convert speeds.csv panel",
+    info: "elinformer info run",
+}
+"""The commands in the order of the help, each with a call of it."""
+
+for command, example in EXAMPLES.items():
+    app.command(epilog=f"Example: {example}")(command)
 app.add_typer(datasets_app, name="datasets")
 
 
@@ -37,4 +50,4 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """Take the options that stand before a command."""

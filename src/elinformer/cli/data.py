@@ -4,71 +4,68 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from elinformer import tables
-from elinformer.cli._common import Freq, NullValue, Start, out_console, progress_console
+from elinformer._console import plain_console
+from elinformer._options import rows
+from elinformer.cli._flags import with_flags
+from elinformer.data.options import ReadingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-datasets_app = typer.Typer(help="List the data sets of the catalogue, or fetch one.", invoke_without_command=True)
+datasets_app = typer.Typer(
+    help="List the data sets of the catalogue, or fetch one.",
+    epilog="Example: elinformer datasets fetch metr-la",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
 
 
+@with_flags(rows(ReadingOptions))
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help="A file, folder or name of the catalogue.", show_default=False)
+        str, typer.Argument(metavar="IN", help="File, folder, or name of the catalogue.", show_default=False)
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder for the panel.", show_default=False)],
-    null_value: NullValue = None,
-    start: Start = None,
-    freq: Freq = None,
-    steps_per_day: Annotated[int | None, typer.Option(help="For data of service hours alone.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a panel that stands there.")] = False,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that is written.", show_default=False)],
+    options: dict[str, Any] | None = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a panel in this folder.")] = False,
 ) -> None:
-    """Write a panel to a folder of mapped arrays, which may be larger than memory."""
+    """Write data to a folder of arrays that are mapped from disk, so that they may be larger than memory."""
     from elinformer.data.conversion import convert_panel
 
     with _progress("converting") as progress:
-        panel = convert_panel(
-            source,
-            out,
-            null_value=null_value,
-            start=start,
-            freq=freq,
-            steps_per_day=steps_per_day,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    out_console.print(f"{out}: {panel}", highlight=False, markup=False, soft_wrap=True)
+        panel = convert_panel(source, out, **(options or {}), overwrite=overwrite, progress=progress)
+    typer.echo(f"{out}: {panel}")
 
 
 @datasets_app.callback()
 def datasets(context: typer.Context) -> None:
-    """List the data sets of the catalogue."""
+    """List the data sets of the catalogue, or fetch one."""
     if context.invoked_subcommand is None:
         from elinformer.data.catalog import CATALOG
+        from elinformer.report.tables import dataset_table
 
-        out_console.print(tables.dataset_table(CATALOG.values()))
+        plain_console().print(dataset_table(CATALOG.values()))
 
 
-@datasets_app.command()
-def fetch(name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False)]) -> None:
-    """Fetch a data set into the cache, check it, and say where it is."""
+@datasets_app.command(epilog="Example: elinformer datasets fetch metr-la")
+def fetch(name: Annotated[str, typer.Argument(help="Name of the catalogue.", show_default=False)]) -> None:
+    """Fetch a data set into the cache, check it, and print its folder."""
     from elinformer.data.fetch import fetch_dataset
 
-    out_console.print(str(fetch_dataset(name)))
+    typer.echo(fetch_dataset(name))
 
 
 @contextmanager
 def _progress(what: str) -> Generator[Callable[[int, int], None]]:
-    """A bar on a terminal; gives the function to tell it how much is done, of how much."""
-    columns = TextColumn(f"[bold]{what}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(
-        *columns, console=progress_console, transient=True, disable=not progress_console.is_terminal
-    ) as progress:
+    """Draw a bar on a terminal; yields the function that moves it, to so many of so many."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = plain_console(stderr=True)
+    columns = TextColumn(what, style="bold"), BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

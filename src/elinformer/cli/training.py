@@ -7,110 +7,71 @@ from typing import Annotated, Any
 
 import typer
 
-from elinformer.cli._common import (
-    BatchSize,
-    ConfigFile,
-    Epochs,
-    Freq,
-    Horizon,
-    NullValue,
-    Precision,
-    Split,
-    Start,
-    Window,
-    out_console,
-    progress_console,
-    settings_for,
-    show_scores,
-)
+from elinformer._console import plain_console
+from elinformer.cli._common import ConfigFile, show_scores
+from elinformer.cli._flags import with_flags
 from elinformer.errors import InputError
+from elinformer.options import flag_rows, in_tables, settings_for
+
+BESIDE_RESUME = ("resume", "data", "devices", "num_nodes", "series_parallel")
+"""Parameters that `train --resume` takes; the run knows all others."""
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the run, the forecast and the picture go.")] = Path("demo-out"),
-    data: Annotated[str, typer.Option(help="A data set of the catalogue.")] = "nyc-airports",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the run, the forecast and the picture.")] = Path("demo-out"),
+    data: Annotated[str, typer.Option(help="Data set of the catalogue.")] = "nyc-airports",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
 ) -> None:
-    """Train on the embedded data set for a minute and show how it did."""
+    """Train on the embedded data set for a minute and show the errors of the forecasts."""
     from elinformer.demo import run_demo
 
-    run_demo(out, data=data, seed=seed, console=out_console, progress=progress_console)
+    run_demo(out, data=data, seed=seed, console=plain_console(), progress=plain_console(stderr=True))
 
 
+@with_flags(flag_rows())
 def train(
     context: typer.Context,
     data: Annotated[
-        str | None, typer.Argument(help="A name of the catalogue, or a file or folder.", show_default=False)
+        str | None, typer.Argument(help="File, folder, or name of the catalogue.", show_default=False)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder for the run.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run, which was killed or ended by Ctrl-C.", show_default=False)
+        Path | None, typer.Option(help="Run whose interrupted training is continued.", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in this folder.")] = False,
     config: ConfigFile = None,
-    model: Annotated[str | None, typer.Option(help="A model of docs/models.md. Default elinformer.")] = None,
-    window: Window = None,
-    horizon: Horizon = None,
-    lags: Annotated[str | None, typer.Option(help="Seasons read too, in steps: 168 for last week's hours.")] = None,
-    split: Split = None,
-    null_value: NullValue = None,
-    start: Start = None,
-    freq: Freq = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    loss_scale: Annotated[str | None, typer.Option(help="channel; series or seasonal for mixed units.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and dropout. Default 0.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps. Default auto.")] = None,
-    precision: Precision = None,
-    logger: Annotated[str | None, typer.Option(help="tensorboard or csv.")] = None,
-    devices: Annotated[int | None, typer.Option(help="Devices a machine, one process each. Default 1.")] = None,
-    num_nodes: Annotated[int | None, typer.Option(help="Machines. Default 1.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")] = None,
+    options: dict[str, Any] | None = None,
+    devices: Annotated[int | None, typer.Option(help="Devices of a machine, one process each. Default: 1.")] = None,
+    num_nodes: Annotated[int | None, typer.Option(help="Machines. Default: 1.")] = None,
     series_parallel: Annotated[int, typer.Option(help="Processes that share the series of a window.")] = 1,
 ) -> None:
-    """Train on a panel and write a run: model, scores, and all that `evaluate` and `forecast` need."""
-    from elinformer.settings import parse_lags, parse_split
+    """Train a model and write a run: the model, its scores, and all that `evaluate` and `forecast` need.
+
+    docs/options.md lists the options of a settings file, which are more than the flags.
+    """
     from elinformer.training.ranks.machines import Machines
     from elinformer.workflows import resume_run, train_run
 
     machines = Machines(devices, num_nodes, series_parallel)
     if resume is not None:
         _refuse_beside_resume(context)
-        _show_training(resume, resume_run(resume, data=data, console=progress_console, machines=machines))
+        metrics = resume_run(resume, data=data, machines=machines)
+        _show_training(resume, metrics)
         return
     if data is None or out is None:
         raise InputError("expected data and --out RUN, or --resume RUN: `elinformer train --help` says more")
-    training = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "loss_scale": loss_scale,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-        "logger": logger,
-    }
-    said = {
-        "window": window,
-        "horizon": horizon,
-        "lags": None if lags is None else parse_lags(lags),
-        "split": None if split is None else parse_split(split),
-        "null_value": null_value,
-        "start": start,
-        "freq": freq,
-        "model": {"name": model},
-        "training": training,
-    }
-    settings = settings_for(data, config, said)
-    metrics = train_run(data, out, settings, overwrite=overwrite, console=progress_console, machines=machines)
+    settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
+    metrics = train_run(data, out, settings, overwrite=overwrite, machines=machines)
     _show_training(out, metrics)
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:
-    may_be = {"resume", "data", "devices", "num_nodes", "series_parallel"}
-    sources = {name: context.get_parameter_source(name) for name in context.params if name not in may_be}
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in BESIDE_RESUME}
     others = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if others:
-        options = " or ".join("--" + name.replace("_", "-") for name in others)
-        raise InputError(f"expected no {options} beside --resume, because the run says how it is trained: leave it out")
+        flags = " or ".join("--" + name.replace("_", "-") for name in others)
+        raise InputError(f"expected no {flags} beside --resume, because the run has its settings: leave it out")
 
 
 def _show_training(run: Path, metrics: dict[str, Any]) -> None:
@@ -119,6 +80,6 @@ def _show_training(run: Path, metrics: dict[str, Any]) -> None:
     if not is_first_process():
         return
     show_scores(f"test part of {metrics['data']}", metrics)
-    flattened = "" if metrics["sharpness"] == 1 else f", attention at {metrics['sharpness']:g} of its sharpness"
-    told = f"{metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']}{flattened}"
-    out_console.print(f"run: {run}  ({told})")
+    sharpness = "" if metrics["sharpness"] == 1 else f", attention at {metrics['sharpness']:g} of its sharpness"
+    training = f"{metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']}{sharpness}"
+    typer.echo(f"run: {run}  ({training})")

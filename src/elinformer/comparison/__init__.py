@@ -1,4 +1,4 @@
-"""Comparisons: many models on the same windows with the same budget, and the table of what came out."""
+"""Comparisons: many models on the same windows with the same budget, and tables of their scores."""
 
 import lazy_loader as _lazy
 

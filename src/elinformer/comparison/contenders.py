@@ -1,4 +1,4 @@
-"""What can be compared: models of the registry, a user's own, naive forecasts, and the models of other libraries."""
+"""Contenders: models of the registry or of the user, naive forecasts, and models of other libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import nn
 from elinformer.comparison.plan import NAIVES, NAME, Contender
 from elinformer.errors import InputError
 from elinformer.models import MODELS, register_model
-from elinformer.models.registry import check_model, whole_options
+from elinformer.models.registry import check_model
+from elinformer.options import split_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,19 +30,19 @@ DEFAULT_MODELS = (
 
 
 def is_peer(name: str) -> bool:
-    """Whether the model of that name is another library's."""
+    """Tell if the model of that name is from another library."""
     return name.startswith(PEER)
 
 
 def make_contenders(models: Any) -> list[Contender]:
-    """The models of a comparison, checked.
+    """Return the models of a comparison, checked.
 
     Args:
-        models: Names or classes; or a mapping from labels to names, classes or options, with a `name` among them
-            where the label is none. A name may have options after an @: "elinformer@attention=softmax,n_layers=2".
+        models: Names or classes; or a mapping from labels to names, classes or options, which include a
+            `name` if the label is no name. A name may have options after an @: "elinformer@attention=softmax".
 
     Raises:
-        InputError: No models, one of them twice, or one that is not there or cannot have these options.
+        InputError: No models, one of them twice, or one that does not exist or cannot have these options.
     """
     models = [models] if isinstance(models, str) else models
     named = dict(models) if isinstance(models, Mapping) else {_label(model): model for model in models}
@@ -64,43 +65,19 @@ def _contender(label: str, what: Any) -> Contender:
     if not isinstance(what, str | Mapping):
         return Contender(label, _address_of_class(what), {})
     options = dict(what) if isinstance(what, Mapping) else {}
-    name, own = named_model(what if isinstance(what, str) else str(options.pop("name", label)))
+    name, own = split_model(what if isinstance(what, str) else str(options.pop("name", label)))
     return Contender(label, _address_of_name(name), {**own, **options})
 
 
-def named_model(text: str) -> tuple[str, dict[str, Any]]:
-    """Split "elinformer@attention=softmax,n_layers=2" into the name of a model and its options.
-
-    Raises:
-        InputError: No such option, or a value that it cannot have.
-    """
-    name, _, rest = text.partition("@")
-    if not rest:
-        return text, {}
-    defaults = whole_options(name, {})
-    return name, dict(_option(pair, defaults) for pair in rest.split(","))
-
-
-def _option(pair: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
-    name, _, value = pair.partition("=")
-    if name not in defaults:
-        raise InputError(f"expected model options out of {', '.join(defaults)}, got {pair!r}")
-    kind = type(defaults[name])
-    try:
-        return name, {"true": True, "false": False}[value] if kind is bool else kind(value)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"expected a value that {name} can have, got {pair!r}") from error
-
-
 def _address_of_class(model: Any) -> str:
-    """`module:Class`, by which a worker finds a class of the user's."""
+    """Return `module:Class`, by which a worker imports a class of the user."""
     if not (inspect.isclass(model) and issubclass(model, nn.Module)):
         raise InputError(f"expected a model's name or a class of torch.nn.Module, got {model!r}")
     return _address(model, model.__qualname__)
 
 
 def _address_of_name(name: str) -> str:
-    """`module:name` for a model that the user has registered, whose module a worker has to import; else the name."""
+    """Return `module:name` for a model that the user registered, which a worker has to import; else the name."""
     build = MODELS[name].build if name in MODELS and ":" not in name else None
     return name if build is None or build.__module__.startswith("elinformer.") else _address(build, name)
 
@@ -115,7 +92,7 @@ def _address(model: Any, name: str) -> str:
 
 
 def check_contender(contender: Contender) -> None:
-    """Refuse a model that is not there, or options that it does not have."""
+    """Refuse a model that does not exist, or options that it cannot have."""
     if not contender.is_trained:
         if contender.options:
             raise InputError(f"expected no options for {contender.name}, got {', '.join(contender.options)}")
@@ -132,7 +109,7 @@ def check_contender(contender: Contender) -> None:
 
 
 def _check_peer(contender: Contender) -> None:
-    """Refuse a peer that is none, or whose library is not installed."""
+    """Refuse a peer that does not exist, or whose library is not installed."""
     from elinformer.adapters.neuralforecast import PEERS, PeerForecaster
 
     name = contender.name.removeprefix(PEER)
@@ -142,7 +119,7 @@ def _check_peer(contender: Contender) -> None:
 
 
 def registered(name: str) -> str:
-    """The name in the registry of a model; the module of `module:Class` is imported, and registers it or is helped to.
+    """Return the name of a model in the registry; the module of `module:Class` is imported, and its class registered.
 
     Raises:
         InputError: It cannot be imported, or is no class.
@@ -167,7 +144,7 @@ def registered(name: str) -> str:
 
 
 def register_user_model(name: str, model: Callable[..., nn.Module]) -> None:
-    """Give a class whose arguments are sizes and options, by name, the configuration that the registry wants."""
+    """Register a class whose arguments are sizes and options, with a configuration made from its signature."""
 
     def build(config: Any) -> nn.Module:
         return model(**vars(config))
@@ -176,7 +153,7 @@ def register_user_model(name: str, model: Callable[..., nn.Module]) -> None:
 
 
 def _config_of(model: Callable[..., nn.Module]) -> type[Any]:
-    """A dataclass of what a class is made from: those of the sizes that it asks for by name, and its options."""
+    """Make a dataclass of the arguments of a class: the sizes that it asks for by name, and its options."""
     parameters = inspect.signature(model).parameters.values()
     named = [p for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
     fields: list[Any] = [(p.name, Any) if p.default is p.empty else (p.name, Any, _default(p.default)) for p in named]

@@ -1,4 +1,4 @@
-"""What a run is measured on, and what it takes."""
+"""Machine, versions and code of a run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 CODE = ("data", "evaluation", "models", "nn", "ops", "training", "adapters", "forecaster.py")
-"""What the numbers depend on, below the package's folder."""
+"""Files and folders of the package that scores depend on."""
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores and memory, ready for JSON."""
+    """Return processor, cores and memory, ready for JSON."""
     return {
         "processor": _processor(),
         "cores": cores(),
@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def describe_device(device: str) -> str:
-    """The GPU that a run was on, or "cpu"."""
+    """Return the name of the GPU of a run, or "cpu"."""
     import torch
 
     if device != "cpu" and torch.cuda.is_available():
@@ -39,7 +39,7 @@ def describe_device(device: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what the numbers come from."""
+    """Return the versions of Python and of the packages that scores depend on."""
     found = {"python": platform.python_version()}
     for name in ("elinformer", "torch", "numpy", "pytorch-lightning", "neuralforecast"):
         try:
@@ -51,7 +51,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_fingerprint() -> str:
-    """A hash of the library's own code, so that results of one folder that come from different code are told."""
+    """Return a hash of the library's own code, which tells results of different code apart."""
     root, digest = Path(__file__).parents[1], hashlib.sha256()
     for name in CODE:
         for file in sorted((root / name).rglob("*.py")) or [root / name]:

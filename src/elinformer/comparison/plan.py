@@ -1,4 +1,4 @@
-"""What a comparison consists of: data sets with their settings, models, seeds, and the jobs they make."""
+"""Plan of a comparison: data sets with their settings, models and seeds, and the jobs that they make."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elinformer.comparison.machine import code_fingerprint
-from elinformer.data.catalog import CATALOG
+from elinformer.data.address import load_panel, whole_address
 from elinformer.data.fingerprint import fingerprint
-from elinformer.data.windows import Reach, split_panel, window_origins
+from elinformer.data.windows import Reach, SplitPanel
 from elinformer.errors import InputError
 from elinformer.models.registry import MODELS, whole_options
-from elinformer.settings import Settings, catalogue_settings
-from elinformer.training import TrainingConfig
-from elinformer.workflows import load_panel
+from elinformer.options import TRAINING, Settings, catalogue_settings, split_address
+from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,31 +25,21 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-NOT_COMPARED = (
-    "seed",
-    "device",
-    "logger",
-    "log_dir",
-    "tokens_at_once",
-    "checkpoint_minutes",
-)
-"""Options of training that say where and how it runs, not what comes out; the seed is the job's own."""
-
 NAIVES = ("last_value", "seasonal_naive")
-"""Forecasts that are not trained."""
+"""Names of forecasts without training."""
 
 NAME = re.compile(r"[A-Za-z0-9_][\w.:+@=,-]*")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A data set, and how every model is trained and scored on it.
+    """A data set, and the settings of all trainings on it.
 
     Attributes:
-        label: What tables and folders call it.
+        label: Name in tables and folders.
         source: A name of the catalogue, or an absolute path.
-        settings: Window, horizon, split, reading and training, the same for every model.
-        fingerprint: Of the panel.
+        settings: Settings, the same for every model.
+        fingerprint: Fingerprint of the panel.
     """
 
     label: str
@@ -60,10 +49,10 @@ class Task:
 
     @property
     def terms(self) -> Document:
-        """What has to be the same for two runs to be compared, ready for JSON."""
+        """Settings that two runs must share to be compared, ready for JSON."""
         settings = asdict(self.settings)
         training = asdict(self.training(seed=0))
-        shared = {name: value for name, value in training.items() if name not in NOT_COMPARED}
+        shared = {name: value for name, value in training.items() if TRAINING[name].compared}
         for name in ("lags", "split"):
             settings[name] = list(settings[name])
         del settings["model"]
@@ -71,11 +60,11 @@ class Task:
 
     @property
     def reach(self) -> Reach:
-        """What a window reads and forecasts."""
+        """Steps that a window reads and forecasts."""
         return Reach(self.settings.window, self.settings.horizon, self.settings.lags)
 
     def training(self, seed: int, device: str = "auto") -> TrainingConfig:
-        """How a model is trained with that seed on that device."""
+        """Return the configuration of a training with that seed on that device."""
         return TrainingConfig.of(self.settings.training, seed=seed, device=device)
 
 
@@ -84,9 +73,9 @@ class Contender:
     """A model that is compared.
 
     Attributes:
-        label: What tables and folders call it.
-        name: Of the registry, `last_value`, `seasonal_naive`, `nf:NAME`, or `module:Class`.
-        options: Other than the model's defaults.
+        label: Name in tables and folders.
+        name: A name of the registry, `last_value`, `seasonal_naive`, `nf:NAME`, or `module:Class`.
+        options: Options that differ from the defaults of the model.
     """
 
     label: str
@@ -95,12 +84,12 @@ class Contender:
 
     @property
     def is_trained(self) -> bool:
-        """Whether there is anything to train."""
+        """Tell if it has anything to train."""
         return self.name not in NAIVES
 
     @property
     def defaults(self) -> Document:
-        """The options of a model of the library that are not among `options`; nothing for others."""
+        """Defaults of the other options, for a registered model."""
         options = whole_options(self.name, {}) if self.name in MODELS else {}
         return {name: value for name, value in options.items() if name not in self.options}
 
@@ -115,14 +104,14 @@ class Job:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """Data, model and seed: no two jobs have the same."""
+        """Data, model and seed, which are unique."""
         return self.task.label, self.contender.label, self.seed
 
     def __str__(self) -> str:
         return f"{self.task.label} {self.contender.label} seed {self.seed}"
 
     def to_document(self) -> Document:
-        """For JSON."""
+        """Return the job as a document for JSON."""
         return {
             "data": self.task.label,
             "source": self.task.source,
@@ -138,7 +127,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The same for jobs that do the same; part of the name of the folder that checkpoints go to."""
+        """Hash of everything that the weights depend on; part of the name of the folder of checkpoints."""
         same = ("terms", "name", "options", "seed")
         document = self.to_document()
         text = json.dumps([code_fingerprint(), *(document[name] for name in same)], sort_keys=True)
@@ -146,21 +135,21 @@ class Job:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Job:
-        """From JSON."""
+        """Read the job from a document."""
         settings = Settings().updated(document["settings"])
         task = Task(document["data"], document["source"], settings, document["fingerprint"])
         return cls(task, Contender(document["model"], document["name"], document["options"]), document["seed"])
 
 
 def make_tasks(data: Sequence[str | Path], changes: Iterable[Mapping[str, Any]] = ()) -> list[Task]:
-    """The data sets of a comparison.
+    """Return the data sets of a comparison, checked.
 
     Args:
-        data: Names of the catalogue or paths, each with settings of its own after an @ or without.
-        changes: Settings for all of them, the weakest first; those after an @ win.
+        data: Names of the catalogue or paths, with or without options of their own after an @.
+        changes: Settings for all of them, the weakest first; options after an @ win.
 
     Raises:
-        InputError: No data, data that are not there, two of one name, or settings that are none.
+        InputError: No data, data that do not exist, two of one name, or settings that cannot be used.
     """
     if not data:
         raise InputError("expected at least one data set, got none: pass a name of the catalogue or a file")
@@ -182,86 +171,33 @@ def _task(text: str, changes: Iterable[Mapping[str, Any]]) -> Task:
         settings = settings.updated(said)
     if settings.model:
         raise InputError("expected options of a model in a table [models.NAME], got [model]: see docs/compare.md")
-    address = source if source.lower() in CATALOG else str(Path(source).expanduser().resolve())
-    panel = load_panel(address, settings)
+    panel = load_panel(source, **settings.reading)
+    address = whole_address(source)
     task = Task(label, address, settings, fingerprint(panel))
     _check_parts(panel, task)
     return task
 
 
 def _label(source: str) -> str:
-    if source.lower() in CATALOG:
-        return source.lower()
-    path = Path(source).expanduser().resolve()
+    path = Path(whole_address(source))
     return path.name if path.is_dir() else path.stem
 
 
 def _check_parts(panel: Panel, task: Task) -> None:
     task.training(seed=0)
-    parts = split_panel(panel, task.settings.split, task.reach)
-    if not len(window_origins(parts.test, task.reach)) or not panel.mask[slice(*parts.test)].any():
+    data = SplitPanel.of(panel, task.settings.split, task.reach)
+    start, stop = data.split.test
+    if not len(data.origins("test")) or not panel.mask[start:stop].any():
         raise InputError(
             f"expected a test part of {task.label} with observed values and at least {task.settings.horizon} steps, "
-            f"got {parts.test[1] - parts.test[0]} steps: choose another split"
+            f"got {stop - start} steps: choose another split"
         )
 
 
-def split_address(text: str) -> tuple[str, dict[str, Any]]:
-    """A path or name, and the settings after its @: `speeds.npz@window=24,split=0.7/0.1/0.2`.
-
-    Raises:
-        InputError: Something after the @ that is no setting.
-    """
-    source, at, rest = text.rpartition("@")
-    if not at or "=" not in rest:
-        return text, {}
-    own: dict[str, Any] = {"training": {}}
-    for pair in rest.split(","):
-        name, equals, value = (part.strip() for part in pair.partition("="))
-        kind = PARSERS.get(name)
-        if kind is None or not equals:
-            raise InputError(
-                f"expected settings such as window=24,split=0.7/0.1/0.2 after the @, got {pair!r}: there are "
-                f"{', '.join(PARSERS)}"
-            )
-        place = own["training"] if name in IN_TRAINING else own
-        try:
-            place[name] = kind(value)
-        except ValueError as error:
-            raise InputError(f"expected a value that {name} can have, got {pair!r}") from error
-    return source, own
-
-
-def _numbers(kind: type) -> Any:
-    return lambda text: [kind(part) for part in text.split("/")]
-
-
-IN_TRAINING = ("epochs", "batch_size", "learning_rate", "loss_scale", "precision")
-
-PARSERS: dict[str, Any] = {
-    "name": str,
-    "window": int,
-    "horizon": int,
-    "lags": _numbers(int),
-    "split": _numbers(float),
-    "null_value": float,
-    "start": str,
-    "freq": str,
-    "steps_per_day": int,
-    "scale_per": str,
-    "epochs": int,
-    "batch_size": int,
-    "learning_rate": float,
-    "loss_scale": str,
-    "precision": str,
-}
-"""How a setting after an @ is read."""
-
-
 def make_jobs(tasks: Sequence[Task], contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Job]:
-    """All jobs, seed by seed, so that a comparison that is cut short has at least one seed of everything.
+    """Return all jobs, seed by seed, so that a comparison that is cut short has at least one seed of everything.
 
-    What needs no training has the first seed alone.
+    Forecasts without training have the first seed alone.
     """
     return [
         Job(task, contender, seed)

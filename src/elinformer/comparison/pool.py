@@ -1,4 +1,4 @@
-"""Runs jobs in processes of their own, several at once; what happens to one of them happens to no other."""
+"""Jobs in processes of their own, several at once; a job that fails or is killed stops no other."""
 
 from __future__ import annotations
 
@@ -12,47 +12,49 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from elinformer.comparison.store import is_done
-from elinformer.comparison.worker import WATCH
+from elinformer.comparison.results import is_done
 from elinformer.run_folder.folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from elinformer.comparison.plan import Document, Job
-    from elinformer.comparison.store import Store
+    from elinformer.comparison.results import ResultsFolder
 
-SECONDS_BETWEEN_LOOKS = 0.2
+END_WITH_INPUT = "--end-with-stdin"
+"""Argument of a job: end when standard input is closed, as it is when the comparison that started the job is killed."""
+
+POLLING_SECONDS = 0.2
 TAIL_OF_LOG = 20_000
 ASSUMED_START = 15.0
-"""Seconds that a job takes beside its training, to guess how long it takes from earlier runs."""
+"""Seconds of a job beside its training, to estimate its time from earlier runs."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Watcher(Protocol):
-    """Is told what happens."""
+    """Observer of a pool."""
 
     def started(self, job: Job) -> None:
-        """A job began."""
+        """Show that a job was started."""
         ...
 
     def ended(self, job: Job, run: Document, seconds: float) -> None:
-        """A job was done, or failed."""
+        """Show that a job was done, or failed."""
         ...
 
-    def look(self, running: Sequence[Worker], left: float | None) -> None:
-        """What runs now, and the seconds that are left, None where they cannot be guessed."""
+    def show(self, running: Sequence[Worker], left: float | None) -> None:
+        """Show the running jobs, and the seconds that are left, None where there is no estimate."""
         ...
 
 
 class Worker:
-    """A job at work in a process.
+    """A process that runs a job.
 
     Attributes:
-        job: What it does.
-        process: The process that does it.
-        progress: The last line it wrote: `epoch`, `epochs`, `validation_mae`.
+        job: The job.
+        process: The process.
+        progress: The last line that it wrote: `epoch`, `epochs`, `validation_mae`.
     """
 
     def __init__(self, job: Job, process: subprocess.Popen[str]) -> None:
@@ -64,11 +66,11 @@ class Worker:
 
     @property
     def seconds(self) -> float:
-        """For how long it has been at work."""
+        """Seconds since it was started."""
         return time.monotonic() - self._began
 
     def end(self) -> None:
-        """End the process and those that it started."""
+        """Kill the process and its children."""
         if hasattr(os, "killpg"):
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -80,7 +82,7 @@ class Worker:
             self.process.stdin.close()
 
     def _read_progress(self) -> None:
-        """Keep the last line of the process, until it ends."""
+        """Read lines of the process until it ends, and keep the last one."""
         stream = self.process.stdout
         if stream is None:
             return
@@ -92,12 +94,12 @@ class Worker:
 
 
 class Budget:
-    """Core-minutes, and what jobs are expected to take of them.
+    """Core-minutes of a comparison, and estimates of how many a job needs.
 
     Args:
         minutes: None for no limit.
-        threads: Cores that a job takes.
-        earlier: Runs of this folder, from which durations are guessed.
+        threads: Cores of a job.
+        earlier: Runs of this folder, from which durations are estimated.
     """
 
     def __init__(self, minutes: float | None, threads: int, earlier: Iterable[Document]) -> None:
@@ -110,12 +112,12 @@ class Budget:
                 self._note(run["data"], run["model"], run["train_seconds"] + ASSUMED_START)
 
     def ended(self, worker: Worker) -> None:
-        """Count a job that was done."""
+        """Count a job that ended."""
         self.spent += worker.seconds * self.threads
         self._note(*worker.job.place[:2], worker.seconds)
 
-    def guess(self, job: Job) -> float | None:
-        """Seconds that a job may take, from the same model or else from others on the same data."""
+    def estimate(self, job: Job) -> float | None:
+        """Estimate the seconds of a job from the same model, or else from other models on the same data."""
         data, model, _ = job.place
         own = self._known.get((data, model))
         others = [s for (other, _), seconds in self._known.items() if other == data for s in seconds]
@@ -123,30 +125,32 @@ class Budget:
         return sum(seconds) / len(seconds) if seconds else None
 
     def allows(self, job: Job, running: Sequence[Worker]) -> bool:
-        """Whether a job is expected to end within the budget; without any experience, whether some is left."""
+        """Tell if a job should end within the budget; without an earlier run, if some of it is left."""
         if self.seconds is None:
             return True
-        expected = self.guess(job) if self._known.get(job.place[:2]) else 0.0
+        expected = self.estimate(job) if self._known.get(job.place[:2]) else 0.0
         ahead = sum(self._left(worker) for worker in running) + (expected or 0.0)
         return self._used(running) + ahead * self.threads < self.seconds
 
     def used_up(self, running: Sequence[Worker]) -> bool:
-        """Whether running jobs have to be ended."""
+        """Tell if running jobs have to be ended."""
         return self.seconds is not None and self._used(running) >= self.seconds
 
     def time_left(self, queue: Iterable[Job], running: Sequence[Worker], at_once: int) -> float | None:
-        """Seconds until all is done, None where they cannot be guessed."""
-        guesses = [self.guess(job) for job in queue]
-        if not self._known or any(guess is None for guess in guesses):
+        """Estimate the seconds until all jobs are done; None without earlier runs."""
+        estimates = [self.estimate(job) for job in queue]
+        if not self._known or any(estimate is None for estimate in estimates):
             return None
-        return (sum(guess or 0.0 for guess in guesses) + sum(self._left(worker) for worker in running)) / at_once
+        return (
+            sum(estimate or 0.0 for estimate in estimates) + sum(self._left(worker) for worker in running)
+        ) / at_once
 
     def _left(self, worker: Worker) -> float:
         epoch, epochs = worker.progress.get("epoch"), worker.progress.get("epochs")
         if epoch and epochs:
             return worker.seconds * (epochs - epoch) / epoch
-        guess = self.guess(worker.job)
-        return 0.0 if guess is None else max(0.0, guess - worker.seconds)
+        estimate = self.estimate(worker.job)
+        return 0.0 if estimate is None else max(0.0, estimate - worker.seconds)
 
     def _used(self, running: Sequence[Worker]) -> float:
         return self.spent + sum(worker.seconds for worker in running) * self.threads
@@ -156,26 +160,26 @@ class Budget:
 
 
 class Pool:
-    """Workers on the jobs of a store.
+    """Workers that run the jobs of a comparison.
 
     Args:
-        store: Where jobs and results are.
-        at_once: How many work at the same time.
-        device: What they train on.
-        budget: How much they may take, and the threads of each.
-        watcher: Is told what happens.
+        results: Folder of jobs and results.
+        at_once: Number of workers.
+        device: Device of the trainings.
+        budget: Core-minutes in all, and threads of each worker.
+        watcher: Observer.
     """
 
-    def __init__(self, store: Store, *, at_once: int, device: str, budget: Budget, watcher: Watcher) -> None:
-        self.store, self.at_once, self.device, self.budget, self.watcher = store, at_once, device, budget, watcher
+    def __init__(self, results: ResultsFolder, *, at_once: int, device: str, budget: Budget, watcher: Watcher) -> None:
+        self.results, self.at_once, self.device, self.budget, self.watcher = results, at_once, device, budget, watcher
         self._running: list[Worker] = []
 
     def run(self, jobs: Iterable[Job], *, after_each: Callable[[], Any]) -> None:
-        """Do the jobs, as many as the budget is enough for; whatever ends this, no worker outlives it.
+        """Run the jobs, as many as the budget allows; no worker outlives this call, however it ends.
 
         Args:
-            jobs: In this order, where the budget does not say otherwise.
-            after_each: Called when some have ended.
+            jobs: In this order, except that the budget may leave some out.
+            after_each: Called after a job has ended.
         """
         queue = list(jobs)
         try:
@@ -183,16 +187,16 @@ class Pool:
                 self._fill(queue)
                 if not self._running:
                     return
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(POLLING_SECONDS)
                 if self._collect():
                     after_each()
                 if self.budget.used_up(self._running):
                     return
-                self.watcher.look(self._running, self.budget.time_left(queue, self._running, self.at_once))
+                self.watcher.show(self._running, self.budget.time_left(queue, self._running, self.at_once))
         finally:
             for worker in self._running:
                 worker.end()
-                self.store.tidy(worker.job, keep_checkpoints=True)
+                self.results.tidy(worker.job, keep_checkpoints=True)
 
     def _fill(self, queue: list[Job]) -> None:
         while len(self._running) < self.at_once:
@@ -204,14 +208,14 @@ class Pool:
             self.watcher.started(job)
 
     def _start(self, job: Job) -> Worker:
-        result, file = self.store.path(job), self.store.job_file(job)
+        result, file = self.results.path(job), self.results.job_file(job)
         result.unlink(missing_ok=True)  # of a run that failed
         document = {"job": job.to_document(), "device": self.device, "result": str(result)}
-        folders = {"checkpoints": str(self.store.checkpoints(job)), "trained": str(self.store.trained(job))}
+        folders = {"checkpoints": str(self.results.checkpoints(job)), "trained": str(self.results.trained(job))}
         write_json(file, {**document, **folders})
-        with self.store.log(job).open("w", encoding="utf-8") as log:
+        with self.results.log(job).open("w", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "elinformer.comparison.worker", str(file), WATCH],
+                [sys.executable, "-m", "elinformer.comparison.job", str(file), END_WITH_INPUT],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -222,7 +226,7 @@ class Pool:
         return Worker(job, process)
 
     def _collect(self) -> int:
-        """Take up what ended; returns how many."""
+        """Take the workers that ended out of the pool; returns how many."""
         ended = [worker for worker in self._running if worker.process.poll() is not None]
         for worker in ended:
             self._running.remove(worker)
@@ -232,16 +236,16 @@ class Pool:
         return len(ended)
 
     def _outcome(self, worker: Worker) -> Document:
-        run, code = self.store.read(worker.job), worker.process.returncode
+        run, code = self.results.read(worker.job), worker.process.returncode
         if run is None:
-            log = self.store.log(worker.job).read_text(encoding="utf-8", errors="replace")
-            run = self.store.write_failure(worker.job, what_went_wrong(code, log), worker.seconds)
-        self.store.tidy(worker.job, keep_checkpoints=not is_done(run) and code < 0)
+            log = self.results.log(worker.job).read_text(encoding="utf-8", errors="replace")
+            run = self.results.write_failure(worker.job, error_of(code, log), worker.seconds)
+        self.results.tidy(worker.job, keep_checkpoints=not is_done(run) and code < 0)
         return run
 
 
-def what_went_wrong(code: int, log: str) -> str:
-    """One line: by what a process was killed, or the last line that it wrote."""
+def error_of(code: int, log: str) -> str:
+    """Return the error of a process in one line: the signal that killed it, or the last line of its log."""
     if code < 0:
         name = signal.Signals(-code).name
         hint = ": out of memory, most likely" if name == "SIGKILL" else ""
@@ -251,7 +255,7 @@ def what_went_wrong(code: int, log: str) -> str:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """That of this process, with the threads of a worker and all that Python finds here."""
+    """Return the environment of a worker: its number of threads, and the import path of this process."""
     found = os.pathsep.join(path for path in sys.path if path)
     limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
     return {"GOMP_SPINCOUNT": "10000", **os.environ, **limits, "PYTHONPATH": found, "PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""compare: many models on the same windows, with the same budget, each in a process of its own."""
+"""Comparison of models on the same windows, with the same budget, each training in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ import signal
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
 
+from elinformer._console import plain_console
 from elinformer._files import new_file
 from elinformer.comparison.contenders import DEFAULT_MODELS, make_contenders
-from elinformer.comparison.display import Display
+from elinformer.comparison.display import Display, markdown
 from elinformer.comparison.machine import cores
 from elinformer.comparison.plan import make_jobs, make_tasks
 from elinformer.comparison.pool import Budget, Pool
-from elinformer.comparison.report import markdown
-from elinformer.comparison.store import REPORT, RESULTS, Store
+from elinformer.comparison.results import REPORT, RESULTS, ResultsFolder
 from elinformer.comparison.summary import summarise
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
+from elinformer.options import TRAINING
 from elinformer.run_folder.folder import read_json, write_json
-from elinformer.training.config import CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from rich.console import Console
     from torch import nn
 
     from elinformer.comparison.plan import Document, Job
 
 MOST_AT_ONCE = 4
-"""Jobs at once unless told, on a machine with more cores: each holds the data and a model in memory."""
+"""Default of jobs at once on a machine with more cores: each holds the data and a model in memory."""
 
 QUICK: dict[str, Any] = {"training": {"epochs": 3}}
-"""A budget that shows that everything works, and no more."""
+"""Settings that only show that everything works."""
 
 
 def compare(
@@ -58,36 +59,36 @@ def compare(
 ) -> Document:
     """Train and score models on the same windows, with the same scaling, loss, schedule and budget.
 
-    What is done in `out` is not done again, so that the same call goes on where it was ended. docs/compare.md says
-    what the numbers mean.
+    Runs that are in `out` are kept, so that the same call resumes where it was ended. docs/compare.md explains the
+    numbers.
 
     Args:
-        data: Names of the catalogue or files, each with settings of its own after an @: `speeds.npz@window=24`; or
-            panels, which are written into `out`.
+        data: Names of the catalogue or files, with options of their own after an @: `speeds.npz@window=24`; or panels,
+            which are written into `out`.
         models: Names, or classes of modules with the library's forward; or a mapping from labels to names, classes or
             options: `{"wide": {"name": "elinformer", "window_width": 96}}`.
         out: The folder of the comparison.
-        seeds: How many, from 0 on, or which.
+        seeds: Number of seeds, from 0, or the seeds.
         settings: For all data, as in a TOML file of `elinformer train`: `{"window": 24, "training": {"epochs": 50}}`.
         device: "auto", "cpu", "cuda", "mps".
-        quick: Three epochs, to see whether everything works.
-        jobs: How many trainings run at once; as many as there are cores, up to four, and one on a GPU by default.
-        max_core_minutes: Minutes times cores that may be spent. Jobs that are not expected to end in time are not
-            begun; what still runs at the end is ended. Both are named as missing.
-        overwrite: Remove what was done in `out` under other settings.
-        console: Where progress goes; standard error by default.
-        command: What is noted as the command that made it.
+        quick: Train for three epochs, to see that everything works.
+        jobs: Trainings at once; by default as many as there are cores, up to four, and one on a GPU.
+        max_core_minutes: Limit of minutes times cores. Jobs that should not end in time are not started; jobs that
+            run at the limit are ended. Both are listed as missing.
+        overwrite: Remove runs in `out` that have other settings.
+        console: Console of the progress; standard error by default.
+        command: Command line that the results mention.
 
     Returns:
-        What `out/results.json` holds: `runs`, `summary` by data and model, `failed`, `missing`, `ranks`.
+        The document of `out/results.json`: `runs`, `summary` by data and model, `failed`, `missing`, `ranks`.
 
     Raises:
-        InputError: Data, models, settings or a folder that cannot be used. A job that fails is no error: it is noted.
+        InputError: Data, models, settings or a folder that cannot be used. A job that fails is listed instead.
     """
     seeds = _checked_seeds(seeds)
     _check_budget(jobs, max_core_minutes, device)
     contenders = make_contenders(models)
-    store, console = Store(out), console or Console(stderr=True)
+    store, console = ResultsFolder(out), console or plain_console(stderr=True)
     given = [data] if isinstance(data, str | Path | Panel) else list(data)
     addresses = [store.keep(item) if isinstance(item, Panel) else item for item in given]
     tasks = make_tasks(addresses, [QUICK if quick else {}, settings or {}])
@@ -111,7 +112,7 @@ def compare(
     return results
 
 
-def _write_results(store: Store, planned: Sequence[Job], *, command: str | None, quick: bool) -> Document:
+def _write_results(store: ResultsFolder, planned: Sequence[Job], *, command: str | None, quick: bool) -> Document:
     path = store.folder / RESULTS
     before: Document = read_json(path) if path.is_file() else {"commands": [], "quick": False}
     missing = [job.place for job in planned if store.read(job) is None]
@@ -129,8 +130,8 @@ def _write_results(store: Store, planned: Sequence[Job], *, command: str | None,
     return results
 
 
-def _make_room(store: Store, planned: Sequence[Job], *, overwrite: bool, console: Console) -> None:
-    """Refuse to mix what was done under other settings with what is asked for, or remove it."""
+def _make_room(store: ResultsFolder, planned: Sequence[Job], *, overwrite: bool, console: Console) -> None:
+    """Refuse to mix runs of other settings with the planned ones, or remove them."""
     for difference in store.differing(planned):
         if not overwrite:
             raise InputError(
@@ -138,12 +139,12 @@ def _make_room(store: Store, planned: Sequence[Job], *, overwrite: bool, console
                 "choose another --out, or pass --overwrite to remove what differs"
             )
         difference.path.unlink()
-        shutil.rmtree(difference.path.with_suffix(""), ignore_errors=True)  # what was trained
+        shutil.rmtree(difference.path.with_suffix(""), ignore_errors=True)  # the trained model
         console.print(f"removed {difference.run}: {difference.what}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _checked_seeds(seeds: int | Sequence[int]) -> list[int]:
-    found = list(seeds) if not isinstance(seeds, int) else list(range(seeds))
+    found = list(range(int(seeds))) if isinstance(seeds, int | Integral) else [int(seed) for seed in seeds]
     if not found or len(set(found)) != len(found) or min(found) < 0:
         raise InputError(f"expected one or more different seeds of 0 or more, got {seeds}")
     return found
@@ -154,8 +155,7 @@ def _check_budget(jobs: int | None, max_core_minutes: float | None, device: str)
         raise InputError(f"expected at least 1 job at once, got {jobs}")
     if max_core_minutes is not None and not max_core_minutes > 0:
         raise InputError(f"expected max_core_minutes above 0, got {max_core_minutes}")
-    if device not in CHOICES["device"]:
-        raise InputError(f"expected device to be {' or '.join(map(str, CHOICES['device']))}, got {device!r}")
+    TRAINING["device"].checked(device)
 
 
 def _default_jobs(device: str) -> int:
@@ -165,9 +165,9 @@ def _default_jobs(device: str) -> int:
 
 @contextmanager
 def _termination_is_an_interrupt() -> Generator[None]:
-    """Let SIGTERM end a comparison as Ctrl-C does, with its results written, also in the background of a shell.
+    """Let SIGTERM end a comparison as Ctrl-C does, with its results written.
 
-    There SIGINT is ignored, so that to send it on would end nothing.
+    In the background of a shell SIGINT is ignored, so that SIGTERM cannot be passed on as SIGINT.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -29,22 +29,22 @@ class Errors:
     counts: np.ndarray
 
     def mean_error(self) -> np.ndarray:
-        """(K,) the error of every seed: the mean over the channels of their mean error."""
+        """Return the error of every seed, (K,): the mean over the channels of their mean error."""
         observed = self.counts.sum(0) > 0
         return (self.sums.sum(1) / np.maximum(self.counts.sum(0), 1))[:, observed].mean(1)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more a model errs than the reference: positive = the reference is better.
+    """Difference of the errors of a model and the reference; positive = the reference is better.
 
     Attributes:
         relative: The difference over the reference's error.
-        low: End of the interval of 95 %.
-        high: The other end.
-        p: Two-sided, of no difference.
-        seeds: How many seeds were paired.
-        blocks: How many days, or other blocks of time.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the 95 % interval.
+        p: Two-sided p value of no difference.
+        seeds: Number of paired seeds.
+        blocks: Number of days, or of other blocks of time.
     """
 
     relative: float
@@ -56,7 +56,7 @@ class Difference:
 
 
 def paired_difference(model: Errors, reference: Errors, *, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
-    """Compare on the same seeds and blocks, both drawn again with replacement, together for the two models.
+    """Compare two models on the same seeds and blocks, which are resampled together for both.
 
     Of n seeds, and of n blocks, n - 1 are drawn: drawing n would give a variance that is too small by (n - 1) / n.
 
@@ -76,19 +76,19 @@ def paired_difference(model: Errors, reference: Errors, *, resamples: int = RESA
 
 
 def _drawn(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each of n is drawn, (R, n)."""
+    """Draw how often each of n occurs in a resample, (R, n)."""
     return rng.multinomial(max(1, n - 1), np.full(n, 1 / n), resamples)
 
 
 def _errors(sums: np.ndarray, seeds: np.ndarray, blocks: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(R,) the error of every draw, up to a factor that is the same for all: see `Errors.mean_error`."""
+    """Return the error of every resample, (R,), up to a factor common to all: see `Errors.mean_error`."""
     by_seed = np.einsum("rd,kdc->rkc", blocks, sums, optimize=True)
     total = np.einsum("rk,rkc->rc", seeds, by_seed)
     return np.nanmean(np.where(counts > 0, total / np.maximum(counts, 1), np.nan), axis=1)
 
 
 def _paired(model: Errors, reference: Errors) -> tuple[np.ndarray, np.ndarray]:
-    """Sums (K, D, C) of both models at the seeds that both have."""
+    """Return the sums (K, D, C) of both models at the seeds that both have."""
     shared = [seed for seed in model.seeds if seed in reference.seeds]
     if shared:
         picked = [errors.sums[[errors.seeds.index(seed) for seed in shared]] for errors in (model, reference)]
@@ -97,7 +97,7 @@ def _paired(model: Errors, reference: Errors) -> tuple[np.ndarray, np.ndarray]:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Values of p that hold for all comparisons together (Holm 1979)."""
+    """Correct p values for the number of comparisons (Holm 1979)."""
     adjusted: dict[str, float] = {}
     largest = 0.0
     for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
@@ -107,12 +107,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def ranks(errors: Mapping[str, float]) -> dict[str, float]:
-    """1 for the smallest error; equal ones share the mean of their ranks."""
+    """Rank models by error, 1 for the smallest; equal ones share the mean of their ranks."""
     values = np.array(list(errors.values()))
     smaller, equal = (values < values[:, None]).sum(1), (values == values[:, None]).sum(1)
     return dict(zip(errors, (smaller + (equal + 1) / 2).tolist(), strict=True))
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation; None of a single value."""
+    """Return mean and sample standard deviation; None for the deviation of a single value."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -1,4 +1,4 @@
-"""From the runs of a folder to one document: means, paired differences, ranks."""
+"""Summary of the runs of a folder: means, paired differences, ranks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer.comparison.plan import NAIVES
-from elinformer.comparison.record import kept, task_of
+from elinformer.comparison.results import FORMAT, SCHEMA, is_done, kept, task_of
 from elinformer.comparison.statistics import Errors, holm, mean_and_sd, paired_difference, ranks
-from elinformer.comparison.store import FORMAT, SCHEMA, is_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ METRICS = ("mae", "rmse", "mape")
 
 
 def summarise(runs: Iterable[Document]) -> Document:
-    """What `results.json` holds of the runs of a folder, apart from how they were made."""
+    """Return the document of `results.json`, apart from commands and date."""
     runs = list(runs)
     done = [run for run in runs if is_done(run)]
     by_data = {data: [run for run in done if run["data"] == data] for data in _distinct(done, "data")}
@@ -55,7 +54,7 @@ def _distinct(runs: Sequence[Document], name: str) -> list[Any]:
 
 
 def _summary(runs: Sequence[Document]) -> Document:
-    """A model's entry for every model, in the order of the scaled error."""
+    """Return an entry for each model, in the order of the scaled error."""
     by_model = {model: [run for run in runs if run["model"] == model] for model in _distinct(runs, "model")}
     entries = {model: _entry(found) for model, found in by_model.items()}
     entries = dict(sorted(entries.items(), key=lambda item: item[1]["scaled_error_mean"]))
@@ -94,14 +93,14 @@ def _means(reports: Sequence[Document]) -> Document:
 
 
 def _mean(name: str, values: Sequence[float | None]) -> Document:
-    """Mean and standard deviation over the seeds; None where one of them could not be told."""
+    """Return mean and standard deviation over the seeds; None where a seed has no value."""
     known = [value for value in values if value is not None]
     mean, deviation = mean_and_sd(known) if known and len(known) == len(values) else (None, None)
     return {f"{name}_mean": mean, f"{name}_sd": deviation}
 
 
 def _differences(by_model: dict[str, list[Document]]) -> dict[str, Document]:
-    """Paired differences from the reference, with p values that hold for all of them together."""
+    """Return paired differences from the reference, with p values corrected for their number."""
     if REFERENCE not in by_model:
         return {}
     reference = _errors(by_model[REFERENCE])
@@ -120,14 +119,14 @@ def _errors(runs: Sequence[Document]) -> Errors:
 
 
 def _matched(errors: Errors, run: Document, reference: Errors) -> Errors:
-    """Without training there is nothing random: one run stands beside every seed of the reference."""
+    """Repeat the run of a forecast without training for each seed of the reference."""
     if run["name"] not in NAIVES:
         return errors
     return replace(errors, seeds=reference.seeds, sums=np.repeat(errors.sums[:1], len(reference.seeds), axis=0))
 
 
 def _mean_ranks(summary: Document) -> Document:
-    """Mean rank of every model over the data sets it was run on, the best first."""
+    """Return the mean rank of every model over its data sets, the best first."""
     found: dict[str, list[float]] = {}
     for entries in summary.values():
         for model, entry in entries.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, pad
 
-from elinformer._options import check_sizes
+from elinformer._options import Options, option
 from elinformer._shapes import Float
 from elinformer.models.inputs import filled_forward
 from elinformer.models.registry import register_model
@@ -17,28 +17,26 @@ if TYPE_CHECKING:
     from elinformer.batch import Batch
 
 
+def _unlike_a_length(steps: int) -> str | None:
+    return None if steps % 2 else "an odd trend_length"
+
+
 @dataclass(frozen=True)
-class DLinearConfig:
+class DLinearConfig(Options):
     """Shape of a DLinear.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
-        n_channels: C, channels of a series.
-        n_outputs: K, outputs for every target.
-        trend_length: Steps that the trend is a moving average over; odd.
     """
 
     window: int
     horizon: int
-    n_channels: int = 1
-    n_outputs: int = 1
-    trend_length: int = 25
-
-    def __post_init__(self) -> None:
-        check_sizes(self)
-        if self.trend_length % 2 == 0:
-            raise ValueError(f"expected an odd trend_length, got {self.trend_length}")
+    n_channels: int = option(1, "C, channels of a series.", at_least=1)
+    n_outputs: int = option(1, "K, outputs for every target; the loss says how many.", at_least=1)
+    trend_length: int = option(
+        25, "Steps that the trend is a moving average over; odd.", at_least=1, check=_unlike_a_length
+    )
 
 
 @register_model("dlinear", DLinearConfig)

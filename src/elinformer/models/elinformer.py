@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor, nn
 
-from elinformer._options import check_sizes
+from elinformer._options import Options, option
 from elinformer._shapes import Bool, Float
-from elinformer.errors import InputError
 from elinformer.models.inputs import DAYS, calendar_of_window, filled_forward
 from elinformer.models.registry import register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
@@ -53,51 +52,56 @@ ROWS = 2048
 
 
 @dataclass(frozen=True)
-class ELinFormerConfig:
+class ELinFormerConfig(Options):
     """The shape of an ELinFormer; nothing about data or training.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
         n_series: N, series that have an embedding of their own.
-        n_channels: C, channels of a series.
-        n_lags: Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part
-            of the tokens, which would learn them by heart.
-        n_slots: Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.
-        n_outputs: K, outputs for every target; the loss says how many.
-        patch_length: Steps a token covers; 0 = one patch of the whole window. It divides `window`.
-        window_width: Width of the embedded patch.
-        series_width: Width of the series embedding.
-        calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
-            calendar.
-        n_layers: Blocks of attention and feed-forward.
-        n_heads: Attention heads; they divide `width`.
-        attention: "eala", the name of another attention, or "none": see docs/models.md.
-        recall: Whether the head also weighs the steps of the window, with weights that the token chooses.
-        dropout: Of hidden units of feed-forward layers and of what attention adds, while training.
     """
 
     window: int
     horizon: int
     n_series: int
-    n_channels: int = 1
-    n_lags: int = 0
-    n_slots: int = 0
-    n_outputs: int = 1
-    patch_length: int = 0
-    window_width: int = 64
-    series_width: int = 32
-    calendar_width: int = 32
-    n_layers: int = 3
-    n_heads: int = 8
-    attention: str = "eala"
-    recall: bool = False
-    dropout: float = 0.1
+    n_channels: int = option(1, "C, channels of a series.", at_least=1)
+    n_lags: int = option(
+        0,
+        "Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part of the "
+        "tokens, which would overfit them.",
+        at_least=0,
+    )
+    n_slots: int = option(
+        0, "Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.", at_least=0
+    )
+    n_outputs: int = option(1, "K, outputs for every target; the loss says how many.", at_least=1)
+    patch_length: int = option(
+        0, "Steps that a token covers; 0 = one patch of the whole window. It divides `window`.", at_least=0
+    )
+    window_width: int = option(64, "Width of the embedded patch.", at_least=1)
+    series_width: int = option(32, "Width of the embedding of a series.", at_least=1)
+    calendar_width: int = option(
+        32,
+        "Width of the embedding of the slot of the day, and of the day of the week; used where there is a calendar.",
+        at_least=1,
+    )
+    n_layers: int = option(3, "Blocks of attention and feed-forward.", at_least=1)
+    n_heads: int = option(8, "Attention heads; they divide `width`.", at_least=1)
+    attention: str = option(
+        "eala", "Attention across the series, by its name in docs/models.md, or none.", choices=ATTENTIONS
+    )
+    recall: bool = option(
+        False, "Whether the head also weighs the steps of the window, with weights that the token chooses."
+    )
+    dropout: float = option(
+        0.1,
+        "Share of hidden units of feed-forward layers, and of what attention adds, that training drops.",
+        at_least=0,
+        below=1,
+    )
 
     def __post_init__(self) -> None:
-        check_sizes(self, shares=("dropout",), may_be_zero=("n_lags", "n_slots", "patch_length"))
-        if self.attention not in ATTENTIONS:
-            raise InputError(f"expected attention out of {', '.join(ATTENTIONS)}, got {self.attention!r}")
+        super().__post_init__()
         if self.window % self.steps_per_patch:
             raise ValueError(
                 f"expected patch_length to divide window={self.window}, got {self.patch_length}: "

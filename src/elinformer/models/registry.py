@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import nn
 
+from elinformer._options import Row, check_names, rows
 from elinformer.batch import COVARIATES
 from elinformer.errors import InputError
 
@@ -59,22 +60,24 @@ def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
     """
     if not isinstance(name, str) or name not in MODELS:
         raise InputError(f"expected a model out of {', '.join(MODELS)}, got {name!r}: see docs/models.md for your own")
-    entry = MODELS[name]
-    known = _defaults(entry)
-    if unknown := [option for option in options if option not in known]:
-        raise InputError(f"expected model options out of {', '.join(known)} for {name}, got {', '.join(unknown)}")
-    return entry
+    known = model_rows(name)
+    check_names(options, known, "model options", f" for {name}")
+    for option, value in options.items():
+        known[option].checked(value)
+    return MODELS[name]
+
+
+def model_rows(name: str) -> dict[str, Row]:
+    """Return the options of a registered model by name: the fields of its configuration that the task does not give."""
+    return {option: row for option, row in rows(MODELS[name].config).items() if option not in Sizes.__annotations__}
 
 
 def whole_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a model, defaults included, as far as JSON can hold them."""
-    defaults = _defaults(check_model(name, options))
-    return {**{option: value for option, value in defaults.items() if _is_plain(value)}, **options}
-
-
-def _defaults(entry: ModelEntry) -> dict[str, Any]:
-    sizes = Sizes.__annotations__
-    return {f.name: f.default for f in fields(entry.config) if f.init and f.name not in sizes}
+    """Return the options of a model and the defaults of the others, as far as JSON gives them back as they are."""
+    check_model(name, options)
+    known = model_rows(name)
+    defaults = {option: row.default for option, row in known.items() if _is_plain(row.default)}
+    return {**defaults, **{option: known[option].checked(value) for option, value in options.items()}}
 
 
 def _is_plain(value: Any) -> bool:

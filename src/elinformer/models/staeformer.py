@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from elinformer._options import check_sizes
+from elinformer._options import Options, option
 from elinformer._shapes import Float
 from elinformer.models.inputs import DAYS, calendar_of_window, embedded, filled_forward, with_time
 from elinformer.models.registry import register_model
@@ -19,42 +19,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class STAEformerConfig:
+class STAEformerConfig(Options):
     """Shape of a STAEformer; the defaults are those of its authors.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
         n_series: N, series that have embeddings of their own.
-        n_channels: C, channels of a series.
-        n_slots: Slots of a day in the calendar; 0 = no calendar.
-        n_outputs: K, outputs for every target.
-        value_width: Width of the embedded values of a step.
-        calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
-            calendar.
-        adaptive_width: Width of the embedding of every step of the window of every series.
-        n_layers: Blocks over time, and as many over series.
-        n_heads: Attention heads; they divide `width`.
-        feedforward_width: Width of the feed-forward layers.
-        dropout: Of the residual branches, while training.
     """
 
     window: int
     horizon: int
     n_series: int
-    n_channels: int = 1
-    n_slots: int = 0
-    n_outputs: int = 1
-    value_width: int = 24
-    calendar_width: int = 24
-    adaptive_width: int = 80
-    n_layers: int = 3
-    n_heads: int = 4
-    feedforward_width: int = 256
-    dropout: float = 0.1
+    n_channels: int = option(1, "C, channels of a series.", at_least=1)
+    n_slots: int = option(
+        0, "Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.", at_least=0
+    )
+    n_outputs: int = option(1, "K, outputs for every target; the loss says how many.", at_least=1)
+    value_width: int = option(24, "Width of the embedded values of a step.", at_least=1)
+    calendar_width: int = option(
+        24,
+        "Width of the embedding of the slot of the day, and of the day of the week; used where there is a calendar.",
+        at_least=1,
+    )
+    adaptive_width: int = option(
+        80, "Width of the embedding that every step of the window of every series has of its own.", at_least=1
+    )
+    n_layers: int = option(3, "Blocks over time, and as many over series.", at_least=1)
+    n_heads: int = option(4, "Attention heads; they divide `width`.", at_least=1)
+    feedforward_width: int = option(256, "Width of the feed-forward layers.", at_least=1)
+    dropout: float = option(0.1, "Share of units of the residual branches that training drops.", at_least=0, below=1)
 
     def __post_init__(self) -> None:
-        check_sizes(self, shares=("dropout",), may_be_zero=("n_slots",))
+        super().__post_init__()
         if self.width % self.n_heads:
             raise ValueError(
                 f"expected n_heads to divide the width {self.width} (embeddings joined), got {self.n_heads}"

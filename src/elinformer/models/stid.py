@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from elinformer._options import check_sizes
+from elinformer._options import Options, option
 from elinformer._shapes import Float
 from elinformer.models.inputs import DAYS, calendar_of_window, embedded, filled_forward, with_time
 from elinformer.models.registry import register_model
@@ -19,40 +19,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class STIDConfig:
+class STIDConfig(Options):
     """Shape of an STID; the defaults are those of its authors.
 
     Attributes:
         window: T, input steps.
         horizon: S, output steps.
         n_series: N, series that have an embedding of their own.
-        n_channels: C, channels of a series.
-        n_slots: Slots of a day in the calendar; 0 = no calendar.
-        n_outputs: K, outputs for every target.
-        window_width: Width of the embedded window.
-        series_width: Width of the series embedding.
-        calendar_width: Width of the slot-of-day embedding, and of the day-of-week embedding; used where there is a
-            calendar.
-        n_layers: Residual blocks.
-        dropout: Within the blocks, while training.
-        embedding_rate: Learning rate of the embeddings over that of the rest: 1 for its authors, 30 for ELinFormer.
     """
 
     window: int
     horizon: int
     n_series: int
-    n_channels: int = 1
-    n_slots: int = 0
-    n_outputs: int = 1
-    window_width: int = 32
-    series_width: int = 32
-    calendar_width: int = 32
-    n_layers: int = 3
-    dropout: float = 0.15
-    embedding_rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_sizes(self, shares=("dropout",), may_be_zero=("n_slots",))
+    n_channels: int = option(1, "C, channels of a series.", at_least=1)
+    n_slots: int = option(
+        0, "Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.", at_least=0
+    )
+    n_outputs: int = option(1, "K, outputs for every target; the loss says how many.", at_least=1)
+    window_width: int = option(32, "Width of the embedded window.", at_least=1)
+    series_width: int = option(32, "Width of the embedding of a series.", at_least=1)
+    calendar_width: int = option(
+        32,
+        "Width of the embedding of the slot of the day, and of the day of the week; used where there is a calendar.",
+        at_least=1,
+    )
+    n_layers: int = option(3, "Residual blocks.", at_least=1)
+    dropout: float = option(0.15, "Share of hidden units of the blocks that training drops.", at_least=0, below=1)
+    embedding_rate: float = option(
+        1.0, "Learning rate of the embeddings of series, slots and days, as a multiple of that of the rest.", above=0
+    )
 
     @property
     def n_features(self) -> int:

@@ -18,14 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-
 from elinformer._files import check_folder, new_file, new_folder, write_durably
 from elinformer._process import is_first_process
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
-from elinformer.run_folder.checkpoints import CheckpointFolder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -87,6 +83,8 @@ def tidy_run(folder: str | Path) -> None:
     for name in (CONFIG, PANEL, MODEL, SCALER, METRICS):
         for file in Path(folder).glob(f".{Path(name).stem}.*{Path(name).suffix}"):
             file.unlink(missing_ok=True)
+    from elinformer.run_folder.checkpoints import CheckpointFolder
+
     CheckpointFolder(Path(folder) / CHECKPOINTS).tidy()
 
 
@@ -104,6 +102,8 @@ def save_run(
 
     Its checkpoints go, except where it was `interrupted` and can be carried on.
     """
+    from safetensors.torch import save
+
     files = {
         MODEL: save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}),
         SCALER: save({name: _tensor(array) for name, array in vars(scaler).items()}),
@@ -144,14 +144,7 @@ def load_run(folder: str | Path) -> Run:
             damaged.
     """
     path = Path(folder)
-    config = checked_config(path)
-    if config.get("state") == TRAINING:
-        raise InputError(
-            f"expected a finished run, but {path} is {how_far(path)}: go on with `elinformer train --resume {path}`"
-        )
-    missing = [name for name in (PANEL, MODEL, SCALER) if not (path / name).is_file()]
-    if missing:
-        raise InputError(f"expected a whole run in {path}, but {', '.join(missing)} is missing: train it again")
+    config = finished_config(path)
     scaler = _read_tensors(path / SCALER)
     if set(scaler) != {"mean", "std"}:
         raise InputError(f"expected mean and std in {path / SCALER}, got {', '.join(scaler) or 'nothing'}")
@@ -179,6 +172,8 @@ def agreeing_parts(folder: str | Path) -> Generator[None]:
 
 def progress_of(folder: str | Path) -> dict[str, Any] | None:
     """How far an unfinished run is by its newest checkpoint: epoch, step, steps; None before the first one."""
+    from elinformer.run_folder.checkpoints import CheckpointFolder
+
     state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS).newest()
     return None if state is None else state["position"]
 
@@ -217,6 +212,24 @@ def checked_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def finished_config(folder: str | Path) -> dict[str, Any]:
+    """Return the configuration of a run whose training ended and whose files are all there.
+
+    Raises:
+        InputError: It is no such run.
+    """
+    path = Path(folder)
+    config = checked_config(path)
+    if config.get("state") == TRAINING:
+        raise InputError(
+            f"expected a finished run, but {path} is {how_far(path)}: go on with `elinformer train --resume {path}`"
+        )
+    missing = [name for name in (PANEL, MODEL, SCALER) if not (path / name).is_file()]
+    if missing:
+        raise InputError(f"expected a whole run in {path}, but {', '.join(missing)} is missing: train it again")
+    return config
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -241,6 +254,9 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -11,6 +11,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
+from elinformer._console import plain_console
 from elinformer._process import is_first_process
 from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
@@ -125,7 +126,7 @@ def fit(
     """
     config, machines = module.config, machines or Machines()
     _refuse_parts_on_ranks(config, machines)
-    console = (console or Console(stderr=True)) if is_first_process() else Console(quiet=True)
+    console = (console or plain_console(stderr=True)) if is_first_process() else Console(quiet=True)
     parts = config.micro_batches(-(-tokens_per_window // machines.world))
     batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)
     clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()

@@ -20,7 +20,7 @@ from typing import Any
 
 import elinformer.models.elinformer
 from elinformer.errors import InputError
-from elinformer.settings import Settings
+from elinformer.options import Settings
 from elinformer.training.ranks.machines import Machines
 from elinformer.workflows import resume_run, train_run
 

@@ -11,7 +11,7 @@ import pytest
 from made_runs import run
 from rich.console import Console
 
-from elinformer.comparison.report import markdown, notes, rich_table, sheets
+from elinformer.comparison.display import markdown, notes, rich_table, sheets
 from elinformer.comparison.summary import summarise
 
 
@@ -114,7 +114,7 @@ def test_runs_that_failed_and_are_missing_are_named_and_nowhere_counted() -> Non
 def test_a_difference_over_one_seed_is_told() -> None:
     assert not any("one seed" in note for note in notes(results(runs())))
     found = notes(results([*runs(), run("dlinear", 1, 5.0)]))
-    assert found == ["one seed: intervals and p are over days alone, and too sure, for metro dlinear"]
+    assert found == ["one seed: intervals and p are over days alone, so they are too narrow, for metro dlinear"]
 
 
 def test_runs_of_other_code_and_of_other_machines_are_told() -> None:

@@ -1,4 +1,4 @@
-"""What the command line shows, as rich tables made from the same documents that go into JSON."""
+"""Tables for the terminal: names stand in them as they are, brackets are no markup."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,21 +17,26 @@ Document = dict[str, Any]
 
 
 def number(value: float | None) -> str:
-    """Four digits that count, or a dash for what could not be scored."""
+    """Return four significant digits, or a dash for a score that could not be computed."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def number_table(title: str, first: str, *numbers: str, no_wrap: bool = False) -> Table:
-    """An empty table of which the first column is text and the others are numbers, in one line each with `no_wrap`."""
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", collapse_padding=True, pad_edge=False)
-    table.add_column(first, no_wrap=True)
+    """Return an empty table: the first column is text, the others are numbers, in one line each with `no_wrap`."""
+    table = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left", collapse_padding=True, pad_edge=False)
+    table.add_column(Text(first), no_wrap=True)
     for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=no_wrap)
+        table.add_column(Text(heading), justify="right", no_wrap=no_wrap)
     return table
 
 
+def add_row(table: Table, *cells: str, style: str | None = None) -> None:
+    """Add a row of plain text."""
+    table.add_row(*map(Text, cells), style=style)
+
+
 def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Table:
-    """MAE at some horizon steps, and all scores over all steps, a row a forecast."""
+    """Return MAE at some horizon steps, and all scores over all steps, a row a forecast."""
     rows = {"elinformer": test, **naive}
     steps = _shown_steps(test)
     headings = (*(f"step {step}" for step in steps), "MAE", "RMSE", "MAPE %")
@@ -38,21 +44,21 @@ def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Ta
     for name, report in rows.items():
         at_steps = [report["by_horizon"][step]["mae"] for step in steps]
         cells = [number(value) for value in (*at_steps, report["mae"], report["rmse"], report["mape"])]
-        table.add_row(name, *cells, style="bold" if name == "elinformer" else None)
+        add_row(table, name, *cells, style="bold" if name == "elinformer" else None)
     return table
 
 
 def channel_table(test: Document, naive: Mapping[str, Document]) -> Table:
-    """MAE of every channel, a row a channel, a column a forecast."""
+    """Return the MAE of every channel, a row a channel, a column a forecast."""
     table = number_table("MAE by channel", "channel", "elinformer", *(_short(name) for name in naive))
     for channel, scores in test["by_channel"].items():
         others = [report["by_channel"][channel]["mae"] for report in naive.values()]
-        table.add_row(channel, *(number(value) for value in (scores["mae"], *others)))
+        add_row(table, channel, *(number(value) for value in (scores["mae"], *others)))
     return table
 
 
 def score_ratio_table(document: Document) -> Table:
-    """Scaled errors, a row a group of series, the best of each row in bold; below 1 beats seasonal naive."""
+    """Return scaled errors, a row a group of series, the smallest of each row in bold; below 1 beats seasonal naive."""
     forecasts = list(next(iter(document["groups"].values())))
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
     steps = [step for step in ("1", "6", "12") if step in horizon]
@@ -62,8 +68,8 @@ def score_ratio_table(document: Document) -> Table:
         at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
         overall = [scores[forecast]["overall"] for forecast in forecasts]
         best = min((value for value in overall if value is not None), default=None)
-        cells = [f"[bold green]{_hundredths(v)}[/]" if v == best else _hundredths(v) for v in overall]
-        table.add_row(name, *at_steps, *cells)
+        cells = [Text(_hundredths(v), style="bold green" if v == best else "") for v in overall]
+        table.add_row(Text(name), *at_steps, *cells)
     return table
 
 
@@ -76,25 +82,25 @@ def _hundredths(value: float | None) -> str:
 
 
 def added_table(added: Document) -> Table:
-    """What is to be expected of series that were added: MAE on the last fifth of their history."""
+    """Return the errors to expect of series that were added: MAE on the last fifth of their history."""
     table = number_table("MAE on the last fifth of the history", "forecast", "MAE")
-    table.add_row("added series, embeddings from before", number(added["mae"]), style="bold")
+    add_row(table, "added series, embeddings from before", number(added["mae"]), style="bold")
     for name, error in added["naive"].items():
-        table.add_row(f"added series, {name}", number(error))
-    table.add_row("series of training", number(added["trained"]))
-    table.add_row("series of training, left out in turn", number(added["left_out"]))
+        add_row(table, f"added series, {name}", number(error))
+    add_row(table, "series of training", number(added["trained"]))
+    add_row(table, "series of training, left out in turn", number(added["left_out"]))
     return table
 
 
 def dataset_table(datasets: Iterable[Dataset]) -> Table:
-    """The catalogue, a row a data set."""
+    """Return the catalogue, a row a data set."""
     table = Table(box=SIMPLE_HEAD, title="data sets", title_justify="left")
-    for heading in ("name", "what", "steps x series x channels", "step", "null", "licence"):
+    for heading in ("name", "content", "steps x series x channels", "step", "null", "licence"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for dataset in datasets:
         null = "-" if dataset.null_value is None else f"{dataset.null_value:g}"
         shape = " x ".join(str(size) for size in dataset.shape)
-        table.add_row(dataset.name, dataset.title, shape, dataset.freq, null, dataset.licence)
+        add_row(table, dataset.name, dataset.title, shape, dataset.freq, null, dataset.licence)
     return table
 
 

@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 from small_models import mean_before
 
+from elinformer.comparison.job import Work, run_job
 from elinformer.comparison.plan import Job
-from elinformer.comparison.scoring import Work, run_job
 from elinformer.data.formats import read_panel
 from elinformer.data.windows import Reach, split_panel, window_origins
 from elinformer.errors import InputError
@@ -63,9 +63,9 @@ def test_the_trained_model_is_kept_and_knows_its_data(run: Run, narrow: dict[str
     assert kept["mae"] == pytest.approx(found["test"]["mae"])
 
 
-def test_a_run_says_what_was_done_and_what_it_took(run: Run, narrow: dict[str, int]) -> None:
-    found = run("elinformer", label="twin", options={**narrow, "attention": "softmax"}, seed=2)
-    assert (found["data"], found["model"], found["name"], found["seed"]) == ("d", "twin", "elinformer", 2)
+def test_the_document_of_a_run_has_its_settings_and_costs(run: Run, narrow: dict[str, int]) -> None:
+    found = run("elinformer", label="soft", options={**narrow, "attention": "softmax"}, seed=2)
+    assert (found["data"], found["model"], found["name"], found["seed"]) == ("d", "soft", "elinformer", 2)
     assert found["options"] == {**narrow, "attention": "softmax"}
     assert found["terms"]["training"]["epochs"] == 2
     assert found["train_seconds"] > 0

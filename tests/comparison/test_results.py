@@ -12,7 +12,7 @@ import pytest
 from made_runs import run
 
 from elinformer.comparison.plan import Job
-from elinformer.comparison.store import FORMAT, SCHEMA, Store, is_done
+from elinformer.comparison.results import FORMAT, SCHEMA, ResultsFolder, is_done
 from elinformer.comparison.summary import summarise
 from elinformer.data.formats import read_panel
 from elinformer.data.panel import Panel
@@ -23,22 +23,22 @@ MakeJob = Callable[..., Job]
 
 
 @pytest.fixture
-def store(folder: Path) -> Store:
-    return Store(folder / "out")
+def store(folder: Path) -> ResultsFolder:
+    return ResultsFolder(folder / "out")
 
 
-def finish(store: Store, job: Job) -> None:
+def finish(store: ResultsFolder, job: Job) -> None:
     write_json(store.path(job), {**job.to_document(), "test": {}})
 
 
-def test_what_is_done_is_not_to_do(store: Store, make_job: MakeJob) -> None:
+def test_what_is_done_is_not_to_do(store: ResultsFolder, make_job: MakeJob) -> None:
     jobs = [make_job("stid", seed=seed) for seed in range(3)]
     finish(store, jobs[1])
     assert store.todo(jobs) == [jobs[0], jobs[2]]
     assert store.path(jobs[1]) == store.folder / "runs" / "d" / "stid" / "seed-1.json"
 
 
-def test_what_failed_is_to_do_again(store: Store, make_job: MakeJob) -> None:
+def test_what_failed_is_to_do_again(store: ResultsFolder, make_job: MakeJob) -> None:
     job = make_job("stid")
     store.write_failure(job, "out of luck", 3.0)
     assert not is_done(store.read(job))
@@ -55,7 +55,7 @@ def test_what_failed_is_to_do_again(store: Store, make_job: MakeJob) -> None:
     ],
 )
 def test_a_run_under_other_settings_differs(
-    store: Store, make_job: MakeJob, changes: dict[str, Any], words: str
+    store: ResultsFolder, make_job: MakeJob, changes: dict[str, Any], words: str
 ) -> None:
     finish(store, make_job("stid"))
     (found,) = store.differing([make_job("stid", **changes)])
@@ -63,21 +63,23 @@ def test_a_run_under_other_settings_differs(
 
 
 def test_a_run_of_another_model_on_the_same_data_differs_by_its_settings_and_not_by_its_options(
-    store: Store, make_job: MakeJob
+    store: ResultsFolder, make_job: MakeJob
 ) -> None:
     finish(store, make_job("stid", options={"n_layers": 1}))
     assert store.differing([make_job("dlinear")]) == []
     assert [found.what for found in store.differing([make_job("dlinear", horizon=2)])] == ["horizon 2 in place of 3"]
 
 
-def test_more_models_seeds_and_data_may_be_added(store: Store, make_job: MakeJob) -> None:
+def test_more_models_seeds_and_data_may_be_added(store: ResultsFolder, make_job: MakeJob) -> None:
     finish(store, make_job("stid"))
     more = [make_job("dlinear"), make_job("stid", seed=1), make_job("stid", data="d.npz@name=e,window=5")]
     assert store.differing(more) == []
     assert store.todo(more) == more
 
 
-def test_runs_of_a_model_with_other_defaults_are_not_mixed_with_those_of_now(store: Store, make_job: MakeJob) -> None:
+def test_runs_of_a_model_with_other_defaults_are_not_mixed_with_those_of_now(
+    store: ResultsFolder, make_job: MakeJob
+) -> None:
     job = make_job("elinformer")
     document = {**job.to_document(), "test": {}}
     write_json(store.path(job), document)
@@ -88,7 +90,9 @@ def test_runs_of_a_model_with_other_defaults_are_not_mixed_with_those_of_now(sto
     assert found.what == "defaults.n_heads 8 in place of 4"
 
 
-def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(store: Store, make_job: MakeJob) -> None:
+def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(
+    store: ResultsFolder, make_job: MakeJob
+) -> None:
     job = make_job("stid")
     finish(store, job)
     store.job_file(job).write_text("{}")
@@ -98,7 +102,7 @@ def test_what_a_killed_comparison_left_is_taken_away_where_the_run_is_done(store
     assert [path.name for path in store.path(job).parent.iterdir()] == ["seed-0.json"]
 
 
-def test_names_that_are_no_file_names_have_a_folder(store: Store, make_job: MakeJob) -> None:
+def test_names_that_are_no_file_names_have_a_folder(store: ResultsFolder, make_job: MakeJob) -> None:
     assert store.path(make_job("contestants:Flat")).parent.name == "contestants-Flat"
 
 
@@ -106,16 +110,16 @@ def test_a_folder_of_something_else_is_refused(folder: Path) -> None:
     (folder / "other").mkdir()
     (folder / "other" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"expected an empty folder or a comparison, but .* holds other files"):
-        Store(folder / "other")
+        ResultsFolder(folder / "other")
     with pytest.raises(InputError, match="expected a folder to write to, got the file"):
-        Store(folder / "d.npz")
+        ResultsFolder(folder / "d.npz")
 
 
 @pytest.mark.parametrize("document", [{"a": 1}, {"format": FORMAT, "schema": SCHEMA + 1}])
 def test_results_of_something_else_or_of_a_newer_version_are_refused(folder: Path, document: dict[str, Any]) -> None:
     write_json(folder / "out" / "results.json", document)
-    with pytest.raises(InputError, match="expected a comparison of this or an older version"):
-        Store(folder / "out")
+    with pytest.raises(InputError, match="expected a comparison of this version"):
+        ResultsFolder(folder / "out")
 
 
 def whole_run(job: Job, error: float = 1.0) -> dict[str, Any]:
@@ -123,13 +127,13 @@ def whole_run(job: Job, error: float = 1.0) -> dict[str, Any]:
     return run(job.contender.label, job.seed, error) | job.to_document()
 
 
-def test_results_alone_are_enough_to_go_on_from(folder: Path, store: Store, make_job: MakeJob) -> None:
+def test_results_alone_are_enough_to_go_on_from(folder: Path, store: ResultsFolder, make_job: MakeJob) -> None:
     jobs = [make_job("elinformer", seed=seed) for seed in range(2)] + [make_job("stid", data="d.npz@name=e,window=5")]
     for number, job in enumerate(jobs):
         write_json(store.path(job), whole_run(job, 1.0 + number / 3))
     results = summarise(store.runs())
     write_json(folder / "copy" / "results.json", results)
-    copy = Store(folder / "copy")
+    copy = ResultsFolder(folder / "copy")
     assert copy.restore() == 3
     assert summarise(copy.runs()) == results
     assert copy.todo([*jobs, make_job("stid")]) == [make_job("stid")]
@@ -138,7 +142,7 @@ def test_results_alone_are_enough_to_go_on_from(folder: Path, store: Store, make
     assert found.what == "window 4 in place of 5"
 
 
-def test_what_is_removed_from_a_folder_is_not_brought_back(store: Store, make_job: MakeJob) -> None:
+def test_what_is_removed_from_a_folder_is_not_brought_back(store: ResultsFolder, make_job: MakeJob) -> None:
     jobs = [make_job("stid", seed=seed) for seed in range(2)]
     for job in jobs:
         write_json(store.path(job), whole_run(job))
@@ -167,11 +171,11 @@ def test_runs_that_name_no_place_in_the_folder_are_refused(
     results["runs"][0] = {name: x for name, x in (results["runs"][0] | changes).items() if x is not None}
     write_json(folder / "copy" / "results.json", results)
     with pytest.raises(InputError, match=r"expected runs of a data set of this results\.json"):
-        Store(folder / "copy").restore()
+        ResultsFolder(folder / "copy").restore()
     assert [path.name for path in (folder / "copy").iterdir()] == ["results.json"]
 
 
-def test_results_whose_runs_were_lost_are_restored_too(store: Store, make_job: MakeJob) -> None:
+def test_results_whose_runs_were_lost_are_restored_too(store: ResultsFolder, make_job: MakeJob) -> None:
     job = make_job("stid")
     write_json(store.folder / "results.json", summarise([whole_run(job)]))
     (store.folder / "runs" / "d").mkdir(parents=True)
@@ -183,19 +187,19 @@ def test_runs_of_other_terms_than_the_first_keep_theirs(folder: Path, make_job: 
     runs = [whole_run(make_job("stid", seed=seed)) for seed in range(2)]
     del runs[1]["terms"]["training"]["precision"]  # of an older version
     write_json(folder / "copy" / "results.json", summarise(runs))
-    copy = Store(folder / "copy")
+    copy = ResultsFolder(folder / "copy")
     copy.restore()
     assert [run["terms"] for run in copy.runs()] == [run["terms"] for run in runs]
 
 
-def test_where_the_data_lay_is_not_kept_of_a_run(store: Store, make_job: MakeJob) -> None:
+def test_where_the_data_lay_is_not_kept_of_a_run(store: ResultsFolder, make_job: MakeJob) -> None:
     assert str(store.folder.parent) not in str(summarise([whole_run(make_job("stid"))]))
 
 
-def test_a_second_comparison_in_the_same_folder_is_refused_until_the_first_is_gone(store: Store) -> None:
+def test_a_second_comparison_in_the_same_folder_is_refused_until_the_first_is_gone(store: ResultsFolder) -> None:
     code = f"""
-from elinformer.comparison.store import Store
-with Store({str(store.folder)!r}).locked():
+from elinformer.comparison.results import ResultsFolder
+with ResultsFolder({str(store.folder)!r}).locked():
     print("in", flush=True)
     input()
 """
@@ -203,17 +207,17 @@ with Store({str(store.folder)!r}).locked():
         assert other.stdin
         assert other.stdout
         assert other.stdout.readline() == "in\n"
-        with pytest.raises(InputError, match="expected no other comparison at work"), store.locked():
+        with pytest.raises(InputError, match="expected no other comparison to run"), store.locked():
             pass
         other.kill()
     with store.locked():
         pass
 
 
-def test_a_panel_is_kept_for_the_workers_and_written_once(store: Store, hourly_panel: Panel) -> None:
+def test_a_panel_is_kept_for_the_workers_and_written_once(store: ResultsFolder, hourly_panel: Panel) -> None:
     path = store.keep(hourly_panel)
     written = {file: file.stat().st_mtime_ns for file in path.iterdir()}
     assert store.keep(hourly_panel) == path
     assert {file: file.stat().st_mtime_ns for file in path.iterdir()} == written
     assert read_panel(path).series == hourly_panel.series
-    Store(store.folder)  # is no folder of something else
+    ResultsFolder(store.folder)  # is no folder of something else

@@ -1,4 +1,4 @@
-"""Pictures of forecasts against what happened."""
+"""Pictures of forecasts beside the observed values."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ACTUAL, FORECAST, ISSUED = "#4d4d4d", "#d95f02", "#bdbdbd"
 def draw_forecasts(
     path: str | Path, panel: Panel, origins: np.ndarray, forecasts: np.ndarray, series: Sequence[int]
 ) -> None:
-    """Draw some series of the first channel, and the forecasts made at some moments, as a PNG.
+    """Draw some series of the first channel, and forecasts from several origins, as a PNG.
 
     Args:
         path: The PNG file.
-        panel: What happened.
+        panel: Observed values.
         origins: (n,) first target steps of the forecasts, a horizon apart for lines that join.
         forecasts: (n, S, N, C) in the data's units.
-        series: Which series, in the order of the picture, two to a row.
+        series: Numbers of the series in the order of the picture, two to a row.
     """
     rows = -(-len(series) // 2)
     figure = Figure(figsize=(12, 2.3 * rows + 0.6), layout="constrained")
@@ -52,13 +52,11 @@ def _draw_series(axis: Axes, panel: Panel, origins: np.ndarray, forecasts: np.nd
     horizon = forecasts.shape[1]
     shown = np.arange(origins[0] - horizon, origins[-1] + horizon)
     shown = shown[(shown >= 0) & (shown < panel.n_steps)]
-    axis.plot(
-        panel.timestamps[shown], panel.values[shown, index, 0], color=ACTUAL, linewidth=1.2, label="what happened"
-    )
+    axis.plot(panel.timestamps[shown], panel.values[shown, index, 0], color=ACTUAL, linewidth=1.2, label="observed")
     for number, (origin, forecast) in enumerate(zip(origins, forecasts, strict=True)):
         steps = panel.timestamps[origin : origin + horizon]
         first = number == 0
-        axis.axvline(steps[0], color=ISSUED, linewidth=0.8, linestyle=":", label="forecast made" if first else None)
+        axis.axvline(steps[0], color=ISSUED, linewidth=0.8, linestyle=":", label="origin" if first else None)
         axis.plot(steps, forecast[: len(steps)], color=FORECAST, linewidth=1.8, label="forecast" if first else None)
     axis.set_title(panel.series[index], loc="left", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)

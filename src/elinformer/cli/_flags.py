@@ -1,0 +1,63 @@
+"""Flags of the command line, made from the table of options."""
+
+from __future__ import annotations
+
+import inspect
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from elinformer._options import Row
+
+    Command = Callable[..., None]
+
+METAVARS: dict[type, str] = {int: "<int>", float: "<number>", str: "<text>"}
+
+
+def with_flags(known: Mapping[str, Row]) -> Callable[[Command], Command]:
+    """Give a command a flag for each of the options.
+
+    Its parameter `options` receives the values that the user gave, by name.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def wrapped(**given: Any) -> None:
+            texts = {name: given.pop(name) for name in known}
+            options = {name: known[name].parsed(text) for name, text in texts.items() if text is not None}
+            command(**given, options=options)
+
+        signature = _signature(command, known)
+        annotations = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+        vars(wrapped).update(__signature__=signature)
+        wrapped.__annotations__ = annotations
+        return wrapped
+
+    return decorate
+
+
+def _signature(command: Command, known: Mapping[str, Row]) -> inspect.Signature:
+    """Return the signature of a command with flags in the place of its parameter `options`."""
+    own = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in own.parameters.values():
+        found = [_parameter(row) for row in known.values()] if parameter.name == "options" else [parameter]
+        parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in found]
+    return own.replace(parameters=parameters)
+
+
+def _parameter(row: Row) -> inspect.Parameter:
+    metavar = "|".join(row.choices) or METAVARS.get(row.kind, "<text>") + (",..." if row.many else "")
+    flag = typer.Option("--" + row.name.replace("_", "-"), help=row.help + _default(row), metavar=metavar)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(row.name, kind, default=None, annotation=Annotated[str | None, flag])
+
+
+def _default(row: Row) -> str:
+    if row.default in {None, ()}:
+        return ""
+    return f" Default: {','.join(map(str, row.default)) if row.many else row.default}."

@@ -1,0 +1,64 @@
+"""Addresses of data: a name of the catalogue, or the path of a file or folder."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elinformer.data.catalog import CATALOG, check_unasked, load_dataset
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from elinformer.data.panel import Panel
+
+
+def load_panel(
+    address: str,
+    *,
+    null_value: float | None = None,
+    start: str | None = None,
+    freq: str | None = None,
+    steps_per_day: int | None = None,
+) -> Panel:
+    """Read the data set of the catalogue, or the file or folder, at `address`; options as in `read_panel`.
+
+    Raises:
+        InputError: Nothing is there, or it is no panel.
+    """
+    if is_in_catalogue(address):
+        check_unasked(address, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
+        return load_dataset(address)
+    check_address(address)
+    from elinformer.data.formats import read_panel
+
+    return read_panel(address, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
+
+
+def is_in_catalogue(address: str) -> bool:
+    """Tell whether the address is a name of the catalogue, in capitals or not."""
+    return address.lower() in CATALOG
+
+
+def check_address(address: str) -> None:
+    """Refuse an address at which there is nothing.
+
+    Raises:
+        InputError: A path without a file, or a name that the catalogue does not have.
+    """
+    path = Path(address).expanduser()
+    if is_in_catalogue(address) or path.exists():
+        return
+    if path.suffix or len(path.parts) > 1 or address.endswith("/"):
+        raise InputError(f"expected data at {address}, but there is no such file or folder: check the path")
+    near = get_close_matches(address.lower(), CATALOG, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise InputError(
+        f"expected data, but {address!r} is neither a file nor a data set of the catalogue: {hint}`elinformer "
+        "datasets` lists the names"
+    )
+
+
+def whole_address(address: str) -> str:
+    """Return the name of a data set in small letters, or the absolute path of a file, which every folder can use."""
+    return address.lower() if is_in_catalogue(address) else str(Path(address).expanduser().resolve())

@@ -1,0 +1,50 @@
+"""Options of reading data, and of the task: what is forecast from what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from elinformer._options import Options, option
+
+
+def _unlike_a_split(fractions: tuple[float, ...]) -> str | None:
+    if len(fractions) == 3 and fractions[0] > 0 and abs(sum(fractions) - 1) <= 1e-6:
+        return None
+    return "a split of three fractions (training, validation, test) that add up to 1, such as 0.6,0.2,0.2"
+
+
+@dataclass(frozen=True)
+class ReadingOptions(Options):
+    """Tell how a file is read; data sets of the catalogue and panels on disk know it themselves."""
+
+    null_value: float | None = option(None, "Number that stands for a missing value, often 0.", flag=True)
+    start: str | None = option(None, "Time of the first step, for a file without times.", flag=True)
+    freq: str | None = option(None, "Length of a step, such as 5min, for a file without times.", flag=True)
+    steps_per_day: int | None = option(
+        None, "Steps of a day, where only a part of every day is recorded.", at_least=1, flag=True
+    )
+
+
+@dataclass(frozen=True)
+class TaskOptions(Options):
+    """Tell what is forecast from what, and which steps train, validate and test."""
+
+    window: int = option(12, "Input steps.", at_least=1, flag=True)
+    horizon: int = option(12, "Output steps.", at_least=1, flag=True)
+    lags: tuple[int, ...] = option(
+        (),
+        "Seasons, in steps, whose values at the forecast hours are inputs too: 168 for last week in hourly data.",
+        at_least=1,
+        flag=True,
+    )
+    split: tuple[float, ...] = option(
+        (0.6, 0.2, 0.2),
+        "Fractions of the steps for training, validation and test, oldest first.",
+        at_least=0,
+        check=_unlike_a_split,
+        flag=True,
+    )
+    scale_per: Literal["series", "channel"] = option(
+        "series", "Whether each series or each channel has a mean and a deviation of its own.", flag=True
+    )

@@ -1,0 +1,1 @@
+"""Tables for the terminal and pictures of forecasts, made from the documents that go into JSON."""
