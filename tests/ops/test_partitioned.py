@@ -1,4 +1,4 @@
-"""Keys in several places: ranks are threads here, which exchange through memory."""
+"""Attention to keys in several places: ranks are threads here, which exchange through memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from elinformer.ops import eala_attention
+from elinformer.ops import KeyState, eala_attention
 from elinformer.ops.baselines import mean_attention
 from elinformer.ops.eala import cpu
-from elinformer.ops.eala.partitioned import OnRanks, numbers_exchanged, sharded_attention, sharded_mean
+from elinformer.ops.eala.partitioned import (
+    Exchange,
+    Group,
+    RankExchange,
+    StateExchange,
+    WholeExchange,
+    numbers_exchanged,
+    partitioned_attention,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +82,10 @@ def attended(attend: Callable[..., Tensor], given: dict[str, Tensor], **options:
 
 
 def attended_in_parts(
-    given: dict[str, Tensor], sizes: Sequence[int], attend: Callable[..., Tensor] = sharded_attention, **options: Any
+    given: dict[str, Tensor],
+    sizes: Sequence[int],
+    attend: Callable[..., Tensor] = partitioned_attention,
+    **options: Any,
 ) -> list[Tensor]:
     ranks = Threads(len(sizes))
     parts = [
@@ -82,7 +93,7 @@ def attended_in_parts(
     ]
     with ThreadPoolExecutor(len(sizes)) as pool:
         jobs = [
-            pool.submit(attended, attend, part, others=OnRanks(ranks.of(rank)), **options)
+            pool.submit(attended, partitioned_attention, part, exchange=RankExchange(ranks.of(rank)), **options)
             for rank, part in enumerate(parts)
         ]
         results = [job.result() for job in jobs]
@@ -109,13 +120,139 @@ def test_parts_of_the_keys_give_what_all_of_them_give(
         assert_close(part, whole, rtol=1e-12, atol=1e-12)
 
 
-@given(sizes=st.lists(st.integers(0, 7), min_size=1, max_size=4), seed=st.integers(0, 99))
-def test_the_mean_of_all_values_is_known_everywhere(sizes: list[int], seed: int) -> None:
+@given(
+    sizes=st.lists(st.integers(0, 7), min_size=1, max_size=4),
+    sharpness=st.sampled_from([0.0, 0.3, 1.0]),
+    feature_map=st.sampled_from(["relu", "softplus", "identity"]),
+    seed=st.integers(0, 99),
+)
+def test_sharpness_is_a_blend_of_the_mean_and_the_output(
+    sizes: list[int], sharpness: float, feature_map: str, seed: int
+) -> None:
     given = inputs(sum(sizes), seed=seed)
-    output, *_, gradient = attended_in_parts(given, sizes, sharded_mean)
-    together, *_, of_values = attended(mean_attention, {**given, "key_mask": given["key_mask"][:, None]})
-    assert_close(output, together, rtol=1e-12, atol=1e-12)
-    assert_close(gradient, of_values, rtol=1e-12, atol=1e-12)
+
+    def blended(query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor) -> Tensor:
+        output = eala_attention(query, key, value, key_mask=key_mask, scale=5.0, feature_map=feature_map)
+        return torch.lerp(mean_attention(query, key, value, key_mask=key_mask), output, sharpness)
+
+    parts = attended_in_parts(given, sizes, sharpness=sharpness, scale=5.0, feature_map=feature_map)
+    for part, whole in zip(parts, attended(blended, given), strict=True):
+        assert_close(part, whole, rtol=1e-10, atol=1e-10)
+
+
+def state_of(given: dict[str, Tensor], keys: slice, feature_map: str = "relu") -> KeyState:
+    key, value, mask = (given[name] for name in ("key", "value", "key_mask"))
+    return KeyState.from_keys(key[..., keys, :], value[..., keys, :], mask[..., keys], feature_map=feature_map)
+
+
+@pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
+@pytest.mark.parametrize("here", [0, 4, 9], ids="{} keys here".format)
+@pytest.mark.parametrize("sharpness", [1.0, 0.4])
+def test_keys_known_by_their_state_count_as_if_they_were_here(here: int, feature_map: str, sharpness: float) -> None:
+    given, options = inputs(9, offset=3.0), {"feature_map": feature_map, "scale": 2.0}
+    query, key, value, mask = (given[name] for name in ("query", "key", "value", "key_mask"))
+    output = partitioned_attention(
+        query,
+        key[..., :here, :],
+        value[..., :here, :],
+        key_mask=mask[..., :here],
+        exchange=StateExchange(state_of(given, slice(here, None), feature_map)),
+        sharpness=sharpness,
+        **options,
+    )
+    whole = eala_attention(query, key, value, key_mask=mask, **options)
+    mean = mean_attention(query, key, value, key_mask=mask)
+    assert_close(output, torch.lerp(mean, whole, sharpness), rtol=1e-8, atol=1e-8)
+
+
+def test_keys_at_hand_stand_for_those_of_the_state_in_the_gradient() -> None:
+    half, options = inputs(6), {"scale": 2.0}
+    half["key_mask"][:] = True
+    twice = {name: torch.cat([x, x], -1 if x.dtype == torch.bool else -2) for name, x in half.items()}
+    exchange = StateExchange(state_of(half, slice(None)))
+    _, of_query, of_key, of_value = attended(partitioned_attention, half, exchange=exchange, **options)
+    _, *expected = (x[..., :6, :] for x in attended(eala_attention, twice, **options))
+    assert_close(of_query, expected[0], rtol=1e-8, atol=1e-8)
+    assert_close(of_key, expected[1], rtol=1e-8, atol=1e-8)
+    assert_close(of_value, expected[2], rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
+@pytest.mark.parametrize("with_keys", [False, True])
+def test_a_state_of_all_keys_is_the_whole_attention(with_keys: bool, feature_map: str) -> None:
+    given, options = inputs(9, offset=3.0), {"feature_map": feature_map, "scale": 2.0}
+    query, key, value, mask = (given[name] for name in ("query", "key", "value", "key_mask"))
+    exchange = WholeExchange(state_of(given, slice(None), feature_map))
+    keys = (key, value) if with_keys else (None, None)
+    whole = eala_attention(query, key, value, key_mask=mask, **options)
+    mean = mean_attention(query, key, value, key_mask=mask)
+    for sharpness in (1.0, 0.0, 0.4):
+        output = partitioned_attention(query, *keys, exchange=exchange, sharpness=sharpness, **options)
+        assert_close(output, torch.lerp(mean, whole, sharpness), rtol=1e-8, atol=1e-8)
+
+
+def test_a_state_of_all_keys_keeps_the_digits_of_float32_under_an_offset() -> None:
+    exact = inputs(600, offset=1e3)
+    query, key, value = (exact[name] for name in ("query", "key", "value"))
+    expected = eala_attention(query, key, value, feature_map="identity")
+    exchange = WholeExchange(KeyState.from_keys(key, value, feature_map="identity"))
+    output = partitioned_attention(query.float(), None, None, exchange=exchange, feature_map="identity")
+    assert (output - expected).abs().max() <= 2 * torch.finfo(torch.float32).eps * 1e3
+
+
+def test_a_state_of_all_keys_gathers_nothing_and_has_no_gradient() -> None:
+    given = inputs(9)
+    query, key, value, mask = (given[name] for name in ("query", "key", "value", "key_mask"))
+    poisoned = key.fill_(torch.nan).requires_grad_(), value.requires_grad_()
+    exchange = WholeExchange(state_of(inputs(9), slice(None)))
+    output = partitioned_attention(query.requires_grad_(), *poisoned, key_mask=mask, exchange=exchange)
+    assert output.isfinite().all()
+    with pytest.raises(ValueError, match="no gradient"):
+        output.sum().backward()
+
+
+def test_keys_are_gathered_once_and_only_when_they_are_asked_for() -> None:
+    gathered = []
+
+    class Counting:
+        def merge_keys(self, gather, dtype):
+            gathered.append(gather())
+            return gathered[-1]
+
+        def sum_gradients(self, gradient, *, n, n_here):
+            return gradient
+
+    given = inputs(9)
+    for got, whole in zip(
+        attended(partitioned_attention, given, exchange=Counting()), attended(eala_attention, given), strict=True
+    ):
+        assert_close(got, whole, rtol=1e-12, atol=1e-12)
+    assert len(gathered) == 1
+
+
+def test_exchanges_and_groups_are_known_by_their_methods() -> None:
+    group, state = Threads(1).of(0), state_of(inputs(3), slice(None))
+    assert isinstance(group, Group)
+    assert all(isinstance(x, Exchange) for x in (RankExchange(group), StateExchange(state), WholeExchange(state)))
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 0.4])
+def test_gradients_equal_finite_differences_where_other_keys_set_the_bounds(sharpness: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        (torch.randn(1, 2, 6, 4, generator=generator, dtype=torch.float64) * 2).requires_grad_() for _ in range(3)
+    )
+    far = torch.full((1, 2, 1, 4), 9.0, dtype=torch.float64)  # sets lo and hi, which are constants
+    ends = torch.cat([far, -far], -2)
+
+    def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        keys, values = torch.cat([ends, key], -2), torch.cat([value[..., :2, :], value], -2)
+        exchange = RankExchange(Threads(1).of(0))
+        return partitioned_attention(
+            query, keys, values, exchange=exchange, feature_map="identity", sharpness=sharpness, scale=1.0
+        )
+
+    assert torch.autograd.gradcheck(attend, (query, key, value))
 
 
 @pytest.mark.parametrize("threads", [2, 5])
@@ -126,7 +263,7 @@ def test_the_halves_of_the_kernel_give_what_it_gives_in_one_go(dtype: torch.dtyp
     try:
         whole, halves = (
             attended(eala_attention, given),
-            attended(sharded_attention, given, others=OnRanks(Threads(1).of(0))),
+            attended(partitioned_attention, given, exchange=RankExchange(Threads(1).of(0))),
         )
     finally:
         torch.set_num_threads(before)
@@ -181,7 +318,7 @@ def test_what_is_exchanged_does_not_grow_with_the_keys() -> None:
     counted: list[list[int]] = []
     for length in (4, 400):
         ranks = Threads(1)
-        attended(sharded_attention, inputs(length), others=OnRanks(ranks.of(0)))
+        attended(partitioned_attention, inputs(length), exchange=RankExchange(ranks.of(0)))
         counted.append(ranks.numbers)
     forward, backward = numbers_exchanged(E, EV)
     assert counted[0] == counted[1]
@@ -189,7 +326,15 @@ def test_what_is_exchanged_does_not_grow_with_the_keys() -> None:
     assert counted[0][3:] == [B * H * backward]
 
 
-def test_causal_attention_is_refused() -> None:
-    x = torch.zeros(1, 3, 4)
-    with pytest.raises(ValueError, match="is_causal=False"):
-        sharded_attention(x, x, x, others=OnRanks(Threads(1).of(0)), is_causal=True)
+def test_states_and_options_that_do_not_fit_are_refused() -> None:
+    x, state = torch.zeros(1, 3, 4), KeyState.from_keys(torch.zeros(1, 3, 4), torch.zeros(1, 3, 4))
+    for exchange in (StateExchange(state), WholeExchange(state)):
+        with pytest.raises(ValueError, match="feature map"):
+            partitioned_attention(x, x, x, exchange=exchange, feature_map="identity")
+        with pytest.raises(ValueError, match="head dim"):
+            partitioned_attention(x[..., :3], x[..., :3], x, exchange=exchange)
+    for sharpness in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="sharpness"):
+            partitioned_attention(x, x, x, exchange=StateExchange(state), sharpness=sharpness)
+    with pytest.raises(ValueError, match="key and value"):
+        partitioned_attention(x, None, None, exchange=StateExchange(state))

@@ -19,7 +19,7 @@ from elinformer.ops.baselines import (
 )
 from elinformer.ops.eala import eala_attention
 from elinformer.ops.eala.features import check_feature_map
-from elinformer.ops.eala.partitioned import sharded_attention, sharded_mean
+from elinformer.ops.eala.partitioned import partitioned_attention
 from elinformer.ops.registry import OPERATORS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from elinformer.ops.eala.features import FeatureMap
-    from elinformer.ops.eala.partitioned import Others
+    from elinformer.ops.eala.partitioned import Exchange
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,19 @@ class EalaAmongOthers(ABC):
         self.alone = alone
 
     @abstractmethod
-    def others(self, query: Tensor) -> Others:
-        """Those who hold the other keys, for queries like these."""
+    def exchange(self) -> Exchange:
+        """Access to the other keys."""
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **masks: Any) -> Tensor:
-        """As `elinformer.ops.eala_attention`."""
-        others, phi = self.others(query), self.alone.feature_map
-        return sharded_attention(query, key, value, others=others, feature_map=phi, **masks)
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, is_causal: bool = False, **options: Any) -> Tensor:
+        """As `elinformer.ops.eala_attention`, which keys in several places have no causal form of."""
+        if is_causal:
+            raise InputError("expected is_causal=False for keys in several places, got True: they have no order")
+        exchange, phi = self.exchange(), self.alone.feature_map
+        return partitioned_attention(query, key, value, exchange=exchange, feature_map=phi, **options)
 
     def mean_of_values(self, query: Tensor, key: Tensor, value: Tensor, **masks: Any) -> Tensor:
         """As `elinformer.ops.baselines.mean_attention`."""
-        return sharded_mean(query, key, value, others=self.others(query), **masks)
+        return self(query, key, value, sharpness=0.0, **masks)
 
 
 class PerformerOperator(nn.Module):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from elinformer.errors import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -26,6 +28,20 @@ def check_inputs(
     if scale is not None and not (scale > 0 and math.isfinite(scale)):
         raise ValueError(f"expected a positive, finite scale, got {scale}: leave it out for E ** -0.5")
     return None if key_mask is None else _aligned_mask(key_mask, query, key)
+
+
+def check_sharpness(sharpness: float) -> float:
+    """Refuse a sharpness with which weights could be negative, or would no longer add up to one."""
+    if not 0 <= sharpness <= 1:
+        raise InputError(f"expected a sharpness of 0 to 1, got {sharpness}")
+    return sharpness
+
+
+def scale_or_default(scale: float | None, head_dim: int) -> float:
+    """Return the scale, by default E ** -0.5; without channels every score is zero and any scale will do."""
+    if scale is not None:
+        return float(scale)
+    return head_dim**-0.5 if head_dim else 1.0
 
 
 def _check_dtypes(query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> None:

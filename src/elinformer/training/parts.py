@@ -19,8 +19,7 @@ from elinformer.evaluation.in_parts import of_series, parts_of, states_of_parts
 from elinformer.nn.operators import EalaAmongOthers
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows, view_of
 from elinformer.ops.eala.key_state import KeyState
-from elinformer.ops.eala.partitioned import Summarised
-from elinformer.ops.eala.statistics import KeyStatistics
+from elinformer.ops.eala.partitioned import StateExchange
 from elinformer.ops.precision import own_precision
 
 if TYPE_CHECKING:
@@ -107,11 +106,8 @@ class _SeeingOthers(EalaAmongOthers):
 
     def __init__(self, alone: EalaOperator, state: KeyState) -> None:
         super().__init__(alone)
-        some, hi = state.n > 0, state.k_mean if state.hi is None else state.hi  # no bound where no query asks for one
-        bounds = state.lo.where(some, 0), hi.where(some, 0)
-        self.rest = KeyStatistics(state.n, state.k_mean, state.v_mean, state.covariance, *bounds)
+        self.state = state
 
-    def others(self, query: Tensor) -> Summarised:
-        """What the state says, in the precision that queries like these are computed in."""
-        dtype = torch.promote_types(query.dtype, torch.float32)
-        return Summarised(KeyStatistics(*(part.to(dtype) for part in self.rest)))
+    def exchange(self) -> StateExchange:
+        """The state of the other keys."""
+        return StateExchange(self.state)

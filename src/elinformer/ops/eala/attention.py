@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs
+from elinformer.ops.checks import check_inputs, scale_or_default
 from elinformer.ops.eala import autograd, cpu, triton
 from elinformer.ops.eala.features import check_feature_map
 from elinformer.ops.eala.reference import eala_reference
@@ -69,7 +69,7 @@ def eala_attention(
     query, key, value = autocast(query, key, value)
     key_mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale, is_causal=is_causal)
     check_feature_map(feature_map)
-    factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    factor = scale_or_default(scale, query.shape[-1])
     backend, dtype = backend_for(query, value, backend=backend), query.dtype
     if backend == "reference":
         return _reference(query, key, value, key_mask, scale=factor, is_causal=is_causal, feature_map=feature_map)

@@ -1,4 +1,4 @@
-"""The compiled CPU kernel: loading it and handing it raw pointers. See kernels/eala.c.
+"""Compiled CPU kernel: loading it and passing it raw pointers. See kernels/eala.c.
 
 Takes float32, bfloat16 and float64 tensors of shape (*lead, L, E); heads split from a wider tensor are read and
 written where they lie.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from elinformer.ops.eala.eager import empty_state
+from elinformer.ops.eala.statistics import packed_value_width
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,7 @@ _LIBRARY = _built()
 
 @functools.cache
 def _kernel() -> ctypes.CDLL:
-    """The shared library, given the threads of the OpenMP runtime that PyTorch has loaded."""
+    """Load the shared library, given the threads of the OpenMP runtime that PyTorch has loaded."""
     library = ctypes.CDLL(str(_LIBRARY))
     try:
         parallel = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p)
@@ -49,7 +50,7 @@ def _kernel() -> ctypes.CDLL:
 
 
 def why_not(query: Tensor) -> str | None:
-    """Why the kernel cannot run on such tensors; None where it can."""
+    """Return the reason why the kernel cannot run on such tensors; None where it can."""
     if query.device.type != "cpu":
         return f"it runs on the CPU alone, and the tensors are on {query.device}"
     if _LIBRARY is None:
@@ -66,7 +67,7 @@ def forward(  # noqa: PLR0917 - the order of the operator's schema
     feature_map: str,
     is_causal: bool,
 ) -> tuple[Tensor, Tensor]:
-    """As `eager.forward`, laid out as `empty_output` says."""
+    """Return the same as `eager.forward`, laid out as `empty_output` says."""
     output, state = empty_output(query, value), empty_state(key, value, is_causal=is_causal)
     tensors = (query, key, value, _as_rows(mask), output, None, None, None, None)
     _call("eala_forward", tensors, state, scale=scale, relu=feature_map == "relu", is_causal=is_causal)
@@ -84,7 +85,7 @@ def backward(  # noqa: PLR0917 - the order of the operator's schema
     feature_map: str,
     is_causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `eager.backward`, laid out as `empty_gradient` says."""
+    """Return the same as `eager.backward`, laid out as `empty_gradient` says."""
     grads = empty_gradient(query), empty_gradient(key), empty_gradient(value)
     tensors = (query, key, value, _as_rows(mask), None, grad, *grads)
     _call("eala_backward", tensors, state, scale=scale, relu=feature_map == "relu", is_causal=is_causal)
@@ -92,23 +93,23 @@ def backward(  # noqa: PLR0917 - the order of the operator's schema
 
 
 def gather(key: Tensor, value: Tensor, mask: Tensor | None, feature_map: str) -> Tensor:
-    """As `eager.gather`."""
+    """Return the same as `eager.gather`."""
     state = empty_state(key, value, is_causal=False)
     tensors = (key, key, value, _as_rows(mask), *(None,) * 5)
     _call("eala_gather", tensors, state, scale=1, relu=feature_map == "relu", is_causal=False)
     return state
 
 
-def apply(query: Tensor, value: Tensor, state: Tensor, scale: float, feature_map: str) -> Tensor:
-    """As `eager.apply`, laid out as `empty_output` says."""
-    output = empty_output(query, value)
+def apply(query: Tensor, state: Tensor, scale: float, feature_map: str) -> Tensor:
+    """Return the same as `eager.apply`, laid out as `empty_output` says."""
+    output = _laid_out_as(query, packed_value_width(state.shape[-1], query.shape[-1]))
     tensors = (query, query, output, None, output, *(None,) * 4)
     _call("eala_apply", tensors, state, scale=scale, relu=feature_map == "relu", is_causal=False)
     return output
 
 
 def query_backward(grad: Tensor, query: Tensor, state: Tensor, scale: float, feature_map: str) -> tuple[Tensor, Tensor]:
-    """As `eager.query_backward`, laid out as `empty_gradient` says."""
+    """Return the same as `eager.query_backward`, laid out as `empty_gradient` says."""
     grad_q, e, ev = empty_gradient(query), query.shape[-1], grad.shape[-1]
     sums = state.new_empty((*query.shape[:-2], e + ev + e * ev))
     tensors = (query, query, grad, None, None, grad, grad_q, None, None)
@@ -119,7 +120,7 @@ def query_backward(grad: Tensor, query: Tensor, state: Tensor, scale: float, fea
 def key_backward(  # noqa: PLR0917 - as the operator's schema
     key: Tensor, value: Tensor, mask: Tensor | None, state: Tensor, sums: Tensor, feature_map: str
 ) -> tuple[Tensor, Tensor]:
-    """As `eager.key_backward`, laid out as `empty_gradient` says."""
+    """Return the same as `eager.key_backward`, laid out as `empty_gradient` says."""
     grads = empty_gradient(key), empty_gradient(value)
     tensors = (key, key, value, _as_rows(mask), None, None, None, *grads)
     _call("eala_key_gradients", tensors, state, sums.contiguous(), scale=1, relu=feature_map == "relu", is_causal=False)
@@ -127,21 +128,21 @@ def key_backward(  # noqa: PLR0917 - as the operator's schema
 
 
 def empty_output(query: Tensor, value: Tensor) -> Tensor:
-    """An output that lies in memory as the query does, so that heads are put together again without a copy."""
-    return _laid_out_as(query, value)
+    """Return an output that lies in memory as the query does, so that heads are joined without a copy."""
+    return _laid_out_as(query, value.shape[-1])
 
 
 def empty_gradient(x: Tensor) -> Tensor:
-    """A gradient that lies in memory as its tensor does."""
-    return _laid_out_as(x, x)
+    """Return a gradient that lies in memory as its tensor does."""
+    return _laid_out_as(x, x.shape[-1])
 
 
-def _laid_out_as(x: Tensor, wide: Tensor) -> Tensor:
-    """With the columns of `wide`: contiguous, or rows before heads where `x` is (B, L, H E) split into heads."""
+def _laid_out_as(x: Tensor, width: int) -> Tensor:
+    """Return an empty tensor: contiguous, or rows before heads where `x` is (B, L, H E) split into heads."""
     if x.ndim != 4 or x.stride(1) >= x.stride(2):
-        return x.new_empty((*x.shape[:-1], wide.shape[-1]))
+        return x.new_empty((*x.shape[:-1], width))
     batch, heads, length, _ = x.shape
-    return x.new_empty((batch, length, heads, wide.shape[-1])).transpose(1, 2)
+    return x.new_empty((batch, length, heads, width)).transpose(1, 2)
 
 
 def _call(
@@ -163,7 +164,7 @@ def _as_rows(mask: Tensor | None) -> Tensor | None:
 
 
 def _two_leading(x: Tensor) -> Tensor:
-    """A view (B, H, L, columns) whose columns lie side by side, a copy only where there is no such view."""
+    """Return a view (B, H, L, columns) whose columns lie side by side, a copy only where there is no such view."""
     if x.ndim > 4:
         x = x.flatten(0, -4)
     while x.ndim < 4:

@@ -1,4 +1,4 @@
-"""To look at attention: dense weights, the shift theta, and the entropy of every query in linear time."""
+"""Diagnostics of attention: dense weights, the shift theta, and the entropy of every query in linear time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs
-from elinformer.ops.eala.causal import causal_variance
+from elinformer.ops.checks import check_inputs, scale_or_default
+from elinformer.ops.eala.causal import causal_scores
 from elinformer.ops.eala.features import FEATURE_MAPS, check_feature_map
+from elinformer.ops.eala.statistics import certified_margin, key_statistics
 
 if TYPE_CHECKING:
     from elinformer.ops.eala.features import FeatureMap
@@ -27,16 +28,19 @@ def eala_weights(
     scale: float | None = None,
     feature_map: FeatureMap = "relu",
 ) -> Float[Tensor, "*batch Lq Lk"]:
-    """The weights `eala_attention` applies, (..., Lq, Lk): quadratic, for looking at.
+    """Return the weights that `eala_attention` applies, (..., Lq, Lk), in quadratic time and memory.
 
     Every row adds up to one, and to zero where no key is seen. Arguments and errors as `eala_attention`.
     """
-    seen = _look(query, key, key_mask, is_causal=is_causal, scale=scale, feature_map=feature_map)
-    centred = seen.q @ (seen.k - seen.centre).mT - (seen.q * (seen.k_mean - seen.centre)).sum(-1, keepdim=True)
-    weights = (1 + centred / seen.margin.clamp_min(1)) / seen.n.clamp_min(1)
+    scores = _scores(query, key, key_mask, is_causal=is_causal, scale=scale, feature_map=feature_map)
+    centre = scores.k_mean[..., -1:, :]  # of all keys, so that an offset costs no digits
+    if centre.shape[-2] == 0:  # causal, and no keys
+        return scores.q @ scores.k.mT
+    centred = scores.q @ (scores.k - centre).mT - (scores.q * (scores.k_mean - centre)).sum(-1, keepdim=True)
+    weights = (1 + centred / scores.margin.clamp_min(1)) / scores.n.clamp_min(1)
     if is_causal:
         weights = weights.tril()
-    return weights if seen.mask is None else weights.masked_fill(~seen.mask[..., None, :], 0)
+    return weights if scores.mask is None else weights.masked_fill(~scores.mask[..., None, :], 0)
 
 
 def eala_theta(
@@ -48,12 +52,12 @@ def eala_theta(
     scale: float | None = None,
     feature_map: FeatureMap = "relu",
 ) -> Float[Tensor, "*batch Lq"]:
-    """The shift theta* = c* - mu of every query, (..., Lq), in linear time (theory, section 4).
+    """Return the shift theta* = c* - mu of every query, (..., Lq), in linear time (theory, section 4).
 
     Arguments and errors as `eala_attention`.
     """
-    seen = _look(query, key, key_mask, is_causal=is_causal, scale=scale, feature_map=feature_map)
-    return (seen.margin.clamp_min(1) - (seen.q * seen.k_mean).sum(-1, keepdim=True)).squeeze(-1)
+    scores = _scores(query, key, key_mask, is_causal=is_causal, scale=scale, feature_map=feature_map)
+    return (scores.margin.clamp_min(1) - (scores.q * scores.k_mean).sum(-1, keepdim=True)).squeeze(-1)
 
 
 @overload
@@ -91,7 +95,7 @@ def attention_entropy(
     feature_map: FeatureMap = "relu",
     return_clamped: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The entropy of every query's attention in nats, (..., Lq), to second order and in linear time.
+    """Return the entropy of every query's attention in nats, (..., Lq), to second order and in linear time.
 
     The second order is unbounded below (one outlier among the keys is enough), so it is clamped to [0, log n]; n
     is the number of keys the query sees, and no key gives zero. How far it can be trusted: docs/theory.md,
@@ -113,29 +117,29 @@ def attention_entropy(
     """
     if kind not in {"eala", "softmax"}:
         raise ValueError(f"expected kind to be eala or softmax, got {kind!r}")
-    seen = _look(query, key, key_mask, is_causal=is_causal, scale=scale, feature_map=feature_map)
-    spread = _variance(seen, is_causal=is_causal)  # (..., Lq)
+    scores = _scores(query, key, key_mask, is_causal=is_causal, scale=scale, feature_map=feature_map)
+    variance = scores.variance.squeeze(-1)
     if kind == "eala":
-        spread = spread / seen.margin.squeeze(-1).clamp_min(1).square()
-    largest = seen.n.clamp_min(1).log().squeeze(-1)
-    exact = largest - spread / 2
-    entropy = torch.minimum(exact.clamp_min(0), largest).expand(spread.shape)
+        variance = variance / scores.margin.squeeze(-1).clamp_min(1).square()
+    largest = scores.n.clamp_min(1).log().squeeze(-1)
+    exact = largest - variance / 2
+    entropy = torch.minimum(exact.clamp_min(0), largest).expand(variance.shape)
     return (entropy, exact < 0) if return_clamped else entropy
 
 
-class _Seen(NamedTuple):
-    """What each query sees, with one row for all queries where all see the same."""
+class _Scores(NamedTuple):
+    """Statistics of the scores of each query, with one row for all queries where all see the same keys."""
 
     q: Tensor  # (..., Lq, E), scale * phi(query)
-    k: Tensor  # (..., Lk, E), phi(key), masked keys zero
+    k: Tensor  # (..., Lk, E), phi(key)
     mask: Tensor | None
     n: Tensor  # (..., Lq or 1, 1)
     k_mean: Tensor  # (..., Lq or 1, E)
-    centre: Tensor  # (..., 1, E), the mean of all keys
     margin: Tensor  # (..., Lq, 1)
+    variance: Tensor  # (..., Lq, 1), sigma^2
 
 
-def _look(
+def _scores(
     query: Tensor,
     key: Tensor,
     key_mask: Tensor | None,
@@ -143,40 +147,15 @@ def _look(
     is_causal: bool,
     scale: float | None,
     feature_map: FeatureMap,
-) -> _Seen:
+) -> _Scores:
     mask = check_inputs(query, key, key, key_mask=key_mask, scale=scale, is_causal=is_causal)
     check_feature_map(feature_map)
+    if mask is not None:  # masked keys may hold NaN
+        key = key.masked_fill(~mask[..., None], 0)
     dtype, phi = torch.promote_types(query.dtype, torch.float32), FEATURE_MAPS[feature_map]
-    q = phi(query.to(dtype)) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    taking_part = torch.ones_like(key[..., :1], dtype=torch.bool) if mask is None else mask[..., None]
-    k = phi(key.to(dtype).masked_fill(~taking_part, 0)).masked_fill(~taking_part, 0)
-    centre = k.sum(-2, keepdim=True) / taking_part.sum(-2, keepdim=True).clamp_min(1)
-    n, k_mean, lo, hi = _running(k, taking_part, centre) if is_causal else _overall(k, taking_part, centre)
-    above, below = (x.masked_fill(n == 0, 0) for x in (k_mean - lo, hi - k_mean))
-    margin = (q.relu() * above + (-q).relu() * below).sum(-1, keepdim=True)
-    return _Seen(q, k, mask, n.to(dtype), k_mean, centre, margin)
-
-
-def _overall(k: Tensor, taking_part: Tensor, centre: Tensor) -> tuple[Tensor, ...]:
-    bounds = k.masked_fill(~taking_part, torch.inf), k.masked_fill(~taking_part, -torch.inf)
-    if k.shape[-2] == 0:
-        return taking_part.sum(-2, keepdim=True), centre, centre, centre
-    return taking_part.sum(-2, keepdim=True), centre, bounds[0].amin(-2, keepdim=True), bounds[1].amax(-2, keepdim=True)
-
-
-def _running(k: Tensor, taking_part: Tensor, centre: Tensor) -> tuple[Tensor, ...]:
-    n = taking_part.cumsum(-2)
-    k_mean = centre + (k - centre).masked_fill(~taking_part, 0).cumsum(-2) / n.clamp_min(1)
-    lo = k.masked_fill(~taking_part, torch.inf).cummin(-2).values
-    return n, k_mean, lo, k.masked_fill(~taking_part, -torch.inf).cummax(-2).values
-
-
-def _variance(seen: _Seen, *, is_causal: bool) -> Tensor:
-    """sigma^2 = (1/n) sum t_j^2 for every query, (..., Lq)."""
+    q, k = phi(query.to(dtype)) * scale_or_default(scale, query.shape[-1]), phi(key.to(dtype))
     if is_causal:
-        return causal_variance(seen.q, seen.k, seen.mask)
-    centred = seen.k - seen.k_mean
-    if seen.mask is not None:
-        centred = centred.masked_fill(~seen.mask[..., None], 0)
-    covariance = centred.mT @ centred / seen.n.clamp_min(1)
-    return ((seen.q @ covariance) * seen.q).sum(-1)
+        return _Scores(q, k, mask, *causal_scores(q, k, mask))
+    keys = key_statistics(k, k, mask)
+    variance = ((q @ keys.covariance) * q).sum(-1, keepdim=True)
+    return _Scores(q, k, mask, keys.n, keys.k_mean, certified_margin(q, keys.above, keys.below), variance)

@@ -1,4 +1,4 @@
-"""KeyState: a set of keys and values as sums that merge, stream and answer queries."""
+"""KeyState: a set of keys and values as statistics that merge, stream and answer queries."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs
+from elinformer.ops.checks import check_inputs, scale_or_default
 from elinformer.ops.eala.features import FEATURE_MAPS, check_feature_map
-from elinformer.ops.eala.statistics import KeyStatistics, apply_statistics, key_statistics
+from elinformer.ops.eala.statistics import KeyStatistics, apply_statistics, key_statistics, merge_two
 
 if TYPE_CHECKING:
     from elinformer.ops.eala.features import FeatureMap
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeyState:
-    """What EALA needs to know of a set of keys, in float64 and of one size however many keys there are.
+    """State of a set of keys, in float64 and of one size however many keys there are.
 
     States of parts merge into the state of the whole, in any order: parts may be chunks of a long series, sensors
     that join or leave, or series that live on different ranks. A state is a value: every method returns a new one.
@@ -27,10 +27,10 @@ class KeyState:
     Attributes:
         n: Number of keys, (..., 1, 1).
         k_mean: Mean of phi(key), (..., 1, E).
+        lo: Lower bound of phi(key), (..., 1, E).
+        hi: Upper bound of phi(key); None where phi is never negative and no query needs it.
         v_mean: Mean of the values, (..., 1, Ev).
         covariance: S, (..., E, Ev).
-        lo: Lower bound of phi(key), (..., 1, E); infinite for no keys.
-        hi: Upper bound of phi(key); None where phi is never negative and nothing asks for it.
         feature_map: phi.
 
     Source: docs/theory.md, section 6 (Chan, Golub and LeVeque 1979).
@@ -44,10 +44,10 @@ class KeyState:
 
     n: Tensor
     k_mean: Tensor
-    v_mean: Tensor
-    covariance: Tensor
     lo: Tensor
     hi: Tensor | None
+    v_mean: Tensor
+    covariance: Tensor
     feature_map: FeatureMap = "relu"
 
     @classmethod
@@ -59,7 +59,7 @@ class KeyState:
         *,
         feature_map: FeatureMap = "relu",
     ) -> KeyState:
-        """The state of keys (..., Lk, E) and values (..., Lk, Ev) whose mask (..., Lk) is True.
+        """Build the state of keys (..., Lk, E) and values (..., Lk, Ev) whose mask (..., Lk) is True.
 
         Raises:
             ValueError: Shapes that do not match, an unknown feature map.
@@ -69,40 +69,20 @@ class KeyState:
         check_feature_map(feature_map)
         lead = torch.broadcast_shapes(key.shape[:-2], value.shape[:-2])
         mask = None if mask is None else mask.expand(*lead, -1)
-        if mask is not None:  # before phi, so that what is masked may be anything, in the gradient too
+        if mask is not None:  # before phi: masked keys may hold NaN, in the gradient too
             key = key.masked_fill(~mask[..., None], 0)
         k = FEATURE_MAPS[feature_map](key.double()).expand(*lead, *key.shape[-2:])
         keys = key_statistics(k, value.double().expand(*lead, *value.shape[-2:]), mask)
-        lo, hi = keys.lo.masked_fill(keys.n == 0, torch.inf), keys.hi.masked_fill(keys.n == 0, -torch.inf)
-        return cls(
-            keys.n,
-            keys.k_mean,
-            keys.v_mean,
-            keys.covariance,
-            lo,
-            hi if feature_map == "identity" else None,
-            feature_map,
-        )
+        return cls._of(keys, feature_map)
 
     def merge(self, other: KeyState) -> KeyState:
-        """The state of both sets together.
+        """Return the state of both sets together.
 
         Raises:
             ValueError: States of different feature maps or head dims.
         """
         self._check_kin(other)
-        n = self.n + other.n
-        share = other.n / n.clamp_min(1)  # b / n
-        dk, dv = other.k_mean - self.k_mean, other.v_mean - self.v_mean
-        return KeyState(
-            n,
-            self.k_mean + dk * share,
-            self.v_mean + dv * share,
-            self.covariance * (1 - share) + other.covariance * share + (share * (1 - share)) * (dk.mT @ dv),
-            torch.minimum(self.lo, other.lo),
-            None if self.hi is None or other.hi is None else torch.maximum(self.hi, other.hi),
-            self.feature_map,
-        )
+        return self._of(merge_two(self.statistics(), other.statistics()), self.feature_map)
 
     def add(
         self,
@@ -110,7 +90,7 @@ class KeyState:
         value: Float[Tensor, "*batch_v Lk Ev"],
         mask: Bool[Tensor, "*batch_m Lk"] | None = None,
     ) -> KeyState:
-        """The state with more keys (..., Lk, E) and their values (..., Lk, Ev)."""
+        """Return the state with more keys (..., Lk, E) and their values (..., Lk, Ev)."""
         return self.merge(KeyState.from_keys(key, value, mask, feature_map=self.feature_map))
 
     def remove(
@@ -119,7 +99,7 @@ class KeyState:
         value: Float[Tensor, "*batch_v Lk Ev"],
         mask: Bool[Tensor, "*batch_m Lk"] | None = None,
     ) -> KeyState:
-        """The state without keys that are in it.
+        """Return the state without keys that are in it.
 
         The bounds stay as they are, valid but looser, so weights may be flatter than those of a state made anew.
 
@@ -136,12 +116,11 @@ class KeyState:
         v_mean = (self.v_mean + (self.v_mean - part.v_mean) * ratio) * some
         between = (part.k_mean - k_mean).mT @ (part.v_mean - v_mean) * (part.n / self.n.clamp_min(1))
         rest = self.covariance * (1 + ratio) - part.covariance * ratio - between
-        lo, hi = self.lo.masked_fill(~some, torch.inf), self.hi
-        hi = None if hi is None else hi.masked_fill(~some, -torch.inf)
-        return replace(self, n=n, k_mean=k_mean, v_mean=v_mean, covariance=rest * some, lo=lo, hi=hi)
+        hi = None if self.hi is None else self.hi * some
+        return replace(self, n=n, k_mean=k_mean, lo=self.lo * some, hi=hi, v_mean=v_mean, covariance=rest * some)
 
     def apply(self, query: Float[Tensor, "*batch_q Lq E"], *, scale: float | None = None) -> Tensor:
-        """What queries (..., Lq, E) get from the keys: (..., Lq, Ev) in the queries' dtype; zeros for no keys.
+        """Attend with queries (..., Lq, E) to the keys: (..., Lq, Ev) in the queries' dtype; zeros for no keys.
 
         Raises:
             ValueError: A head dim that differs from the keys', a scale that is not positive.
@@ -152,16 +131,25 @@ class KeyState:
                 f"expected queries of the keys' head dim E, {self.k_mean.shape[-1]}, got {query.shape[-1]}"
             )
         dtype = torch.promote_types(query.dtype, torch.float32)
-        q = FEATURE_MAPS[self.feature_map](query.to(dtype)) * (query.shape[-1] ** -0.5 if scale is None else scale)
-        return apply_statistics(q, self._about_zero(dtype)).to(query.dtype)
+        q = FEATURE_MAPS[self.feature_map](query.to(dtype)) * scale_or_default(scale, query.shape[-1])
+        return apply_statistics(q, self.centred(dtype)).to(query.dtype)
 
-    def _about_zero(self, dtype: torch.dtype) -> KeyStatistics:
-        """The statistics with keys moved to mean zero, which changes no output and keeps float32's digits."""
-        some, zero = self.n > 0, torch.zeros_like(self.k_mean)
-        lo = (self.lo - self.k_mean).where(some, 0)
-        hi = zero if self.hi is None else (self.hi - self.k_mean).where(some, 0)
-        parts = (self.n, zero, self.v_mean, self.covariance, lo, hi)
+    def statistics(self, dtype: torch.dtype = torch.float64) -> KeyStatistics:
+        """Return the statistics in another precision; an upper bound that no query needs is the mean."""
+        hi = self.k_mean if self.hi is None else self.hi
+        parts = (self.n, self.k_mean, self.lo, hi, self.v_mean, self.covariance)
         return KeyStatistics(*(part.to(dtype) for part in parts))
+
+    def centred(self, dtype: torch.dtype) -> KeyStatistics:
+        """Return the statistics with keys moved to mean zero, which changes no output and keeps float32's digits."""
+        keys = self.statistics()
+        moved = keys._replace(k_mean=torch.zeros_like(keys.k_mean), lo=-keys.above, hi=keys.below)
+        return KeyStatistics(*(part.to(dtype) for part in moved))
+
+    @classmethod
+    def _of(cls, keys: KeyStatistics, feature_map: FeatureMap) -> KeyState:
+        hi = keys.hi if feature_map == "identity" else None
+        return cls(keys.n, keys.k_mean, keys.lo, hi, keys.v_mean, keys.covariance, feature_map)
 
     def _check_kin(self, other: KeyState) -> None:
         ours, theirs = ((s.feature_map, *s.covariance.shape[-2:]) for s in (self, other))

@@ -1,8 +1,8 @@
 """EALA over keys that live in several places: exact, by exchanging sums of one size however many keys there are.
 
-Every holder of a part of the keys, a rank say, builds the statistics of its part; sums and maxima over all
-holders make them the statistics of the whole, which every holder applies to its own queries. The backward adds up
-the gradient of the statistics in the same way. Nothing here knows how holders reach each other.
+Every holder of a part of the keys, a rank for example, builds the statistics of its part. An exchange turns them into
+the statistics of all keys, which every holder applies to its own queries; in the backward it adds up the gradients of
+the statistics. Nothing here knows how holders reach each other: the exchange is an argument.
 """
 
 from __future__ import annotations
@@ -13,127 +13,136 @@ import torch
 from torch import Tensor
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs
-from elinformer.ops.eala import cpu, eager
-from elinformer.ops.eala.attention import softplus_applied
+from elinformer.errors import InputError
+from elinformer.ops.checks import check_inputs, check_sharpness, scale_or_default
+from elinformer.ops.eala.attention import backend_for, softplus_applied
+from elinformer.ops.eala.autograd import BACKENDS
 from elinformer.ops.eala.features import check_feature_map
-from elinformer.ops.eala.statistics import KeyStatistics, StateGradient
+from elinformer.ops.eala.statistics import Group, KeyStatistics, StateGradient, merge_statistics, merge_two, packed_size
 from elinformer.ops.precision import autocast, own_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
     from elinformer.ops.eala.features import FeatureMap
+    from elinformer.ops.eala.key_state import KeyState
+
+__all__ = [
+    "Exchange",
+    "Group",
+    "RankExchange",
+    "StateExchange",
+    "WholeExchange",
+    "numbers_exchanged",
+    "partitioned_attention",
+]
 
 
 @runtime_checkable
-class Ranks(Protocol):
-    """What the holders of the parts do together; each gets the same result, bit for bit."""
+class Exchange(Protocol):
+    """Access to the keys of an attention that are not at hand."""
 
-    def sum(self, x: Tensor) -> Tensor:
-        """The sum of the `x` of all holders."""
+    def merge_keys(self, gather: Callable[[], KeyStatistics], dtype: torch.dtype) -> KeyStatistics:
+        """Return the statistics of all keys in `dtype`; `gather` computes those of the keys at hand when called."""
         ...
 
-    def maximum(self, x: Tensor) -> Tensor:
-        """The element-wise maximum of the `x` of all holders."""
-        ...
+    def sum_gradients(self, gradient: StateGradient, *, n: Tensor, n_here: Tensor | None) -> StateGradient:
+        """Return the gradient of the statistics by all queries, from that by the queries at hand.
 
-
-@runtime_checkable
-class Others(Protocol):
-    """Those who hold the other keys."""
-
-    def merged(self, keys: KeyStatistics) -> KeyStatistics:
-        """The statistics of all keys, from those of the keys that are here."""
-        ...
-
-    def summed(self, gradient: StateGradient, keys: KeyStatistics, n: Tensor) -> StateGradient:
-        """The gradient of the statistics `keys` of all keys by all queries, `n` (..., 1, 1) of the keys being here."""
+        `n` (..., 1, 1) is the number of all keys, `n_here` of those at hand, None if they were not gathered.
+        """
         ...
 
 
-class OnRanks(NamedTuple):
-    """The other keys are on other ranks, which have queries of their own."""
+class RankExchange(NamedTuple):
+    """Exchange with other ranks, which have keys and queries of their own; all call it equally often."""
 
-    ranks: Ranks
+    group: Group
 
-    def merged(self, keys: KeyStatistics) -> KeyStatistics:
-        """By the sums and maxima of all ranks."""
-        return merged_statistics(keys, self.ranks)
+    def merge_keys(self, gather: Callable[[], KeyStatistics], dtype: torch.dtype) -> KeyStatistics:  # noqa: ARG002
+        """Merge by the sums and maxima of the group."""
+        return merge_statistics(gather(), self.group)
 
-    def summed(self, gradient: StateGradient, keys: KeyStatistics, n: Tensor) -> StateGradient:  # noqa: ARG002
-        """By their sum."""
-        return summed_gradient(gradient, self.ranks)
+    def sum_gradients(self, gradient: StateGradient, *, n: Tensor, n_here: Tensor | None) -> StateGradient:  # noqa: ARG002
+        """Add up over the group, in one message."""
+        return StateGradient.unpack(self.group.sum(gradient.pack()), gradient.k_mean.shape[-1])
 
 
-class Summarised(NamedTuple):
-    """The other keys are known by their statistics alone, and get no gradient.
+class StateExchange(NamedTuple):
+    """Other keys that are known by their state alone, and get no gradient.
 
-    The keys that are here stand for them in the gradient of the statistics: where they are a random part of all
-    keys, it is that of all, on average.
+    The keys at hand stand for them in the gradient of the statistics: where they are a random part of all keys, it
+    is that of all, on average.
     """
 
-    rest: KeyStatistics
+    state: KeyState
 
-    def merged(self, keys: KeyStatistics) -> KeyStatistics:
-        """By merging the two."""
-        both = KeyStatistics(*(torch.stack(pair) for pair in zip(keys, self.rest, strict=True)))
-        return KeyStatistics(*(x.squeeze(0) for x in merged_statistics(both, _Stacked())))
+    def merge_keys(self, gather: Callable[[], KeyStatistics], dtype: torch.dtype) -> KeyStatistics:
+        """Merge the keys at hand with the state."""
+        return merge_two(gather(), self.state.statistics(dtype))
 
-    def summed(self, gradient: StateGradient, keys: KeyStatistics, n: Tensor) -> StateGradient:
-        """By as many times this one as there are more keys than here."""
-        times = keys.n / n.clamp_min(1)
+    def sum_gradients(self, gradient: StateGradient, *, n: Tensor, n_here: Tensor | None) -> StateGradient:
+        """Multiply by as much as there are more keys than at hand."""
+        times = n if n_here is None else n / n_here.clamp_min(1)
         return StateGradient(*(part * times for part in gradient))
 
 
-class _Stacked:
-    """Holders side by side in one tensor."""
+class WholeExchange(NamedTuple):
+    """State of all keys, those at hand included: nothing is gathered, and there is no gradient."""
 
-    def sum(self, x: Tensor) -> Tensor:
-        return x.sum(0, keepdim=True)
+    state: KeyState
 
-    def maximum(self, x: Tensor) -> Tensor:
-        return x.amax(0, keepdim=True)
+    def merge_keys(self, gather: Callable[[], KeyStatistics], dtype: torch.dtype) -> KeyStatistics:  # noqa: ARG002
+        """Return the state, with keys moved to mean zero: float32 keeps its digits."""
+        return self.state.centred(dtype)
+
+    def sum_gradients(self, gradient: StateGradient, *, n: Tensor, n_here: Tensor | None) -> StateGradient:  # noqa: ARG002
+        """Refuse, since the keys that the state was made from are not at hand."""
+        raise InputError(
+            "expected no gradient through a WholeExchange, which knows all keys by their state alone: compute it under "
+            "torch.no_grad(), or learn with a StateExchange or a RankExchange"
+        )
 
 
-def sharded_attention(
+def partitioned_attention(
     query: Float[Tensor, "*batch_q Lq E"],
-    key: Float[Tensor, "*batch_k Lk E"],
-    value: Float[Tensor, "*batch_v Lk Ev"],
+    key: Float[Tensor, "*batch_k Lk E"] | None,
+    value: Float[Tensor, "*batch_v Lk Ev"] | None,
     *,
-    others: Others,
+    exchange: Exchange,
     key_mask: Bool[Tensor, "*batch_m Lk"] | None = None,
-    is_causal: bool = False,
     scale: float | None = None,
     feature_map: FeatureMap = "relu",
+    sharpness: float = 1.0,
 ) -> Float[Tensor, "*batch Lq Ev"]:
-    """`elinformer.ops.eala_attention` of these queries to these keys and those of `others`.
+    """Attend as `elinformer.ops.eala_attention` does, to the keys at hand and those behind `exchange`.
 
-    Leading dimensions must be those of the others; Lq and Lk may differ and be 0. All ranks must call it, and its
-    backward, equally often. Sums are in float32 or better.
+    Leading dimensions must be the same in all places; Lq and Lk may differ and be 0. There is no causal form: parts
+    of a set have no order. Sums are in float32 or better.
 
     Args:
         query: (..., Lq, E).
-        key: (..., Lk, E), the part of the keys that is here.
-        value: (..., Lk, Ev).
-        others: Those who hold the other parts.
+        key: (..., Lk, E), the part of the keys at hand; None with a `WholeExchange`, which needs no keys.
+        value: (..., Lk, Ev); None with a `WholeExchange`.
+        exchange: Access to the other keys.
         key_mask: (..., Lk), True = the key takes part; as in `eala_attention`.
-        is_causal: Not supported: parts of a set have no order.
         scale: Multiplies phi(query); E ** -0.5 by default.
         feature_map: phi.
+        sharpness: g, 0 to 1: the output is mean + g (o - mean), with o that of g = 1 and the mean of all values.
 
     Raises:
-        ValueError: What `eala_attention` refuses, or `is_causal`.
+        ValueError: As `eala_attention`; a sharpness outside of 0 to 1, a state of another feature map or head dim, or
+            no key and value with another exchange than `WholeExchange`.
         TypeError: As `eala_attention`.
 
-    Source: docs/theory.md, sections 6 and 8.
+    Source: docs/theory.md, sections 6, 8 and 9.
     """
-    if is_causal:
-        raise ValueError("expected is_causal=False for keys in several places, got True: they have no order")
+    check_feature_map(feature_map)
+    query, key, value = _with_keys(query, key, value, exchange, feature_map)
     query, key, value = autocast(query, key, value)
     mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale)
-    check_feature_map(feature_map)
-    factor, dtype = query.shape[-1] ** -0.5 if scale is None else float(scale), query.dtype
+    factor, dtype = scale_or_default(scale, query.shape[-1]), query.dtype
     if dtype == torch.float16:
         query, key, value = query.float(), key.float(), value.float()
     if feature_map == "softplus":
@@ -142,80 +151,75 @@ def sharded_attention(
     lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in (query, key, value))
     mask = None if mask is None else mask.expand(*lead, mask.shape[-1])
+    options = (factor, feature_map, check_sharpness(sharpness))
     with own_precision(query.device):
-        output: Tensor = _Sharded.apply(query, key, value, mask, others, factor, feature_map)  # pyright: ignore[reportAssignmentType]
+        output: Tensor = _Partitioned.apply(query, key, value, mask, exchange, options)  # pyright: ignore[reportAssignmentType]
     return output if output.dtype == dtype else output.to(dtype)
 
 
-def sharded_mean(
-    query: Float[Tensor, "*batch_q Lq E"],
-    key: Float[Tensor, "*batch_k Lk E"],
-    value: Float[Tensor, "*batch_v Lk Ev"],
-    *,
-    others: Others,
-    **masks: Any,
-) -> Float[Tensor, "*batch Lq Ev"]:
-    """`elinformer.ops.baselines.mean_attention` over these values and those of `others`: what a query of zeros gets.
-
-    Arguments and errors as `sharded_attention`; `masks` are its `key_mask` and `is_causal`.
-    """
-    zero = query.new_zeros(*query.shape[:-2], 1, query.shape[-1])
-    mean = sharded_attention(zero, key, value, others=others, feature_map="identity", **masks)
-    return mean.expand(*mean.shape[:-2], query.shape[-2], -1)
-
-
-def merged_statistics(keys: KeyStatistics, ranks: Ranks) -> KeyStatistics:
-    """The statistics of the keys of all ranks, from those of this rank's part.
-
-    Means first, then S about them: a part's own S, plus what its means are away from those of the whole.
-    """
-    e, ev = keys.covariance.shape[-2:]
-    moments = torch.cat((keys.n, keys.n * keys.k_mean, keys.n * keys.v_mean), -1)  # (..., 1, 1 + E + Ev)
-    n, k_sum, v_sum = ranks.sum(moments).split((1, e, ev), -1)
-    some, at_least_one = n > 0, n.clamp_min(1)
-    k_mean, v_mean = k_sum / at_least_one, v_sum / at_least_one
-    bounds = torch.cat((-keys.lo, keys.hi), -1).masked_fill(keys.n == 0, -torch.inf)
-    minus_lo, hi = ranks.maximum(bounds).where(some, 0).split((e, e), -1)
-    between = (keys.k_mean - k_mean).mT @ (keys.v_mean - v_mean)
-    covariance = ranks.sum(keys.n * (keys.covariance + between)) / at_least_one
-    return KeyStatistics(n, k_mean, v_mean, covariance, -minus_lo, hi)
-
-
-def summed_gradient(part: StateGradient, ranks: Ranks) -> StateGradient:
-    """The gradient of the merged statistics by the queries of all ranks, in one message."""
-    return StateGradient.unpack(ranks.sum(part.pack()), *part.covariance.shape[-2:])
-
-
 def numbers_exchanged(e: int, ev: int) -> tuple[int, int]:
-    """How many numbers a head and window hand in, in the forward and in the backward, whatever the number of keys."""
-    return 1 + 3 * e + ev + e * ev, e + ev + e * ev
+    """Return how many numbers a head and window hand in, in the forward and in the backward, for any number of keys."""
+    return packed_size(e, ev), e + ev + e * ev
 
 
-class _Sharded(torch.autograd.Function):
-    """Attention to keys that are here and others; saves inputs and states alone."""
+def _with_keys(
+    query: Tensor, key: Tensor | None, value: Tensor | None, exchange: Exchange, feature_map: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return query, key and value, with no keys for None; refuse an exchange of a state that does not fit."""
+    if isinstance(exchange, StateExchange | WholeExchange):
+        theirs = (exchange.state.feature_map, exchange.state.k_mean.shape[-1])
+        if theirs != (feature_map, query.shape[-1]):
+            raise InputError(
+                f"expected a state of feature map {feature_map} and head dim {query.shape[-1]}, got {theirs}: build it "
+                "from keys of the same attention"
+            )
+    if key is not None and value is not None:
+        return query, key, value
+    if not isinstance(exchange, WholeExchange):
+        raise InputError(
+            f"expected key and value with {type(exchange).__name__}, got None: pass those at hand, with Lk = 0 if "
+            "there are none"
+        )
+    *lead, _, width = exchange.state.v_mean.shape
+    return query, query[..., :0, :], query.new_empty(*lead, 0, width)
+
+
+class _Partitioned(torch.autograd.Function):
+    """Attention to keys at hand and elsewhere; saves inputs and states alone."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        query, key, value, mask, ctx.others, scale, feature_map = inputs
-        ctx.options = scale, feature_map
-        halves, sizes = _halves(query), (key.shape[-1], value.shape[-1])
-        own = KeyStatistics.unpack(halves.gather(key, value, mask, feature_map), *sizes)
-        state = ctx.others.merged(own).pack()
-        ctx.save_for_backward(query, key, value, mask, state, own.n)
-        return halves.apply(query, value, state, scale, feature_map)
+        query, key, value, mask, ctx.exchange, ctx.options = inputs
+        (scale, feature_map, sharpness), backend = ctx.options, _backend(query, value)
+        gathered: list[KeyStatistics] = []
+
+        def gather() -> KeyStatistics:
+            packed = backend.gather(key, value, mask, feature_map)
+            gathered.append(KeyStatistics.unpack(packed, key.shape[-1]))
+            return gathered[-1]
+
+        keys = ctx.exchange.merge_keys(gather, torch.promote_types(query.dtype, torch.float32))
+        if sharpness != 1:  # mean + g (o - mean) is the output of g S
+            keys = keys._replace(covariance=keys.covariance * sharpness)
+        state = keys.pack()
+        state = state.expand(*query.shape[:-2], state.shape[-1]).contiguous()
+        ctx.save_for_backward(query, key, value, mask, state, gathered[-1].n if gathered else None)
+        return backend.apply(query, state, scale, feature_map)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        query, key, value, mask, state, n = ctx.saved_tensors
-        (scale, feature_map), halves, sizes = ctx.options, _halves(query), (key.shape[-1], value.shape[-1])
-        grad_q, of_state = halves.query_backward(grad_outputs[0], query, state, scale, feature_map)
-        keys, part = KeyStatistics.unpack(state, *sizes), StateGradient.unpack(of_state, *sizes)
-        summed = ctx.others.summed(part, keys, n).pack()
-        grads = halves.key_backward(key, value, mask, state, summed, feature_map)
-        return grad_q, *grads, *(None,) * 4
+        query, key, value, mask, state, n_here = ctx.saved_tensors
+        (scale, feature_map, sharpness), backend, e = ctx.options, _backend(query, value), query.shape[-1]
+        grad_q, of_state = backend.query_backward(grad_outputs[0], query, state, scale, feature_map)
+        part = StateGradient.unpack(of_state, e)
+        if sharpness != 1:
+            part = part._replace(covariance=part.covariance * sharpness)
+        n = KeyStatistics.unpack(state, e).n
+        summed = ctx.exchange.sum_gradients(part, n=n, n_here=n_here).pack()
+        return grad_q, *backend.key_backward(key, value, mask, state, summed, feature_map), None, None, None
 
 
-def _halves(query: Tensor) -> ModuleType:
-    """What gathers states and applies them: the compiled kernel where it runs, else plain PyTorch."""
-    return eager if cpu.why_not(query) else cpu
+def _backend(query: Tensor, value: Tensor) -> ModuleType:
+    """Return the backend of such tensors: kernels where they run, else plain PyTorch."""
+    return BACKENDS[backend_for(query, value)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from elinformer.ops.checks import scale_or_default
 from elinformer.ops.eala.features import FEATURE_MAPS
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Reference(NamedTuple):
-    """What the equations give: output (..., Lq, Ev), weights (..., Lq, Lk), theta (..., Lq, 1)."""
+    """Output (..., Lq, Ev), weights (..., Lq, Lk) and theta (..., Lq, 1)."""
 
     output: Tensor
     weights: Tensor
@@ -35,14 +36,14 @@ def eala_reference(
     scale: float | None = None,
     feature_map: FeatureMap = "relu",
 ) -> Reference:
-    """Quadratic EALA, any dtype, differentiable; lo and hi are constants for the gradient (section 4).
+    """Compute EALA in quadratic time, any dtype, differentiable; lo and hi are constants for the gradient (section 4).
 
     Shapes as `elinformer.ops.eala_attention`.
     """
     phi = FEATURE_MAPS[feature_map]
-    if key_mask is not None:  # what is masked may be anything, NaN too
+    if key_mask is not None:  # masked keys may hold anything, NaN too
         key, value = (x.masked_fill(~key_mask[..., None], 0) for x in (key, value))
-    q = phi(query) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    q = phi(query) * scale_or_default(scale, query.shape[-1])
     k = phi(key)
     seen = _visible(q, k, key_mask, is_causal=is_causal)  # (..., Lq, Lk), True = the query sees the key
     n = seen.sum(-1, keepdim=True).clamp_min(1)
@@ -51,7 +52,7 @@ def eala_reference(
     mu = s.sum(-1, keepdim=True) / n
     c = torch.clamp(_certificate(q, k, seen), min=1)  # section 4: c* = max(1, m)
     weights = ((1 + (s - mu) / c) / n).masked_fill(~seen, 0)  # section 1
-    return Reference(weights @ value, weights, c - mu)
+    return Reference(_weighted_sum(weights, value, seen), weights, c - mu)
 
 
 def _visible(q: Tensor, k: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
@@ -59,6 +60,13 @@ def _visible(q: Tensor, k: Tensor, key_mask: Tensor | None, *, is_causal: bool) 
     if is_causal:
         seen = seen.tril()
     return seen if key_mask is None else seen & key_mask[..., None, :]
+
+
+def _weighted_sum(weights: Tensor, value: Tensor, seen: Tensor) -> Tensor:
+    """sum_j w_ij v_j over the keys that query i sees: 0 x NaN of a later key is 0."""
+    finite = value.isfinite()
+    reached = seen.to(value.dtype) @ (~finite).to(value.dtype) > 0
+    return (weights @ value.where(finite, 0)).masked_fill(reached, torch.nan)
 
 
 def _certificate(q: Tensor, k: Tensor, seen: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from elinformer.nn.operators import EalaAmongOthers
 from elinformer.nn.per_series import check_parts, per_series_names, replace_operators, take_rows
-from elinformer.ops.eala.partitioned import OnRanks
+from elinformer.ops.eala.partitioned import RankExchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,9 @@ class ShardedOperator(EalaAmongOthers):
         super().__init__(alone)
         self.ranks = ranks
 
-    def others(self, query: Tensor) -> OnRanks:  # noqa: ARG002
+    def exchange(self) -> RankExchange:
         """The other ranks."""
-        return OnRanks(self.ranks)
+        return RankExchange(self.ranks)
 
 
 def parallelize(module: nn.Module, mesh: Mesh, n_series: int) -> Spread:
