@@ -147,12 +147,9 @@ def merge_two(a: KeyStatistics, b: KeyStatistics) -> KeyStatistics:
 
 
 def apply_statistics(q: Tensor, keys: KeyStatistics) -> Tensor:
-    """Return the outputs vbar + (q / c*) S of all queries (theory, sections 1 and 4).
-
-    Dividing q and not q S by c keeps the product in range.
-    """
+    """Return the outputs vbar + (q S) / c* of all queries (theory, sections 1 and 4)."""
     c = certified_margin(q, keys.above, keys.below).clamp_min(1)
-    return keys.v_mean + (q / c) @ keys.covariance
+    return keys.v_mean + (q @ keys.covariance) / c
 
 
 def certified_margin(q: Tensor, above: Tensor, below: Tensor) -> Tensor:

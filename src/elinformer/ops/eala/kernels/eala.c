@@ -72,6 +72,7 @@ static int choose(const call *c) {
 
 #define PICK(direction, c, ...)                                                                                \
     do {                                                                                                       \
+        if ((c)->batch * (c)->heads == 0) return 0; /* no head, no work */                                     \
         const int isa = choose(c), f64 = (c)->dtype == FLOAT64;                                                \
         X86(if (isa == AVX512) return direction##_f32_avx512(c, __VA_ARGS__);)                                 \
         X86(if (isa == AVX2) return f64 ? direction##_f64_avx2(c, __VA_ARGS__) : direction##_f32_avx2(c, __VA_ARGS__);) \
