@@ -121,7 +121,7 @@ def test_the_interpreter_makes_them_available_on_the_cpu(monkeypatch):
         (torch.float64, 8, 8, False),
     ],
 )
-def test_what_the_kernels_take_is_said(dtype, e, ev, expected):
+def test_supported_dtypes_and_head_dims(dtype, e, ev, expected):
     assert backend.supports(torch.empty(2, e, dtype=dtype), torch.empty(2, ev, dtype=dtype)) is expected
 
 

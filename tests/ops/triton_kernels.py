@@ -201,7 +201,7 @@ def test_half_precision_errs_at_most_twice_what_plain_pytorch_errs(dtype, is_cau
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
-def test_what_is_empty_describes_what_the_kernels_give(is_causal):
+def test_empty_tensors_have_the_layout_that_the_kernels_give(is_causal):
     for tensors in (inputs(40, 40), inputs(20, 20, 8, 8, lead=(2, 1, 1))):
         q, k, v, g = (x.transpose(-3, -2).contiguous().transpose(-3, -2) for x in tensors)
         output, state = backend.forward(q, k, v, None, 1.0, "relu", is_causal)

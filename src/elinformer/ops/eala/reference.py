@@ -1,6 +1,6 @@
 """EALA by its equations, in order, with the n x n matrix: the oracle for every fast path.
 
-Source: arXiv 2511.03190; the derivation and its section numbers are those of docs/theory.md.
+Source: arXiv 2511.03190; sections are sections of docs/theory.md, which has the derivation.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _sum_over_seen(weights: Tensor, x: Tensor, seen: Tensor) -> Tensor:
 
 
 def _certificate(q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
-    """Return m(q) = sum_d max(q_d, 0) (kbar_d - lo_d) + max(-q_d, 0) (hi_d - kbar_d) over the visible keys, (..., Lq, 1)."""
+    """Return m(q) = sum_d max(q_d, 0) (kbar_d - lo_d) + max(-q_d, 0) (hi_d - kbar_d), (..., Lq, 1) (section 4)."""
     if k.shape[-2] == 0:
         return q.new_zeros(*q.shape[:-1], 1)
     hidden = ~seen[..., None]  # (..., Lq, Lk, 1)

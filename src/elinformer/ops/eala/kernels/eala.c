@@ -3,7 +3,7 @@
    Feature map, statistics, products and gradients are fused over blocks of rows that stay in the first-level cache,
    so that every tensor is read or written once or twice. Loops over a row are left to the compiler's vectoriser,
    products are written in vector registers. One file is compiled for several instruction sets, and the best one the
-   processor has runs. Threads are those of the OpenMP runtime that PyTorch has already loaded, found by the caller
+   processor has runs. Threads belong to the OpenMP runtime that PyTorch has already loaded, found by the caller
    at run time: linking one here could bring a second runtime into the process. */
 
 #include <math.h>
