@@ -1,4 +1,4 @@
-"""EALA as PyTorch's own machinery sees it: opcheck, gradcheck, compile, export, vmap, autocast."""
+"""EALA under PyTorch's own machinery: opcheck, gradcheck, compile, export, vmap, autocast."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_columns_that_do_not_lie_side_by_side_do(backend):
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
-def test_what_is_masked_may_be_nan_in_value_and_gradient(is_causal, backend):
+def test_masked_keys_and_values_may_be_nan_in_value_and_gradient(is_causal, backend):
     q, k, v = inputs(40, 40)
     mask = torch.rand(2, 40, generator=torch.Generator().manual_seed(1)) < 0.5
     options = {"key_mask": mask, "is_causal": is_causal, "backend": backend}
@@ -103,13 +103,6 @@ def test_a_query_that_sees_no_key_gets_zeros_and_gives_no_gradient(feature_map, 
     nothing = torch.zeros(2, 5, dtype=torch.bool)
     for result in outcome(tensors, key_mask=nothing, is_causal=is_causal, feature_map=feature_map, backend=backend):
         torch.testing.assert_close(result, torch.zeros_like(result))
-
-
-@pytest.mark.parametrize(("lq", "lk"), [(0, 4), (4, 0), (0, 0)])
-def test_empty_queries_and_empty_keys_do(lq, lk, backend):
-    tensors = inputs(lq, lk)
-    output, *_ = outcome(tensors, backend=backend)
-    torch.testing.assert_close(output, torch.zeros(2, 3, lq, 6, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
@@ -134,6 +127,77 @@ def test_an_offset_costs_no_more_digits_than_the_inputs_lost(is_causal, backend)
     assert (ours[0] - exact[0]).norm() <= 5e-4 * (exact[0] - mean).norm() + rounding
     for got, expected in zip(ours[1:], exact[1:], strict=True):
         assert (got - expected).norm() <= 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize("offset", [1e2, 1e3])
+def test_causal_keys_far_from_zero_cost_float32_no_digits(offset, backend):
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = torch.randn(3, 2, 300, 16, generator=generator).unbind()
+    options = {"feature_map": "identity", "is_causal": True}
+    tensors = [x.requires_grad_() for x in (q, k + offset, v)]
+    exact = outcome([x.double() for x in tensors], backend="reference", **options)
+    for ours, theirs in zip(outcome(tensors, backend=backend, **options), exact, strict=True):
+        assert (ours - theirs).abs().max() <= 4e-6 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_outputs_stay_in_the_hull_where_keys_differ_by_little_beside_their_size(is_causal, backend):
+    generator = torch.Generator().manual_seed(1)
+    k, v = 1e4 + 1e-3 * torch.randn(1, 60, 1, generator=generator), torch.randn(1, 60, 1, generator=generator)
+    options = {"feature_map": "identity", "is_causal": is_causal, "backend": backend}
+    for size in (1e4, -1e4):
+        output = eala_attention(torch.full((1, 60, 1), size), k, v, **options)
+        assert output.abs().max() <= v.abs().max() * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+@pytest.mark.parametrize("which", ["query", "key", "value"])
+@pytest.mark.parametrize("name", ["reference", "backend"])
+def test_a_causal_row_that_is_not_finite_reaches_no_query_before_it(which, wrong, name, backend):
+    tensors, at = inputs(150, 150), 140
+    name = backend if name == "backend" else name
+    clean = eala_attention(*tensors, is_causal=True, backend=name)
+    spoilt = [x.detach().clone() for x in tensors]
+    spoilt[["query", "key", "value"].index(which)][..., at, 1] = wrong
+    output = eala_attention(*spoilt, is_causal=True, backend=name)
+    torch.testing.assert_close(output[..., :at, :], clean[..., :at, :])
+    if which != "query":
+        assert not output[..., at:, 1].isfinite().any()
+    elif wrong is torch.nan:
+        assert output[..., at, :].isnan().all()
+        torch.testing.assert_close(output[..., at + 1 :, :], clean[..., at + 1 :, :])
+
+
+def test_gradients_of_causal_rows_that_see_no_nan_are_finite(backend):
+    q, k, v = inputs(150, 150)
+    at, expected = 140, outcome((q, k, v), backend="reference", is_causal=True)
+    for spoilt in (k, v):
+        leaves = [x.detach().clone() for x in (q, k, v)]
+        leaves[1 if spoilt is k else 2][..., at, 1] = torch.nan
+        leaves = [x.requires_grad_() for x in leaves]
+        _, of_query, *_ = outcome(leaves, backend=backend, is_causal=True)
+        torch.testing.assert_close(of_query[..., :at, :], expected[1][..., :at, :])
+    leaves = [x.detach().clone() for x in (q, k, v)]
+    leaves[0][..., at, 1] = torch.nan
+    _, _, *of_keys = outcome([x.requires_grad_() for x in leaves], backend=backend, is_causal=True)
+    for ours, theirs in zip(of_keys, expected[2:], strict=True):
+        torch.testing.assert_close(ours[..., at + 1 :, :], theirs[..., at + 1 :, :])
+
+
+LIMIT = {torch.float64: 1e307, torch.float32: 1e37, torch.bfloat16: 1e37}
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("feature_map", ["relu", "softplus", "identity"])
+@pytest.mark.parametrize("dtype", LIMIT)
+def test_products_of_keys_and_values_up_to_the_limit_stay_finite(dtype, feature_map, is_causal, backend):
+    q, k, v = (x.detach() / x.abs().max() for x in inputs(200, 200, 64, 64))
+    root = (LIMIT[dtype] / 200) ** 0.5
+    for sizes in ((1.0, root, root), (1.0, root * 1e8, root / 1e8), (1e-6, root / 1e3, root * 1e3)):
+        tensors = [(x * size).to(dtype).requires_grad_() for x, size in zip((q, k, v), sizes, strict=True)]
+        output, *gradients = outcome(tensors, backend=backend, feature_map=feature_map, is_causal=is_causal)
+        assert output.abs().max() <= tensors[2].abs().max() * (1 + 4 * torch.finfo(torch.float32).eps)
+        assert all(x.isfinite().all() for x in (output, *gradients))
 
 
 @pytest.mark.parametrize("is_causal", [False, True])

@@ -1,4 +1,4 @@
-"""Every other attention against its own formula, written as loops over pairs of query and key."""
+"""Every baseline against its own formula, written as loops over pairs of query and key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import elu
 from torch.testing import assert_close
 
-from elinformer.ops.baselines import orthogonal_projection, softmax_attention
+from elinformer.ops import eala_attention
+from elinformer.ops.baselines import mean_attention, orthogonal_projection, softmax_attention
 from elinformer.ops.registry import OPERATORS
 
 E, EV, L = 4, 3, 9
@@ -18,7 +19,7 @@ CAUSAL = [name for name in METHODS if OPERATORS[name].is_causal]
 
 
 def given(name, length=L, dtype=torch.float64):
-    """What a method is called with besides query, key and value."""
+    """Arguments of a method besides query, key and value."""
     generator = torch.Generator().manual_seed(1)
     if name == "performer":
         return {"projection": orthogonal_projection(6, E, generator=generator).to(dtype)}
@@ -66,7 +67,7 @@ PAIRS = {
 
 
 def by_pairs(name, q, k, v, seen, *, is_causal, scale):
-    """The mean of the values a query sees, weighted by similarity."""
+    """Mean of the values that a query sees, weighted by similarity."""
     rows = []
     for i in range(len(q)):
         visible = [j for j in range(len(k)) if seen[j] and not (is_causal and j > i)]
@@ -181,7 +182,7 @@ def test_cross_attention_takes_other_lengths(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_what_is_masked_may_be_anything(name):
+def test_masked_keys_and_values_may_be_nan(name):
     q, k, v = qkv()
     hidden = ~MASKS["mask"][:, None]
     spoilt = attend(name, q, *(x.masked_fill(hidden, torch.nan) for x in (k, v)), key_mask=MASKS["mask"])
@@ -237,7 +238,7 @@ def test_bad_input_is_refused(name):
         attend(name, q, k, v, key_mask=torch.ones(L))
 
 
-def test_what_a_method_learns_has_to_fit():
+def test_learned_tensors_have_to_fit():
     q, k, v = qkv()
     with pytest.raises(ValueError, match="one length"):
         OPERATORS["linformer"].call(q, k, v, **given("linformer", L + 1))
@@ -288,3 +289,22 @@ def test_softmax_in_half_precision_is_that_of_float32_rounded_however_few_the_ke
     found = softmax_attention(q, k, v, key_mask=mask)
     assert found.dtype == torch.bfloat16
     assert_close(found.float(), expected, rtol=2**-7, atol=2**-9)
+
+
+def test_the_mean_of_many_values_in_half_precision_do_not_overflow():
+    x = torch.full((1, 40_000, 2), 2.0, dtype=torch.float16)
+    assert mean_attention(x, x, x).unique().tolist() == [2.0]
+    assert mean_attention(x, x, x, is_causal=True).unique().tolist() == [2.0]
+
+
+def test_the_mean_is_eala_of_keys_that_are_all_the_same():
+    q, v = torch.randn(2, 2, 4, 7, 5).unbind()
+    k = torch.ones(2, 4, 7, 5)
+    torch.testing.assert_close(mean_attention(q, k, v), eala_attention(q, k, v))
+
+
+def test_the_causal_mean_is_over_the_keys_so_far():
+    q, v = torch.randn(2, 3, 7, 5, dtype=torch.float64).unbind()
+    mask = torch.tensor([False, True, True, False, True, True, True])
+    so_far = mean_attention(q, q, v, key_mask=mask.expand(3, 7), is_causal=True)
+    torch.testing.assert_close(so_far, eala_attention(q, torch.ones_like(q), v, key_mask=mask, is_causal=True))

@@ -1,4 +1,4 @@
-"""The other attentions against packages that have them; each test runs where its package is installed."""
+"""Baselines against packages that have them; each test runs where its package is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused, by an error that names both sides."""
+"""Errors for tensors and options that do not fit; they name both sides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Q = torch.zeros(2, 3, 5, 4)
         (Q, Q, {"backend": "cuda"}, "backend.*got 'cuda'"),
     ],
 )
-def test_what_does_not_fit_is_a_value_error_that_names_both_sides(key, value, options, message):
+def test_tensors_that_do_not_fit_are_a_value_error_that_names_both_sides(key, value, options, message):
     with pytest.raises(ValueError, match=message):
         eala_attention(Q, key, value, **options)
 

@@ -74,7 +74,7 @@ def inputs(length: int, *, seed: int = 0, dtype: torch.dtype = torch.float64, of
 
 
 def attended(attend: Callable[..., Tensor], given: dict[str, Tensor], **options: Any) -> list[Tensor]:
-    """The output and the gradients of query, key and value."""
+    """Return the output and the gradients of query, key and value."""
     leaves = [given[name].detach().clone().requires_grad_() for name in ("query", "key", "value")]
     output = attend(*leaves, key_mask=given["key_mask"], **options)
     output.backward(given["grad"])
@@ -314,7 +314,7 @@ def test_half_precision_is_summed_in_float32() -> None:
         assert_close(part, one, rtol=2e-2, atol=2e-2)
 
 
-def test_what_is_exchanged_does_not_grow_with_the_keys() -> None:
+def test_the_exchange_does_not_grow_with_the_keys() -> None:
     counted: list[list[int]] = []
     for length in (4, 400):
         ranks = Threads(1)

@@ -1,4 +1,4 @@
-"""What always holds (docs/theory.md, section 5), for whatever inputs hypothesis finds."""
+"""Properties that always hold (docs/theory.md, section 5), for any inputs that hypothesis finds."""
 
 from __future__ import annotations
 

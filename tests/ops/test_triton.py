@@ -13,7 +13,7 @@ import torch
 
 from elinformer.ops.eala import triton as backend
 
-KERNEL_TESTS = Path(__file__).with_name("triton_kernels.py")
+KERNEL_TESTS = [Path(__file__).with_name(name) for name in ("triton_kernels.py", "test_any_size.py")]
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
@@ -23,7 +23,8 @@ def run_kernel_tests(selection):
     environment = dict(os.environ)
     if not torch.cuda.is_available():
         environment["TRITON_INTERPRET"] = "1"
-    command = [sys.executable, "-m", "pytest", str(KERNEL_TESTS), "-q", "-p", "no:cacheprovider", "-m", selection]
+    options = ["-q", "-k", "triton", "-p", "no:cacheprovider", "-m", selection]
+    command = [sys.executable, "-m", "pytest", *map(str, KERNEL_TESTS), *options]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -120,7 +121,7 @@ def test_the_interpreter_makes_them_available_on_the_cpu(monkeypatch):
         (torch.float64, 8, 8, False),
     ],
 )
-def test_what_the_kernels_take_is_said(dtype, e, ev, expected):
+def test_supported_dtypes_and_head_dims(dtype, e, ev, expected):
     assert backend.supports(torch.empty(2, e, dtype=dtype), torch.empty(2, ev, dtype=dtype)) is expected
 
 

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from elinformer.ops.eala import eager
 from elinformer.ops.eala import triton as backend
+from elinformer.ops.eala.key_state import KeyState
+from elinformer.ops.eala.partitioned import StateExchange, WholeExchange, partitioned_attention
 from elinformer.ops.eala.reference import eala_reference
 from elinformer.ops.eala.triton import layout
 
@@ -198,7 +201,7 @@ def test_half_precision_errs_at_most_twice_what_plain_pytorch_errs(dtype, is_cau
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
-def test_what_is_empty_describes_what_the_kernels_give(is_causal):
+def test_empty_tensors_have_the_layout_that_the_kernels_give(is_causal):
     for tensors in (inputs(40, 40), inputs(20, 20, 8, 8, lead=(2, 1, 1))):
         q, k, v, g = (x.transpose(-3, -2).contiguous().transpose(-3, -2) for x in tensors)
         output, state = backend.forward(q, k, v, None, 1.0, "relu", is_causal)
@@ -207,3 +210,64 @@ def test_what_is_empty_describes_what_the_kernels_give(is_causal):
         expected += tuple(map(backend.empty_gradient, (q, k, v)))
         for ours, theirs in zip((output, state, *gradients), expected, strict=True):
             assert (ours.shape, ours.stride(), ours.dtype) == (theirs.shape, theirs.stride(), theirs.dtype)
+
+
+@pytest.mark.parametrize("programs", [1024, 2])
+@pytest.mark.parametrize("feature_map", ["relu", "identity"])
+def test_the_halves_equal_those_of_plain_pytorch_state_and_sums_included(feature_map, programs, monkeypatch):
+    monkeypatch.setattr(layout, "PROGRAMS", programs)
+    (q, k, v, _), (*_, g), mask = inputs(40, 100, lead=(1, 2)), inputs(40, 40, lead=(1, 2)), some_keys(1, 2, 100)
+    mask[:, 1] = False  # a head without keys
+    state = backend.gather(k, v, mask, feature_map)
+    torch.testing.assert_close(state, eager.gather(k, v, mask, feature_map))
+    options = (state, LARGE_SCALE, feature_map)
+    torch.testing.assert_close(backend.apply(q, *options), eager.apply(q, *options))
+    grad_q, of_state = backend.query_backward(g, q, *options)
+    torch.testing.assert_close((grad_q, of_state), eager.query_backward(g, q, *options))
+    rest = (k, v, mask, state, of_state, feature_map)
+    torch.testing.assert_close(backend.key_backward(*rest), eager.key_backward(*rest))
+
+
+NOTHING = [
+    ((0, 2), 5, 5, 4, 3),
+    ((2,), 0, 5, 4, 3),
+    ((2,), 5, 0, 4, 3),
+    ((2,), 5, 5, 0, 3),
+    ((2,), 5, 5, 4, 0),
+    ((2,), 5, 5, 0, 0),
+]
+
+
+@pytest.mark.parametrize(("lead", "lq", "lk", "e", "ev"), NOTHING)
+def test_the_halves_take_sizes_of_nothing(lead, lq, lk, e, ev):
+    (q, k, v, g), feature_map = inputs(lq, lk, e, ev, lead=lead), "identity"
+    state = backend.gather(k, v, None, feature_map)
+    torch.testing.assert_close(state, eager.gather(k, v, None, feature_map))
+    torch.testing.assert_close(backend.apply(q, state, 1.0, feature_map), eager.apply(q, state, 1.0, feature_map))
+    ours, theirs = (x.query_backward(g, q, state, 1.0, feature_map) for x in (backend, eager))
+    torch.testing.assert_close(ours, theirs)
+    rest = (k, v, None, state, ours[1], feature_map)
+    torch.testing.assert_close(backend.key_backward(*rest), eager.key_backward(*rest))
+
+
+def test_attention_in_parts_runs_the_kernels_and_equals_the_whole(monkeypatch):
+    from elinformer.ops.eala import attention
+
+    if DEVICE == "cpu":  # where the interpreter stands in for a GPU
+        monkeypatch.setattr(attention, "_best", lambda *_: "triton")
+    called = []
+    for name in ("gather", "apply", "query_backward", "key_backward"):
+        half = getattr(backend, name)
+        monkeypatch.setattr(backend, name, lambda *x, half=half, name=name: called.append(name) or half(*x))
+    (q, k, v, _), (*_, g) = inputs(20, 50), inputs(20, 20)
+    whole = reference(q, k, v, g, scale=LARGE_SCALE)[0]
+    rest = StateExchange(KeyState.from_keys(k[..., 30:, :], v[..., 30:, :]))
+    q, here, values = (x.clone().requires_grad_() for x in (q, k[..., :30, :], v[..., :30, :]))
+    output = partitioned_attention(q, here, values, exchange=rest, scale=LARGE_SCALE)
+    torch.testing.assert_close(output, whole.float())
+    output.backward(g)
+    assert called == ["gather", "apply", "query_backward", "key_backward"]
+    every = WholeExchange(KeyState.from_keys(k, v))
+    output = partitioned_attention(q.detach(), None, None, exchange=every, scale=LARGE_SCALE)
+    torch.testing.assert_close(output, whole.float())
+    assert called[4:] == ["apply"]

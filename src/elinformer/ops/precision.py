@@ -1,4 +1,4 @@
-"""What autocast means for operators: inputs come in its dtype, and what happens to them then is the operator's own."""
+"""Autocast of operators: inputs are cast to its dtype, and the operator then chooses its own precision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in autocast's dtype where it is on; float64 stays, as everywhere in PyTorch."""
+    """Return the tensors in autocast's dtype where it is on; float64 stays, as everywhere in PyTorch."""
     device = tensors[0].device
     if not _is_on(device) or torch.float64 in {x.dtype for x in tensors}:
         return tensors
@@ -22,10 +22,10 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def own_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Keep autocast, where it is on, out of an operator, which knows which of its products may be in half precision."""
+    """Switch autocast off within an operator, which chooses itself the products in half precision."""
     return torch.autocast(device.type, enabled=False) if _is_on(device) else nullcontext()
 
 
 def _is_on(device: torch.device) -> bool:
-    """PyTorch refuses to say it of devices that have no autocast, such as "meta"."""
+    """Say if autocast is on; PyTorch refuses to answer for devices without autocast, such as "meta"."""
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)

@@ -51,24 +51,24 @@ def refuse_causal(method: str, reason: str, *, is_causal: bool) -> None:
 
 
 def blank(features: Tensor, hidden: Tensor | None) -> Tensor:
-    """The features of the keys, zero where hidden."""
+    """Return the features of the keys, zero where hidden."""
     return features if hidden is None else features.masked_fill(hidden, 0)
 
 
 def lowest(logits: Tensor, hidden: Tensor | None) -> Tensor:
-    """Logits for a softmax over the keys; hidden ones get no weight, and all hidden, zero values, no NaN."""
+    """Return logits for a softmax over the keys; hidden keys get no weight, all hidden keys together no NaN."""
     return logits if hidden is None else logits.masked_fill(hidden, torch.finfo(logits.dtype).min)
 
 
 def normalised(q: Tensor, k: Tensor, v: Tensor, *, is_causal: bool = False) -> Tensor:
-    """sum_j (q.k_j) v_j / sum_j (q.k_j) for non-negative q.k_j; where all of them are zero, zero."""
+    """Return sum_j (q.k_j) v_j / sum_j (q.k_j) for non-negative q.k_j, zero if all of them are zero."""
     if is_causal:
         return _causal(q, k, v)
     return (q @ (k.mT @ v)) / _divisor(q @ k.sum(-2, keepdim=True).mT)
 
 
 def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The same over keys 0..i, in chunks: memory stays linear in the length."""
+    """Return the same over keys 0..i, in chunks: memory stays linear in the length."""
     length = q.shape[-2]
     chunk = max(SMALLEST_CHUNK, q.shape[-1])  # so that the states of all chunks take no more than the values
     q, k, v = (pad(x, (0, 0, 0, -length % chunk)).unflatten(-2, (-1, chunk)) for x in (q, k, v))
@@ -79,7 +79,7 @@ def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _before(parts: Tensor) -> Tensor:
-    """For each chunk (..., chunks, F, Ev), the sum over the chunks before it."""
+    """Return for each chunk (..., chunks, F, Ev) the sum over the chunks before it."""
     return pad(parts.cumsum(-3)[..., :-1, :, :], (0, 0, 0, 0, 1, 0))
 
 

@@ -8,7 +8,7 @@ from torch.nn.functional import conv1d, relu
 from elinformer._shapes import Bool, Float
 from elinformer.ops.baselines._shared import blank, normalised, prepare, refuse_causal
 
-POSITIVE = 1e-6  # what the authors add to relu, so that no direction is undefined
+POSITIVE = 1e-6  # added to relu by the authors, so that no direction is undefined
 
 
 def focused_attention(

@@ -38,21 +38,26 @@ def eala_attention(
     No Lq x Lk matrix is built. Half precision is computed in float32 and returned in half precision; under
     autocast the inputs are cast to its dtype. The gradient holds the bounds of the keys constant.
 
+    Products of inputs must be in range: with q, k, v the largest magnitudes of query, key and value, results are
+    finite where Lk k v and E q k v stay below 1e37 in float32 and bfloat16, and below 1e307 in float64. Entries of
+    up to 1e12 always are, up to 1e100 in float64, and all of float16. Beyond it results may be NaN.
+
     Args:
         query: (..., Lq, E).
         key: (..., Lk, E).
         value: (..., Lk, Ev). Leading dimensions broadcast.
         key_mask: (..., Lk), True = the key takes part. A mask of fewer dimensions than the keys belongs to
-            their first ones: (B, Lk) beside keys of (B, H, Lk, E) masks every head alike. What is masked may
-            hold anything, NaN too. A query that sees no key gets zeros.
+            their first ones: (B, Lk) beside keys of (B, H, Lk, E) masks every head alike. Masked keys and values
+            may hold anything, NaN too. A query that sees no key gets zeros.
         is_causal: Query i sees keys 0..i alone; needs Lq = Lk.
         scale: Multiplies phi(query); E ** -0.5 by default.
         feature_map: phi, element-wise: "relu", "softplus" or "identity". With "identity" the certificate is
             loose by about sqrt(E) and the weights are flatter than they need be.
-        backend: "auto", or one of the names of `backend_for`, which never falls back in silence.
+        backend: "auto", or a name of `backend_for`; a backend asked for by name runs or is refused.
 
     Returns:
-        (..., Lq, Ev); every row lies in the convex hull of the values.
+        (..., Lq, Ev); every row lies in the convex hull of the values. Any size may be 0: without queries, channels
+        of the values or a leading dimension the output is empty, without keys zero, and with E = 0 the mean.
 
     Raises:
         ValueError: Shapes that do not match, a scale that is not positive, an unknown feature map, a backend

@@ -1,8 +1,7 @@
-"""EALA as an operator PyTorch knows, with its own backward that saves inputs and states alone.
+"""EALA as an operator of PyTorch, with its own backward that saves inputs and states alone.
 
 `elinformer::eala` takes query (*lead, Lq, E), key (*lead, Lk, E), value (*lead, Lk, Ev) and key_mask (*lead, Lk) or
-none, all of one `lead`. It returns the output and the packed state of the keys. What
-runs is named by `backend`, a key of `BACKENDS`.
+none, all of one `lead`. It returns the output and the packed state of the keys; `backend` is a key of `BACKENDS`.
 """
 
 from __future__ import annotations
@@ -132,7 +131,7 @@ class _TransformableBackward(torch.autograd.Function):
 
 
 def _batched(operator: Any, results: int) -> Any:
-    """The rule of `torch.vmap`: the new dimension becomes one more leading dimension."""
+    """Return the rule of `torch.vmap`: the new dimension becomes one more leading dimension."""
 
     def rule(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, tuple[int, ...]]:
         moved = (

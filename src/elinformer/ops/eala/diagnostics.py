@@ -104,8 +104,8 @@ def attention_entropy(
     Args:
         query: (..., Lq, E).
         key: (..., Lk, E).
-        kind: "eala" for the weights of `eala_attention`, "softmax" for the softmax of the same scores, those of
-            the feature map; feature_map="identity" is softmax attention as it is usually computed.
+        kind: "eala" for the weights of `eala_attention`, "softmax" for the softmax of the same scores
+            under the feature map; feature_map="identity" is softmax attention as it is usually computed.
         key_mask: As in `eala_attention`.
         is_causal: As in `eala_attention`.
         scale: As in `eala_attention`.

@@ -101,7 +101,7 @@ class KeyState:
     ) -> KeyState:
         """Return the state without keys that are in it.
 
-        The bounds stay as they are, valid but looser, so weights may be flatter than those of a state made anew.
+        The bounds stay as they are, valid but looser, so weights may be flatter than the weights of a new state.
 
         Raises:
             ValueError: More keys than the state has.

@@ -44,13 +44,13 @@ class Exchange(Protocol):
     """Access to the keys of an attention that are not at hand."""
 
     def merge_keys(self, gather: Callable[[], KeyStatistics], dtype: torch.dtype) -> KeyStatistics:
-        """Return the statistics of all keys in `dtype`; `gather` computes those of the keys at hand when called."""
+        """Return the statistics of all keys in `dtype`; `gather()` computes the statistics of the keys at hand."""
         ...
 
     def sum_gradients(self, gradient: StateGradient, *, n: Tensor, n_here: Tensor | None) -> StateGradient:
-        """Return the gradient of the statistics by all queries, from that by the queries at hand.
+        """Return the gradient of the statistics by all queries, from the gradient by the queries at hand.
 
-        `n` (..., 1, 1) is the number of all keys, `n_here` of those at hand, None if they were not gathered.
+        `n` (..., 1, 1) is the number of all keys, `n_here` of the keys at hand, None if they were not gathered.
         """
         ...
 
@@ -72,8 +72,8 @@ class RankExchange(NamedTuple):
 class StateExchange(NamedTuple):
     """Other keys that are known by their state alone, and get no gradient.
 
-    The keys at hand stand for them in the gradient of the statistics: where they are a random part of all keys, it
-    is that of all, on average.
+    In the gradient the keys at hand stand for all keys: if they are a random part of them, the gradient is right on
+    average.
     """
 
     state: KeyState
@@ -89,7 +89,7 @@ class StateExchange(NamedTuple):
 
 
 class WholeExchange(NamedTuple):
-    """State of all keys, those at hand included: nothing is gathered, and there is no gradient."""
+    """State of all keys, the keys at hand included: nothing is gathered, and there is no gradient."""
 
     state: KeyState
 
@@ -116,7 +116,7 @@ def partitioned_attention(
     feature_map: FeatureMap = "relu",
     sharpness: float = 1.0,
 ) -> Float[Tensor, "*batch Lq Ev"]:
-    """Attend as `elinformer.ops.eala_attention` does, to the keys at hand and those behind `exchange`.
+    """Attend as `elinformer.ops.eala_attention` does, to the keys at hand and the keys behind `exchange`.
 
     Leading dimensions must be the same in all places; Lq and Lk may differ and be 0. There is no causal form: parts
     of a set have no order. Sums are in float32 or better.
@@ -129,7 +129,7 @@ def partitioned_attention(
         key_mask: (..., Lk), True = the key takes part; as in `eala_attention`.
         scale: Multiplies phi(query); E ** -0.5 by default.
         feature_map: phi.
-        sharpness: g, 0 to 1: the output is mean + g (o - mean), with o that of g = 1 and the mean of all values.
+        sharpness: g, 0 to 1: the output is mean + g (o - mean), with o the output of g = 1 and the mean of all values.
 
     Raises:
         ValueError: As `eala_attention`; a sharpness outside of 0 to 1, a state of another feature map or head dim, or
@@ -158,7 +158,7 @@ def partitioned_attention(
 
 
 def numbers_exchanged(e: int, ev: int) -> tuple[int, int]:
-    """Return how many numbers a head and window hand in, in the forward and in the backward, for any number of keys."""
+    """Return how many numbers a head and window send, in the forward and in the backward, for any number of keys."""
     return packed_size(e, ev), e + ev + e * ev
 
 
@@ -177,7 +177,7 @@ def _with_keys(
         return query, key, value
     if not isinstance(exchange, WholeExchange):
         raise InputError(
-            f"expected key and value with {type(exchange).__name__}, got None: pass those at hand, with Lk = 0 if "
+            f"expected key and value with {type(exchange).__name__}, got None: pass the keys at hand, with Lk = 0 if "
             "there are none"
         )
     *lead, _, width = exchange.state.v_mean.shape

@@ -1,6 +1,6 @@
 """EALA by its equations, in order, with the n x n matrix: the oracle for every fast path.
 
-Source: arXiv 2511.03190; the derivation and its section numbers are those of docs/theory.md.
+Source: arXiv 2511.03190; sections are sections of docs/theory.md, which has the derivation.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def eala_reference(
     mu = s.sum(-1, keepdim=True) / n
     c = torch.clamp(_certificate(q, k, seen), min=1)  # section 4: c* = max(1, m)
     weights = ((1 + (s - mu) / c) / n).masked_fill(~seen, 0)  # section 1
-    return Reference(_weighted_sum(weights, value, seen), weights, c - mu)
+    return Reference(_sum_over_seen(weights, value, seen), weights, c - mu)
 
 
 def _visible(q: Tensor, k: Tensor, key_mask: Tensor | None, *, is_causal: bool) -> Tensor:
@@ -62,17 +62,19 @@ def _visible(q: Tensor, k: Tensor, key_mask: Tensor | None, *, is_causal: bool) 
     return seen if key_mask is None else seen & key_mask[..., None, :]
 
 
-def _weighted_sum(weights: Tensor, value: Tensor, seen: Tensor) -> Tensor:
-    """sum_j w_ij v_j over the keys that query i sees: 0 x NaN of a later key is 0."""
-    finite = value.isfinite()
-    reached = seen.to(value.dtype) @ (~finite).to(value.dtype) > 0
-    return (weights @ value.where(finite, 0)).masked_fill(reached, torch.nan)
+def _sum_over_seen(weights: Tensor, x: Tensor, seen: Tensor) -> Tensor:
+    """Return sum_j w_ij x_j over the keys j that query i sees, so that a NaN of another key adds 0, not 0 x NaN."""
+    finite = x.isfinite()
+    reached = seen.to(x.dtype) @ (~finite).to(x.dtype) > 0
+    return (weights @ x.where(finite, 0)).masked_fill(reached, torch.nan)
 
 
 def _certificate(q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
-    """m(q) = sum_d max(q_d, 0) (kbar_d - lo_d) + max(-q_d, 0) (hi_d - kbar_d) over the visible keys, (..., Lq, 1)."""
+    """Return m(q) = sum_d max(q_d, 0) (kbar_d - lo_d) + max(-q_d, 0) (hi_d - kbar_d), (..., Lq, 1) (section 4)."""
+    if k.shape[-2] == 0:
+        return q.new_zeros(*q.shape[:-1], 1)
     hidden = ~seen[..., None]  # (..., Lq, Lk, 1)
-    mean = seen.to(k.dtype) @ k / seen.sum(-1, keepdim=True).clamp_min(1)  # (..., Lq, E)
+    mean = _sum_over_seen(seen.to(k.dtype), k, seen) / seen.sum(-1, keepdim=True).clamp_min(1)  # (..., Lq, E)
     lo = k.detach()[..., None, :, :].masked_fill(hidden, torch.inf).amin(-2)
     hi = k.detach()[..., None, :, :].masked_fill(hidden, -torch.inf).amax(-2)
     some = seen.any(-1, keepdim=True)

@@ -123,9 +123,9 @@ def _masked_key_statistics(k: Tensor, v: Tensor, hidden: Tensor) -> KeyStatistic
 
 
 def merge_statistics(keys: KeyStatistics, group: Group) -> KeyStatistics:
-    """Return the statistics of the keys of a whole group, from those of this holder's part (theory, section 6).
+    """Return the statistics of the keys of a whole group, from the statistics of one part (theory, section 6).
 
-    Means come first, then S about them: a part's own S, and the distance of its means from those of the whole. An
+    Means come first, then S about them: a part's own S, and the distance of its means from the means of the whole. An
     error of the whole's means enters S only squared, so that offsets cost no digits.
     """
     e, ev = keys.covariance.shape[-2:]
@@ -147,12 +147,9 @@ def merge_two(a: KeyStatistics, b: KeyStatistics) -> KeyStatistics:
 
 
 def apply_statistics(q: Tensor, keys: KeyStatistics) -> Tensor:
-    """Return the outputs vbar + (q / c*) S of all queries (theory, sections 1 and 4).
-
-    Dividing q and not q S by c keeps the product in range.
-    """
+    """Return the outputs vbar + (q S) / c* of all queries (theory, sections 1 and 4)."""
     c = certified_margin(q, keys.above, keys.below).clamp_min(1)
-    return keys.v_mean + (q / c) @ keys.covariance
+    return keys.v_mean + (q @ keys.covariance) / c
 
 
 def certified_margin(q: Tensor, above: Tensor, below: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
    Feature map, statistics, products and gradients are fused over blocks of rows that stay in the first-level cache,
    so that every tensor is read or written once or twice. Loops over a row are left to the compiler's vectoriser,
    products are written in vector registers. One file is compiled for several instruction sets, and the best one the
-   processor has runs. Threads are those of the OpenMP runtime that PyTorch has already loaded, found by the caller
+   processor has runs. Threads belong to the OpenMP runtime that PyTorch has already loaded, found by the caller
    at run time: linking one here could bring a second runtime into the process. */
 
 #include <math.h>
@@ -72,6 +72,7 @@ static int choose(const call *c) {
 
 #define PICK(direction, c, ...)                                                                                \
     do {                                                                                                       \
+        if ((c)->batch * (c)->heads == 0) return 0; /* no head, no work */                                     \
         const int isa = choose(c), f64 = (c)->dtype == FLOAT64;                                                \
         X86(if (isa == AVX512) return direction##_f32_avx512(c, __VA_ARGS__);)                                 \
         X86(if (isa == AVX2) return f64 ? direction##_f64_avx2(c, __VA_ARGS__) : direction##_f32_avx2(c, __VA_ARGS__);) \

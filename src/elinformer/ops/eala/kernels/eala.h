@@ -1,4 +1,4 @@
-/* What the caller hands over, and what the parts of the kernel share. */
+/* The call as the caller describes it, and small functions of all parts of the kernel. */
 #ifndef ELINFORMER_EALA_H
 #define ELINFORMER_EALA_H
 
@@ -23,13 +23,13 @@ typedef struct {
 } call;
 
 /* Work of one kind, cut into numbered tasks; `run` is called once a thread and takes tasks until none are left. */
-enum { GATHER = 1, SPREAD = 2 }; /* what adds up over rows, and what then needs the sums */
+enum { GATHER = 1, SPREAD = 2 }; /* the sums over rows, and the work that needs them */
 typedef struct job job;
 struct job {
     const call *c;
     void (*run)(job *);
     int64_t tasks, splits, next;
-    char *partial; /* what the splits of a head found, `partial_size` elements each */
+    char *partial; /* the results of the splits of a head, `partial_size` elements each */
     int64_t partial_size;
     int stage, failed;
 };
@@ -50,7 +50,7 @@ static inline void share(int64_t rows, int64_t split, int64_t splits, int64_t *f
 /* How many parts the rows of a head are cut into: enough for every thread to get several, none of them tiny. */
 static inline int64_t splits_for(const call *c) {
     const int64_t heads = c->batch * c->heads, longest = c->lq > c->lk ? c->lq : c->lk;
-    if (c->causal || c->threads == 1 || heads >= 8 * c->threads) return 1;
+    if (c->causal || c->threads == 1 || heads == 0 || heads >= 8 * c->threads) return 1;
     const int64_t wanted = (8 * c->threads + heads - 1) / heads, most = longest / 1024;
     return most < 2 ? 1 : wanted < most ? wanted : most;
 }

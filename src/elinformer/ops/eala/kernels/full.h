@@ -1,24 +1,12 @@
 /* Forward and backward of queries that see every key; the mathematics and its names: docs/theory.md. */
 
-/* The derivative of m by x at x, 0 at its kink; above = kbar - lo, below = hi - kbar. */
-INLINE REAL NAME(slope)(const REAL x, const REAL above, const REAL below) {
-    return (x > 0 ? above : 0) - (x < 0 ? below : 0);
-}
-
 /* A block of scaled phi(query) into w->k and max(1, m) into w->c; w->dm gets m. */
 INLINE void NAME(load_queries)(const call *c, NAME(scratch) *w, int64_t head, int64_t from, int64_t count,
                                const int64_t e, const int64_t ep, const int dtype) {
     const REAL floor = FLOOR(c), scale = (REAL)c->scale;
-    const REAL *restrict above = w->lo, *restrict below = w->hi;
     for (int64_t i = 0; i < count; i++) {
         const char *row = NAME(row)(c, &c->q, head, from + i, dtype);
-        REAL *restrict x = w->k + i * ep, m = 0;
-#pragma omp simd reduction(+ : m)
-        for (int64_t l = 0; l < e; l++) {
-            const REAL a = NAME(phi)(row, l, floor, dtype) * scale;
-            x[l] = a;
-            m += a * (a < 0 ? -below[l] : above[l]);
-        }
+        const REAL m = NAME(margin)(w, row, w->k + i * ep, floor, scale, 0, e, dtype);
         w->dm[i] = m;
         w->c[i] = m < 1 ? 1 : m;
     }

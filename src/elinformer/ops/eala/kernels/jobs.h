@@ -1,5 +1,5 @@
-/* Which thread does what, for one precision and instruction set. A head is one task where there are enough of them;
-   otherwise its rows are split, and what the parts found is put together between two rounds. */
+/* The work of each thread, for one precision and instruction set. A head is one task where there are enough of them;
+   otherwise its rows are split, and the results of the parts are put together between two rounds. */
 
 INLINE void NAME(forward_tasks)(job *j, NAME(scratch) *w, const int64_t e, const int64_t f, const int dtype) {
     const call *c = j->c;
@@ -122,7 +122,7 @@ TARGET static int NAME(backward)(const call *c, const int stage, void *sums) {
         eala_run(&j);
         return j.failed;
     }
-    j.partial = calloc(j.tasks * j.partial_size, sizeof(REAL));
+    j.partial = calloc(j.tasks * j.partial_size + 1, sizeof(REAL)); /* never of size 0, which may fail */
     if (!j.partial) return 1;
     const int64_t between = j.splits * j.partial_size; /* from the first part of a head to that of the next */
     j.stage = GATHER;

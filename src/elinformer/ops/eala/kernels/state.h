@@ -104,11 +104,11 @@ TARGET static void NAME(merge)(REAL *restrict a, const REAL *restrict b, const i
     a[0] = n;
 }
 
-/* Unpack a state: w->s = S, w->st = its transpose, w->lo = kbar - lo, w->hi = hi - kbar, means as they are. */
+/* Unpack a state: w->s = S or w->st = its transpose, w->lo = kbar - lo, w->hi = hi - kbar, the mean of the values. */
 INLINE void NAME(unpack)(NAME(scratch) *w, const REAL *state, const int64_t e, const int64_t f, const int transpose) {
     const int64_t ep = w->ep, fp = w->fp;
     const REAL *mean = state + 1, *lo = mean + e, *hi = lo + e, *v = hi + e, *s = v + f;
-    for (int64_t i = 0; i < e; i++) w->k_mean[i] = mean[i], w->lo[i] = mean[i] - lo[i], w->hi[i] = hi[i] - mean[i];
+    for (int64_t i = 0; i < e; i++) w->lo[i] = mean[i] - lo[i], w->hi[i] = hi[i] - mean[i];
     for (int64_t l = 0; l < f; l++) w->v_mean[l] = v[l];
     if (transpose)
         for (int64_t i = 0; i < e; i++)

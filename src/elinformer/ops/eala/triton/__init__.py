@@ -1,6 +1,6 @@
 """EALA in Triton: the only package that imports triton, and only when a kernel is to run.
 
-docs/gpu.md has the design, the derivation of the backward and what has and has not been measured.
+docs/gpu.md has the design, the derivation of the backward and the measurements.
 """
 
 from __future__ import annotations
@@ -16,14 +16,26 @@ from elinformer.ops.eala.triton.layout import DTYPES, MAX_WIDTH, empty_gradient,
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["backward", "empty_gradient", "empty_output", "empty_state", "forward", "is_available", "supports"]
+__all__ = [
+    "apply",
+    "backward",
+    "empty_gradient",
+    "empty_output",
+    "empty_state",
+    "forward",
+    "gather",
+    "is_available",
+    "key_backward",
+    "query_backward",
+    "supports",
+]
 
 OLDEST_GPU = (8, 0)  # compute capability: the first with TF32 and bfloat16
 OLDEST_TRITON = (3, 5)
 
 
 def is_available(device: torch.device | str) -> bool:
-    """Whether the kernels can run on a device: an NVIDIA GPU, or the CPU under Triton's interpreter."""
+    """Say if the kernels can run on a device: an NVIDIA GPU, or the CPU under Triton's interpreter."""
     try:
         if tuple(map(int, version("triton").split(".")[:2])) < OLDEST_TRITON:
             return False
@@ -36,7 +48,7 @@ def is_available(device: torch.device | str) -> bool:
 
 
 def supports(query: Tensor, value: Tensor) -> bool:
-    """Whether the kernels take tensors of such dtype and head dims."""
+    """Say if the kernels take tensors of such dtype and head dims."""
     return query.dtype in DTYPES and max(query.shape[-1], value.shape[-1]) <= MAX_WIDTH
 
 
@@ -49,7 +61,7 @@ def forward(  # noqa: PLR0917 - the order of the operator's schema
     feature_map: str,
     is_causal: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The output, and the state of the keys for `backward`.
+    """Return the output, and the state of the keys for `backward`.
 
     Args:
         query: (*lead, Lq, E), raw, in any memory layout whose last dimension is dense.
@@ -76,9 +88,39 @@ def backward(  # noqa: PLR0917 - the order of the operator's schema
     feature_map: str,
     is_causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients with respect to raw query, key and value, from what `forward` took and the state it gave."""
+    """Return the gradients of raw query, key and value, from the inputs of `forward` and the state it gave."""
     from elinformer.ops.eala.triton.launch import run_backward
 
     return run_backward(
         grad, query, key, value, key_mask, state=state, scale=scale, feature_map=feature_map, is_causal=is_causal
     )
+
+
+def gather(key: Tensor, value: Tensor, key_mask: Tensor | None, feature_map: str) -> Tensor:
+    """Return the same as `elinformer.ops.eala.eager.gather`."""
+    from elinformer.ops.eala.triton.launch import run_gather
+
+    return run_gather(key, value, key_mask, feature_map)
+
+
+def apply(query: Tensor, state: Tensor, scale: float, feature_map: str) -> Tensor:
+    """Return the same as `elinformer.ops.eala.eager.apply`, laid out as `empty_output` says."""
+    from elinformer.ops.eala.triton.launch import run_apply
+
+    return run_apply(query, state, scale, feature_map)
+
+
+def query_backward(grad: Tensor, query: Tensor, state: Tensor, scale: float, feature_map: str) -> tuple[Tensor, Tensor]:
+    """Return the same as `elinformer.ops.eala.eager.query_backward`, laid out as `empty_gradient` says."""
+    from elinformer.ops.eala.triton.launch import run_query_backward
+
+    return run_query_backward(grad, query, state, scale, feature_map)
+
+
+def key_backward(  # noqa: PLR0917 - as the operator's schema
+    key: Tensor, value: Tensor, key_mask: Tensor | None, state: Tensor, of_state: Tensor, feature_map: str
+) -> tuple[Tensor, Tensor]:
+    """Return the same as `elinformer.ops.eala.eager.key_backward`, laid out as `empty_gradient` says."""
+    from elinformer.ops.eala.triton.launch import run_key_backward
+
+    return run_key_backward(key, value, key_mask, state, of_state, feature_map)

@@ -21,10 +21,10 @@ from elinformer.ops.eala.triton.tiles import (
     load_keys,
     load_means,
     load_rows,
-    load_state,
     load_sums,
     margin,
     margin_gradient,
+    resume_state,
     state_size,
     store_rows,
     store_sums,
@@ -44,7 +44,7 @@ def _maximum(a: Tile, b: Tile):
 
 @jit
 def first_seen(x: Tile, seen: Tile):
-    """The first row that is seen; zeros if none is."""
+    """Return the first row that is seen; zeros if none is."""
     rows = tl.arange(0, seen.shape[0])
     first = tl.min(tl.where(seen, rows, seen.shape[0]), 0)
     return tl.sum(tl.where((rows == first)[:, None], x, 0.0), 0)
@@ -52,14 +52,14 @@ def first_seen(x: Tile, seen: Tile):
 
 @jit
 def shifted(x: Tile, mean: Tile, n: Tile, seen: Tile):
-    """Rows less the mean of earlier ones (of the first seen, if none came before), and what was taken off."""
+    """Return rows less an origin, and the origin: the mean of earlier rows, or the first seen if there is none."""
     origin = tl.where(n > 0, mean, first_seen(x, seen))
     return tl.where(seen[:, None], x - origin[None, :], 0.0), origin
 
 
 @jit
 def bounds(x: Tile, lo: Tile, hi: Tile, seen: Tile, share: Tile, some: Tile, MAP: tl.constexpr):
-    """Per query, mean - lo and hi - mean over the keys it sees; lo and hi are of earlier keys, from x's origin."""
+    """Return mean - lo and hi - mean over the keys of each query; lo and hi are of earlier keys, from x's origin."""
     mean = tl.cumsum(x, 0) * share[:, None]
     least = tl.associative_scan(tl.where(seen[:, None], x, float("inf")), 0, _minimum)
     above = tl.where(some[:, None], mean - tl.minimum(least, lo[None, :]), 0.0)
@@ -72,7 +72,7 @@ def bounds(x: Tile, lo: Tile, hi: Tile, seen: Tile, share: Tile, some: Tile, MAP
 
 @jit
 def visible(seen: Tile, n: Tile):
-    """Which keys of the block each query sees (BLOCK, BLOCK), 1 / their number with earlier ones, if it is not 0."""
+    """Return a mask of the keys that each query sees (BLOCK, BLOCK), 1 / n with earlier keys, and if n > 0."""
     rows = tl.arange(0, seen.shape[0])
     keep = (rows[:, None] >= rows[None, :]) & seen[None, :]
     count = n + tl.sum(keep.to(tl.float32), 1)
@@ -90,7 +90,7 @@ def causal_apply_kernel(
     E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr,
     MAP: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """o_i = sum_j w_ij v_j over j <= i; earlier splits and blocks enter through their state."""
+    """Write o_i = sum_j w_ij v_j over j <= i; earlier splits and blocks enter through their state."""
     pid = tl.program_id(0).to(tl.int64)
     head, split = pid // splits, pid % splits
     begin = split * steps * BLOCK
@@ -100,7 +100,7 @@ def causal_apply_kernel(
     o_ptr = at_head(o_ptr, o_b, o_h, head, heads)
     mask_ptr = at_head(mask_ptr, m_b, m_h, head, heads)
     state_ptr += (head * (splits + 1) + split) * state_size(E, EV)
-    products, k_mean, lo, hi, v_mean, n = load_state(state_ptr, E, EV)
+    products, k_mean, lo, hi, v_mean, n = resume_state(state_ptr, E, EV)
     for step in range(steps):
         start = begin + step * BLOCK
         exists = start + tl.arange(0, BLOCK) < length
@@ -134,7 +134,7 @@ def causal_query_gradient_kernel(
     E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr,
     MAP: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradient dq; alpha, beta and delta per query, and P, e and b per split (docs/gpu.md)."""
+    """Write the gradient dq; alpha, beta and delta per query, and P, e and b per split (docs/gpu.md)."""
     SIZE: tl.constexpr = state_size(E, EV)
     pid = tl.program_id(0).to(tl.int64)
     head, split = pid // splits, pid % splits
@@ -148,7 +148,7 @@ def causal_query_gradient_kernel(
     factor_ptr += head * 3 * length
     state_ptr += head * (splits + 1) * SIZE
     k_all, v_all = load_means(state_ptr + splits * SIZE, E, EV)
-    products, k_mean, lo, hi, v_mean, n = load_state(state_ptr + split * SIZE, E, EV)
+    products, k_mean, lo, hi, v_mean, n = resume_state(state_ptr + split * SIZE, E, EV)
     p_sum, e_sum, b_sum = empty_sums(E, EV)
     for step in range(steps):
         start = begin + step * BLOCK
@@ -203,7 +203,7 @@ def causal_key_gradient_kernel(
     E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr,
     MAP: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients dk and dv, last block first; part_ptr holds P, e and b of the later splits."""
+    """Write the gradients dk and dv, last block first; part_ptr holds P, e and b of the later splits."""
     pid = tl.program_id(0).to(tl.int64)
     head, split = pid // splits, pid % splits
     begin = split * steps * BLOCK

@@ -13,6 +13,7 @@ from elinformer.ops.eala.triton.tiles import (
     feature_gradient,
     jit,
     load_keys,
+    load_means,
     load_rows,
     load_state,
     load_sums,
@@ -26,26 +27,19 @@ from elinformer.ops.eala.triton.tiles import (
 
 
 @jit
-def load_scaled_state(ptr: Tile, E: tl.constexpr, EV: tl.constexpr):
-    """S, mean of the keys, the bounds as distances from it, mean of the values, 1 / n; zeros for no keys."""
-    products, k_mean, lo, hi, v_mean, n = load_state(ptr, E, EV)
-    share = 1 / tl.maximum(n, 1.0)
-    return products * share, k_mean, tl.where(n > 0, k_mean - lo, 0.0), tl.where(n > 0, hi - k_mean, 0.0), v_mean, share
-
-
-@jit
 def apply_kernel(
     q_ptr: Tile, q_b: Tile, q_h: Tile, q_n: Tile,
     o_ptr: Tile, o_b: Tile, o_h: Tile, o_n: Tile,
     state_ptr: Tile, heads: Tile, length: Tile, splits: Tile, steps: Tile, scale: Tile,
     E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr, MAP: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Output vbar + q S / c for `steps` blocks of queries (theory, section 4)."""
+    """Write the output vbar + q S / c for `steps` blocks of queries (theory, section 4)."""
     pid = tl.program_id(0).to(tl.int64)
     head, begin = pid // splits, pid % splits * steps * BLOCK
     q_ptr = at_head(q_ptr, q_b, q_h, head, heads)
     o_ptr = at_head(o_ptr, o_b, o_h, head, heads)
-    S, _, above, below, v_mean, _ = load_scaled_state(state_ptr + head * state_size(E, EV), E, EV)
+    S, k_mean, lo, hi, v_mean, _ = load_state(state_ptr + head * state_size(E, EV), E, EV)
+    above, below = k_mean - lo, hi - k_mean
     for step in range(steps):
         start = begin + step * BLOCK
         seen = start + tl.arange(0, BLOCK) < length
@@ -64,13 +58,14 @@ def query_gradient_kernel(
     heads: Tile, length: Tile, splits: Tile, steps: Tile, scale: Tile,
     E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr, MAP: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradient dq for `steps` blocks of queries, and their share of dS, dkbar and dvbar."""
+    """Write the gradient dq for `steps` blocks of queries, and their share of dS, dkbar and dvbar."""
     pid = tl.program_id(0).to(tl.int64)
     head, begin = pid // splits, pid % splits * steps * BLOCK
     q_ptr = at_head(q_ptr, q_b, q_h, head, heads)
     g_ptr = at_head(g_ptr, g_b, g_h, head, heads)
     dq_ptr = at_head(dq_ptr, dq_b, dq_h, head, heads)
-    S, _, above, below, _, _ = load_scaled_state(state_ptr + head * state_size(E, EV), E, EV)
+    S, k_mean, lo, hi, _, _ = load_state(state_ptr + head * state_size(E, EV), E, EV)
+    above, below = k_mean - lo, hi - k_mean
     S_t = tl.trans(S)
     dS, dk_mean, dv_mean = empty_sums(E, EV)
     for step in range(steps):
@@ -102,7 +97,7 @@ def key_gradient_kernel(
     E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr,
     MAP: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients dk and dv for `steps` blocks of keys from dS, dkbar and dvbar of their head."""
+    """Write the gradients dk and dv for `steps` blocks of keys from dS, dkbar and dvbar of their head."""
     pid = tl.program_id(0).to(tl.int64)
     head, begin = pid // splits, pid % splits * steps * BLOCK
     k_ptr = at_head(k_ptr, k_b, k_h, head, heads)
@@ -110,7 +105,8 @@ def key_gradient_kernel(
     dk_ptr = at_head(dk_ptr, dk_b, dk_h, head, heads)
     dv_ptr = at_head(dv_ptr, dv_b, dv_h, head, heads)
     mask_ptr = at_head(mask_ptr, m_b, m_h, head, heads)
-    _, k_mean, _, _, v_mean, share = load_scaled_state(state_ptr + head * state_size(E, EV), E, EV)
+    k_mean, v_mean = load_means(state_ptr + head * state_size(E, EV), E, EV)
+    share = 1 / tl.maximum(tl.load(state_ptr + head * state_size(E, EV)), 1.0)
     dS, dk_mean, dv_mean = load_sums(dstate_ptr + head * sums_size(E, EV), E, EV)
     dS, dk_mean, dv_mean = dS * share, dk_mean * share, dv_mean * share
     dS_t = tl.trans(dS)

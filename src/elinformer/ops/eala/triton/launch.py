@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import triton
 
+from elinformer.ops.eala.statistics import packed_value_width
 from elinformer.ops.eala.triton.causal import (
     causal_apply_kernel,
     causal_key_gradient_kernel,
@@ -35,7 +36,7 @@ PRECISION = {torch.float32: "ieee", torch.bfloat16: "tf32", torch.float16: "tf32
 
 
 class Call:
-    """What the launches of one call share: the views that kernels address, the options, and the splits."""
+    """Arguments of the launches of one call: the views that kernels address, the options, and the splits."""
 
     def __init__(
         self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, *,
@@ -58,22 +59,22 @@ class Call:
         self.masked = {"MASKED": mask is not None}
 
     def of_queries(self) -> tuple[Any, ...]:
-        """Arguments of a kernel that walks over queries."""
+        """Return the arguments of a kernel that walks over queries."""
         return self.heads, self.q.shape[2], self.queries.splits, self.queries.steps
 
     def of_keys(self) -> tuple[Any, ...]:
-        """Arguments of a kernel that walks over keys."""
+        """Return the arguments of a kernel that walks over keys."""
         return self.heads, self.k.shape[2], self.keys.splits, self.keys.steps
 
     def on_device(self) -> Any:
-        """Triton launches on the current device."""
+        """Make the device of the tensors the current one, where Triton launches."""
         return torch.cuda.device(self.q.device) if self.q.is_cuda else nullcontext()
 
 
 def run_forward(
     query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    """See `elinformer.ops.eala.triton.forward`."""
+    """Return output and state; see `elinformer.ops.eala.triton.forward`."""
     call = Call(query, key, value, key_mask, **options)
     output, state = empty_output(query, value), empty_state(key, value, is_causal=call.is_causal)
     if call.count:
@@ -86,7 +87,7 @@ def run_forward(
 def run_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, *, state: Tensor, **options: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See `elinformer.ops.eala.triton.backward`."""
+    """Return the gradients; see `elinformer.ops.eala.triton.backward`."""
     call = Call(query, key, value, key_mask, **options)
     gradients = empty_gradient(query), empty_gradient(key), empty_gradient(value)
     if call.count:
@@ -96,8 +97,54 @@ def run_backward(
     return gradients
 
 
+def run_gather(key: Tensor, value: Tensor, key_mask: Tensor | None, feature_map: str) -> Tensor:
+    """Return the packed state of the keys; see `elinformer.ops.eala.triton.gather`."""
+    call = Call(key, key, value, key_mask, scale=1.0, feature_map=feature_map, is_causal=False)
+    state = empty_state(key, value, is_causal=False)
+    if call.count:
+        with call.on_device():
+            _fill_state(call, state)
+    return state
+
+
+def run_apply(query: Tensor, state: Tensor, scale: float, feature_map: str) -> Tensor:
+    """Return the output of a packed state; see `elinformer.ops.eala.triton.apply`."""
+    width = packed_value_width(state.shape[-1], query.shape[-1])
+    output = empty_output(query, query.new_empty((0, width)))
+    call = Call(query, query, output, None, scale=scale, feature_map=feature_map, is_causal=False)
+    if call.count:
+        with call.on_device():
+            _fill_output(call, state, folded(output))
+    return output
+
+
+def run_query_backward(
+    grad: Tensor, query: Tensor, state: Tensor, scale: float, feature_map: str
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of query and state; see `elinformer.ops.eala.triton.query_backward`."""
+    call = Call(query, query, grad, None, scale=scale, feature_map=feature_map, is_causal=False)
+    grad_q, size = empty_gradient(query), sums_size(call.e, call.ev)
+    if not call.count:
+        return grad_q, state.new_empty((*query.shape[:-2], size))
+    with call.on_device():
+        of_state = _fill_query_gradient(call, state, folded(grad), folded(grad_q))
+    return grad_q, of_state.view(*query.shape[:-2], size)
+
+
+def run_key_backward(  # noqa: PLR0917 - as the operator's schema
+    key: Tensor, value: Tensor, key_mask: Tensor | None, state: Tensor, of_state: Tensor, feature_map: str
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of key and value; see `elinformer.ops.eala.triton.key_backward`."""
+    call = Call(key, key, value, key_mask, scale=1.0, feature_map=feature_map, is_causal=False)
+    grads = empty_gradient(key), empty_gradient(value)
+    if call.count:
+        with call.on_device():
+            _fill_key_gradients(call, state, of_state.contiguous(), folded(grads[0]), folded(grads[1]))
+    return grads
+
+
 def _rows(*tensors: Tensor) -> list[Any]:
-    """Each tensor followed by its strides; the last is 1."""
+    """Return each tensor followed by its strides; the last is 1."""
     return [argument for x in tensors for argument in (x, *x.stride()[:3])]
 
 
@@ -111,8 +158,9 @@ def _fill_state(call: Call, state: Tensor) -> None:
     if not is_whole:
         rows = 4
         at_once = 4096 // (rows * padded(call.ev))  # a tile of 4096 numbers
-        merge_kernel[(call.count * state.shape[-2], triton.cdiv(call.e, rows))](
-            parts, state, splits, state.shape[-2], E=call.e, EV=call.ev, ROWS=rows, PARTS=at_once
+        prefixes = state.shape[-2] if call.is_causal else 1
+        merge_kernel[(call.count * prefixes, max(1, triton.cdiv(call.e, rows)))](
+            parts, state, splits, prefixes, E=call.e, EV=call.ev, ROWS=rows, PARTS=at_once
         )
 
 
@@ -131,11 +179,19 @@ def _fill_output(call: Call, state: Tensor, output: Tensor) -> None:
 
 def _fill_gradients(call: Call, state: Tensor, g: Tensor, gradients: list[Tensor]) -> None:
     dq, dk, dv = gradients
+    _fill_key_gradients(call, state, _fill_query_gradient(call, state, g, dq), dk, dv)
+
+
+def _fill_query_gradient(call: Call, state: Tensor, g: Tensor, dq: Tensor) -> Tensor:
+    """Fill dq and return the gradient of the state, (heads of all batches, 1, numbers)."""
     parts = _empty_parts(call, state)
     query_gradient_kernel[(call.count * call.queries.splits,)](
         *_rows(call.q, g, dq), state, parts, *call.of_queries(), call.scale, BLOCK=call.queries.block, **call.options
     )
-    of_state = parts if call.queries.splits == 1 else _sums(parts, 1)
+    return parts if call.queries.splits == 1 else _sums(parts, 1)
+
+
+def _fill_key_gradients(call: Call, state: Tensor, of_state: Tensor, dk: Tensor, dv: Tensor) -> None:
     key_gradient_kernel[(call.count * call.keys.splits,)](
         *_rows(call.k, call.v, dk, dv), *call.mask, state, of_state, *call.of_keys(),
         BLOCK=call.keys.block, **call.masked, **call.options,
@@ -158,13 +214,14 @@ def _fill_causal_gradients(call: Call, state: Tensor, g: Tensor, gradients: list
 
 
 def _empty_parts(call: Call, state: Tensor) -> Tensor:
-    """For each split of the queries what it adds to dS, dkbar and dvbar, or to P, e and b."""
+    """Return space for the share of each split of the queries in dkbar, dvbar and dS, or in e, b and P."""
     return state.new_empty((call.count, call.queries.splits, sums_size(call.e, call.ev)))
 
 
 def _sums(parts: Tensor, sums: int) -> Tensor:
-    """The sum over all splits, or the sums over those after each: deterministic, and one launch."""
+    """Return the sum over all splits, or the sums over the splits after each: deterministic, and one launch."""
     count, splits, size = parts.shape
     total = parts.new_empty((count, sums, size))
-    sum_kernel[(count * sums, triton.cdiv(size, 512))](parts, total, splits, sums, SIZE=size, BLOCK=512, PARTS=8)
+    grid = (count * sums, max(1, triton.cdiv(size, 512)))
+    sum_kernel[grid](parts, total, splits, sums, SIZE=size, BLOCK=512, PARTS=8)
     return total

@@ -9,6 +9,7 @@ from elinformer.ops.eala.triton.tiles import (
     Tile,
     absorb,
     at_head,
+    covariance_start,
     empty_state,
     jit,
     load_keys,
@@ -27,7 +28,7 @@ def state_kernel(
     E: tl.constexpr, EV: tl.constexpr, BLOCK: tl.constexpr,
     MAP: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One program: the state of `steps` blocks of keys of one head; keys and values are read once."""
+    """Write the state of `steps` blocks of keys of one head in one program; keys and values are read once."""
     pid = tl.program_id(0).to(tl.int64)
     head, begin = pid // splits, pid % splits * steps * BLOCK
     k_ptr = at_head(k_ptr, k_b, k_h, head, heads)
@@ -46,9 +47,9 @@ def merge_kernel(
     part_ptr: Tile, out_ptr: Tile, splits: Tile, prefixes: Tile,
     E: tl.constexpr, EV: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """One program: ROWS rows of the merged state of the first splits of one head.
+    """Write ROWS rows of the merged state of the first splits of one head in one program.
 
-    Out of `prefixes` = 1 comes the state of all splits; out of splits + 1, the state before each and of all.
+    With `prefixes` = 1 it is the state of all splits; with splits + 1, the state before each and of all.
     The means are merged first and the products around them second, so no order of merging is needed.
     """
     SIZE: tl.constexpr = state_size(E, EV)
@@ -57,18 +58,20 @@ def merge_kernel(
     limit = tl.where(prefixes == 1, splits, (pid % prefixes).to(tl.int32))
     d, e = tl.program_id(1) * ROWS + tl.arange(0, ROWS), tl.arange(0, padded(EV))
     in_k, in_v = (d < E)[None, :], (e < EV)[None, :]
-    means_ptr = part_ptr + first * SIZE + E * EV
+    part_ptr += first * SIZE
 
     n_sum, k_sum, v_sum = tl.zeros((1,), tl.float32), tl.zeros((ROWS,), tl.float32), tl.zeros((padded(EV),), tl.float32)
     lo, hi = tl.full((ROWS,), float("inf"), tl.float32), tl.full((ROWS,), float("-inf"), tl.float32)
     for begin in range(0, limit, PARTS):
         part = begin + tl.arange(0, PARTS)
-        is_part, row = (part < limit)[:, None], means_ptr + part[:, None] * SIZE
-        n = tl.load(row + 3 * E + EV, mask=is_part, other=0.0)  # (PARTS, 1)
-        k_sum += tl.sum(n * tl.load(row + d[None, :], mask=is_part & in_k, other=0.0), 0)
-        v_sum += tl.sum(n * tl.load(row + 3 * E + e[None, :], mask=is_part & in_v, other=0.0), 0)
-        lo = tl.minimum(lo, tl.min(tl.load(row + E + d[None, :], mask=is_part & in_k, other=float("inf")), 0))
-        hi = tl.maximum(hi, tl.max(tl.load(row + 2 * E + d[None, :], mask=is_part & in_k, other=float("-inf")), 0))
+        is_part, row = (part < limit)[:, None], part_ptr + part[:, None] * SIZE
+        n = tl.load(row, mask=is_part, other=0.0)  # (PARTS, 1)
+        k_sum += tl.sum(n * tl.load(row + 1 + d[None, :], mask=is_part & in_k, other=0.0), 0)
+        v_sum += tl.sum(n * tl.load(row + 1 + 3 * E + e[None, :], mask=is_part & in_v, other=0.0), 0)
+        k_lo = tl.load(row + 1 + E + d[None, :], mask=is_part & in_k, other=0.0)
+        k_hi = tl.load(row + 1 + 2 * E + d[None, :], mask=is_part & in_k, other=0.0)
+        lo = tl.minimum(lo, tl.min(tl.where(n > 0, k_lo, float("inf")), 0))
+        hi = tl.maximum(hi, tl.max(tl.where(n > 0, k_hi, float("-inf")), 0))
         n_sum += tl.sum(n, 0)
     share = 1 / tl.maximum(n_sum, 1.0)
     k_mean, v_mean = k_sum * share, v_sum * share
@@ -76,23 +79,25 @@ def merge_kernel(
     products = tl.zeros((ROWS, padded(EV)), tl.float32)
     for begin in range(0, limit, PARTS):
         part = begin + tl.arange(0, PARTS)
-        is_part, row = (part < limit)[:, None], means_ptr + part[:, None] * SIZE
-        n = tl.load(row + 3 * E + EV, mask=is_part, other=0.0)
-        dk = n * (tl.load(row + d[None, :], mask=is_part & in_k, other=0.0) - k_mean[None, :])
-        dv = tl.load(row + 3 * E + e[None, :], mask=is_part & in_v, other=0.0) - v_mean[None, :]
+        is_part, row = (part < limit)[:, None], part_ptr + part[:, None] * SIZE
+        n = tl.load(row, mask=is_part, other=0.0)
+        dk = tl.load(row + 1 + d[None, :], mask=is_part & in_k, other=0.0) - k_mean[None, :]
+        dv = tl.load(row + 1 + 3 * E + e[None, :], mask=is_part & in_v, other=0.0) - v_mean[None, :]
         inside = is_part[:, :, None] & in_k[:, :, None] & in_v[:, None, :]
-        products_ptr = row[:, :, None] - E * EV + d[None, :, None] * EV + e[None, None, :]  # (PARTS, ROWS, EV)
-        products += tl.sum(tl.load(products_ptr, mask=inside, other=0.0) + dk[:, :, None] * dv[:, None, :], 0)
+        S_ptr = row[:, :, None] + covariance_start(E, EV) + d[None, :, None] * EV + e[None, None, :]
+        S = tl.load(S_ptr, mask=inside, other=0.0)  # (PARTS, ROWS, EV)
+        S += dk[:, :, None] * dv[:, None, :]
+        products += tl.sum(n[:, :, None] * S, 0)
 
     out_ptr += pid * SIZE
-    tl.store(out_ptr + d[:, None] * EV + e[None, :], products, mask=(d < E)[:, None] & in_v)
-    out_ptr += E * EV
-    tl.store(out_ptr + d, k_mean, mask=d < E)
-    tl.store(out_ptr + E + d, lo, mask=d < E)
-    tl.store(out_ptr + 2 * E + d, hi, mask=d < E)
+    S_ptr = out_ptr + covariance_start(E, EV) + d[:, None] * EV + e[None, :]
+    tl.store(S_ptr, products * share, mask=(d < E)[:, None] & in_v)
+    tl.store(out_ptr + 1 + d, k_mean, mask=d < E)
+    tl.store(out_ptr + 1 + E + d, tl.where(n_sum > 0, lo, 0.0), mask=d < E)
+    tl.store(out_ptr + 1 + 2 * E + d, tl.where(n_sum > 0, hi, 0.0), mask=d < E)
     if tl.program_id(1) == 0:
-        tl.store(out_ptr + 3 * E + e, v_mean, mask=e < EV)
-        tl.store(out_ptr + 3 * E + EV + tl.arange(0, 1), n_sum)
+        tl.store(out_ptr + 1 + 3 * E + e, v_mean, mask=e < EV)
+        tl.store(out_ptr + tl.arange(0, 1), n_sum)
 
 
 @jit
@@ -100,9 +105,9 @@ def sum_kernel(
     part_ptr: Tile, out_ptr: Tile, splits: Tile, sums: Tile,
     SIZE: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """One program: BLOCK columns of the sum of the rows of one head's splits.
+    """Write BLOCK columns of the sum of the rows of one head's splits in one program.
 
-    Out of `sums` = 1 comes the sum of all; out of as many as splits, the sum of those after each.
+    With `sums` = 1 it is the sum of all; with as many as splits, the sum of the rows after each.
     """
     pid = tl.program_id(0).to(tl.int64)
     begin = tl.where(sums == 1, 0, (pid % sums).to(tl.int32) + 1)
