@@ -1,4 +1,4 @@
-"""Links between pages lead to an existing file, and to a heading or an anchor in it."""
+"""Links between pages lead to an existing file, and to a heading or an anchor in it; the index leads to every page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(page for folder in ("", "docs", "research") for page in (ROOT / folder).glob("*.md"))
+FOLDERS = ("*.md", "docs/*.md", "research/*.md", "src/elinformer/**/*.md")
+PAGES = sorted(page for pattern in FOLDERS for page in ROOT.glob(pattern))
 LINK = re.compile(r"\]\(\s*([^)\s]+)\s*\)")
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 
@@ -20,22 +21,30 @@ def anchors(page: Path) -> set[str]:
     return headings | set(re.findall(r'<a id="([^"]+)"', text))
 
 
+def targets(page: Path) -> dict[str, Path]:
+    """Links of a page within the repository, and the files that they name."""
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not re.match(r"[a-z]+:", link)]
+    return {link: (page.parent / path).resolve() if (path := link.partition("#")[0]) else page for link in links}
+
+
 def dead_links(page: Path) -> list[str]:
     """Links of a page that lead nowhere."""
-    dead: list[str] = []
-    for link in LINK.findall(page.read_text(encoding="utf-8")):
-        if re.match(r"[a-z]+:", link):
-            continue
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
-        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
-            dead.append(link)
-    return dead
+
+    def is_dead(link: str, target: Path) -> bool:
+        anchor = link.partition("#")[2]
+        return not target.exists() or bool(anchor and target.suffix == ".md" and anchor not in anchors(target))
+
+    return [link for link, target in targets(page).items() if is_dead(link, target)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert dead_links(page) == []
+
+
+def test_the_index_leads_to_every_page_of_the_manual() -> None:
+    index = ROOT / "docs/index.md"
+    assert {*(ROOT / "docs").glob("*.md")} - {index} <= set(targets(index).values())
 
 
 def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ x = torch.randn(2, 1000, 64)
 padding = torch.zeros(2, 1000, dtype=torch.bool)  # True = takes no part, as in torch.nn.MultiheadAttention
 output, _ = attention(x, x, x, key_padding_mask=padding)
 
-plain = EalaOperator("identity")  # queries and keys as they are
-mixed = EntropyLinearAttention(
-    64, 4, batch_first=True, operator=plain, positive_heads=2
-)  # half of each, as in ELinFormer
-peer = EntropyLinearAttention(64, 4, batch_first=True, operator="elu")  # another attention in the same place
-peer.load_state_dict(attention.state_dict())
+plain = EalaOperator("identity")  # queries and keys as they are; half of the heads under softplus, as in ELinFormer
+mixed = EntropyLinearAttention(64, 4, batch_first=True, operator=plain, positive_heads=2)
+
+other = EntropyLinearAttention(64, 4, batch_first=True, operator="elu")  # another attention in the same place
+other.load_state_dict(attention.state_dict())

@@ -7,7 +7,7 @@ from elinformer.data import convert_panel, write_panel
 
 
 def days():
-    """One day after the other, none of them in memory together."""
+    """Make one day after the other, so that they are never in memory together."""
     rng = np.random.default_rng(0)
     for _ in range(30):
         yield rng.normal(50, 10, (96, 200))  # (steps, series), NaN is missing
@@ -15,7 +15,7 @@ def days():
 
 write_panel("roads", days(), shape=(30 * 96, 200), start="2024-01-01", freq="15min")
 
-panel = read_panel("roads")  # mapped: nothing is read before it is asked for
+panel = read_panel("roads")  # mapped: values are read when they are used
 print(panel)
 
 np.savez("speeds.npz", data=np.arange(12.0).reshape(6, 2))

@@ -1,4 +1,4 @@
-"""Train into a run folder, and go on with a run that was killed."""
+"""Train into a run folder, and resume a run that was killed."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ panel = simulate_freeway(10, 600, freq="15min")
 training = TrainingConfig(epochs=1, checkpoint_minutes=0)  # before every step; two minutes are the default
 forecaster = Forecaster(window=12, horizon=12, model={"n_layers": 1, "window_width": 16}, training=training)
 
-forecaster.fit(panel, run="run")  # the folder is there from before the first step, with checkpoints as training goes
+forecaster.fit(panel, run="run")  # the folder exists from the first step on, with checkpoints
 print(sorted(path.name for path in Path("run").iterdir()))  # ['checkpoints', 'config.json']
 
-# Had it been killed, this would go on from the newest checkpoint and end with the same weights:
+# After a kill, this continues from the newest checkpoint and ends with the same weights:
 forecaster = Forecaster.resume("run", panel)
-forecaster.save("run")  # finishes the folder, the checkpoints go
+forecaster.save("run")  # finishes the folder and removes the checkpoints
 
 try:
     Forecaster.resume("run", panel)
