@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -55,13 +55,13 @@ class TimedSteps(pl.Callback):
     def __init__(self) -> None:
         self.number = 0
 
-    def on_train_batch_start(self, *_: object) -> None:
+    def on_train_batch_start(self, *_: Any, **__: Any) -> None:
         """Wait for the parent and start the clock."""
         if self.number >= WARM_UP:
             sys.stdin.readline()
         self._began = clocks()
 
-    def on_train_batch_end(self, *_: object) -> None:
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         """Answer with the seconds."""
         if self.number >= WARM_UP:
             answer((clocks() - self._began).tolist())

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from benchmarks._common import environment, environment_text, write_results
 
-from elinformer.training.callbacks.calibration import Calibrated
 from elinformer.workflows import open_run
 from research import RESULTS
 
@@ -53,7 +52,7 @@ def measured(run: Path) -> dict[str, Any] | None:
     """Scaled errors of a run by part, as trained and as chosen; None of a model that is not calibrated."""
     forecaster, panel = open_run(run)
     model: Any = forecaster.trained.model
-    if not isinstance(model, Calibrated) or not model.calibrates:
+    if not getattr(model, "calibrates", False):
         return None
     chosen = float(model.get_buffer("sharpness"))
     scale = torch.from_numpy(forecaster.split_panel(panel).error_scale(forecaster.training.loss_scale))
