@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from elinformer.nn.feedforward import gated_width
+from elinformer.nn.feedforward import GatedFeedForward
 from elinformer.ops.eala.partitioned import numbers_exchanged
 
 if TYPE_CHECKING:
@@ -67,14 +67,13 @@ def step_cost(config: ELinFormerConfig, windows: int, *, rows: int, columns: int
 def forward_operations(config: ELinFormerConfig) -> float:
     """Operations in the matrix products of a token; those of the head are shared by the patches of a series."""
     d, e = config.width, config.width // config.n_heads
-    block = 8 * d * d + feedforward_operations(config) + 4 * d * e
+    block = 8 * d * d + feedforward_operations(d) + 4 * d * e
     embedding = 2 * 2 * config.steps_per_patch * config.n_channels * config.window_width
-    outputs = config.horizon * config.n_channels
+    outputs = config.horizon * config.n_channels * config.n_outputs
     head = 2 * d * outputs * (1 + config.n_recalled) + 2 * outputs * config.n_recalled / config.n_patches
     return config.n_layers * block + embedding + head
 
 
-def feedforward_operations(config: ELinFormerConfig) -> float:
-    """Operations in the matrix products of a feed-forward layer for a token; a gated layer has three products."""
-    d, ratio = config.width, config.feedforward_ratio
-    return 6 * d * gated_width(d, ratio) if config.activation == "geglu" else 4 * ratio * d * d
+def feedforward_operations(width: int) -> int:
+    """Operations in the matrix products of a feed-forward layer for a token: a multiply-add for each weight."""
+    return 2 * sum(p.numel() for p in GatedFeedForward(width).parameters() if p.ndim == 2)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from elinformer.training.fitted import Fitted, new_model, tokens_per_window
 from rich.console import Console
 
 from benchmarks._children import allow_memory, peak_bytes, reason, reset_peak
@@ -21,6 +20,8 @@ from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.simulate import simulate_freeway
 from elinformer.data.windows import Reach, WindowDataset
+from elinformer.evaluation import AbsoluteError
+from elinformer.trained_model import TrainedModel, new_model, tokens_per_window
 from elinformer.training.config import TrainingConfig
 from elinformer.training.fit import fit
 from elinformer.training.module import ForecastModule
@@ -91,34 +92,40 @@ def _measure(connection: Connection, job: Job, measure: Callable[[Connection, Jo
 def _warm_up() -> None:
     """Load libraries and start threads, so that neither their time nor their memory is counted."""
     panel = _panel(np.ones((N_STEPS, 2), np.float32))
-    _fitted("elinformer", panel).forecasts(panel, np.array([N_STEPS]))
+    _untrained("elinformer", panel).forecasts(panel, np.array([N_STEPS]))
 
 
 def _steps(connection: Connection, job: Job, before: int) -> None:
     panel, few = _read(job), FewSteps(2, job.seconds)
-    fitted = _fitted(job.model, panel, batch_size=job.windows)
+    untrained = _untrained(job.model, panel)
+    module = ForecastModule(
+        untrained.model.train(),
+        untrained.scaler,
+        error_scale(panel, N_STEPS, "channel"),
+        TrainingConfig(epochs=1000, batch_size=job.windows, device="cpu"),
+    )
     train, validation = np.arange(BATCH * 4) + REACH.window, np.array([N_STEPS - REACH.horizon])
-    windows = (WindowDataset(panel, fitted.info.calendar, origins, REACH) for origins in (train, validation))
-    tokens = tokens_per_window(fitted.model, job.series)
-    fit(fitted.module.train(), *windows, tokens_per_window=tokens, console=Console(quiet=True), callbacks=[few])
+    windows = (WindowDataset(panel, untrained.info.calendar, origins, REACH) for origins in (train, validation))
+    tokens = tokens_per_window(untrained.model, job.series)
+    fit(module, *windows, tokens_per_window=tokens, console=Console(quiet=True), callbacks=[few])
     connection.send({"seconds": min(few.each[1:]) / job.windows, "peak_bytes": peak_bytes() - before})
 
 
 def _forecasts(connection: Connection, job: Job, before: int) -> None:
     panel = _read(job)
-    fitted, origin = _fitted(job.model, panel), np.array([N_STEPS])
-    runs: dict[str, Callable[[], object]] = {"seconds": lambda: fitted.forecasts(panel, origin)}
+    untrained, origin = _untrained(job.model, panel), np.array([N_STEPS])
+    runs: dict[str, Callable[[], object]] = {"seconds": lambda: untrained.forecasts(panel, origin)}
     first = _seconds(runs["seconds"])
     connection.send({"seconds": first, "peak_bytes": peak_bytes() - before})
     if job.model == "elinformer":  # other operators hide the products of attention
-        runs["products"] = _products(fitted, panel)
+        runs["products"] = _products(untrained, panel)
     connection.send(_least_in_turns(runs, job.seconds))
 
 
-def _products(fitted: Fitted, panel: Panel) -> Callable[[], object]:
-    windows = WindowDataset(panel, fitted.info.calendar, np.array([N_STEPS]), REACH, with_targets=False)
+def _products(untrained: TrainedModel, panel: Panel) -> Callable[[], object]:
+    windows = WindowDataset(panel, untrained.info.calendar, np.array([N_STEPS]), REACH, with_targets=False)
     with torch.no_grad():
-        return replay(recorded(lambda: fitted.module(windows[[0]])))
+        return replay(recorded(lambda: untrained.forecast(windows[[0]])))
 
 
 def _least_in_turns(runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
@@ -143,11 +150,9 @@ def _panel(speeds: np.ndarray) -> Panel:
     return Panel.from_arrays(speeds, start="2024-01-01T06:00", freq="5min")
 
 
-def _fitted(model: str, panel: Panel, batch_size: int = BATCH) -> Fitted:
-    """Make an untrained model in the form that training returns."""
+def _untrained(model: str, panel: Panel) -> TrainedModel:
+    """Make a new model in the form that training returns."""
     torch.manual_seed(0)
-    info, scaler = SeriesInfo.of(panel, np.arange(N_STEPS)), Scaler.fit(panel.values, panel.mask)
-    plan = TrainingConfig(epochs=1000, batch_size=batch_size, device="cpu")
-    network = new_model(*name_and_options(model), REACH, info)
-    module = ForecastModule(network, scaler, error_scale(panel, N_STEPS, "channel"), plan)
-    return Fitted(REACH, info, network, module.eval(), scaler, None)
+    info, scaler, loss = SeriesInfo.of(panel, np.arange(N_STEPS)), Scaler.fit(panel.values, panel.mask), AbsoluteError()
+    network = new_model(*name_and_options(model), REACH, info, loss)
+    return TrainedModel(network, scaler, info, REACH, {"training": asdict(TrainingConfig())}, loss)

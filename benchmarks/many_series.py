@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from elinformer.evaluation.in_parts import InParts
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from benchmarks._memory import PeakMemory
-from elinformer.data.scaling import Scaler
-from elinformer.data.windows import Batch
+from elinformer.batch import Batch
 from elinformer.models import Sizes, build_model
-from elinformer.training import ForecastModule, TrainingConfig
+from elinformer.models.scaled import ScaledModel
+from elinformer.partition import PartitionedForecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,10 +80,10 @@ def _in_child(plan: tuple[int, int | None, bool], folder: Path) -> dict[str, Any
 
 def _measured(series: int, at_once: int | None, in_file: bool, folder: Path) -> tuple[float, float, float]:
     """Seconds, bytes, and the largest difference from all series at once, which the first plan writes to a file."""
-    whole, batch = _module(series), _batch(series)
-    in_parts = whole if at_once is None else InParts(whole, at_once, folder=folder if in_file else None)
+    whole, batch = _model(series), _batch(series)
+    forecast_of = whole if at_once is None else PartitionedForecast(whole, at_once, folder=folder if in_file else None)
     with PeakMemory(every=0.003) as memory, torch.inference_mode():
-        forecast = in_parts(batch).numpy()
+        forecast = forecast_of(batch).numpy()
     if at_once is None:
         np.save(folder / f"{series}.npy", forecast)
     expected = np.load(folder / f"{series}.npy", mmap_mode="r")
@@ -92,22 +91,21 @@ def _measured(series: int, at_once: int | None, in_file: bool, folder: Path) -> 
     return memory.seconds, float(memory.peak - memory.start), float(np.abs(forecast - expected).max()) / scale
 
 
-def _module(series: int) -> ForecastModule:
+def _model(series: int) -> ScaledModel:
     torch.manual_seed(0)
     model = build_model("elinformer", Sizes(window=WINDOW, horizon=HORIZON, n_series=series, n_slots=SLOTS))
     rng = np.random.default_rng(0)
-    scaler = Scaler(*(rng.random((series, 1), dtype=np.float32) + 1 for _ in range(2)))
+    mean, std = (rng.random((series, 1), dtype=np.float32) + 1 for _ in range(2))
     for parameter in model.parameters():  # a new model forecasts the last value
         torch.nn.init.normal_(parameter, std=0.05)
-    return ForecastModule(model, scaler, scaler.std, TrainingConfig()).eval()
+    return ScaledModel(model, mean, std).eval()
 
 
 def _batch(series: int) -> Batch:
     generator = torch.Generator().manual_seed(1)
     values = torch.randn(1, WINDOW, series, 1, generator=generator)
     mask = torch.rand(values.shape, generator=generator) < 0.9
-    calendar = torch.ones(1, WINDOW, 2, dtype=torch.int64)
-    return Batch(values, mask, calendar, values[:, :0], mask[:, :0])
+    return Batch(values, mask, torch.ones(1, WINDOW + HORIZON, 2, dtype=torch.int64))
 
 
 def _setting() -> str:

@@ -17,12 +17,13 @@ import torch
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, name_and_options, write_results
 from benchmarks._products import recorded, replay
+from elinformer.batch import Batch
 from elinformer.models import MODELS, Sizes, build_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from torch import Tensor, nn
+    from torch import nn
 
 
 def main() -> None:
@@ -90,22 +91,23 @@ def _model(name: str, options: argparse.Namespace) -> nn.Module:
     return build_model(name, sizes, chosen).to(options.device)
 
 
-def _inputs(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
+def _batch(options: argparse.Namespace) -> Batch:
     shape = (options.batch_size, options.window, options.series, options.channels)
-    calendar = torch.randint(1, 8, (options.batch_size, options.window, 2), device=options.device)
+    steps = options.window + options.horizon
+    calendar = torch.randint(1, 8, (options.batch_size, steps, 2), device=options.device)
     values = torch.randn(shape, device=options.device)
-    return values, torch.ones_like(values, dtype=torch.bool), calendar
+    return Batch(values, torch.ones_like(values, dtype=torch.bool), calendar)
 
 
 def _step(model: nn.Module, options: argparse.Namespace, *, mixed: bool = False) -> Callable[[], object]:
     """Make a step: forward, backward, clipping and AdamW, as in training."""
-    inputs, optimizer = _inputs(options), torch.optim.AdamW(model.parameters())
+    batch, optimizer = _batch(options), torch.optim.AdamW(model.parameters())
 
     def step() -> None:
         model.train()
         optimizer.zero_grad()
         with torch.autocast(options.device, torch.bfloat16, enabled=mixed):
-            loss = model(*inputs).abs().mean()
+            loss = model(batch).abs().mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -115,12 +117,12 @@ def _step(model: nn.Module, options: argparse.Namespace, *, mixed: bool = False)
 
 
 def _forecast(model: nn.Module, options: argparse.Namespace) -> Callable[[], object]:
-    inputs = _inputs(options)
+    batch = _batch(options)
 
     def forecast() -> None:
         model.eval()
         with torch.inference_mode():
-            model(*inputs)
+            model(batch)
         _wait(options.device)
 
     return forecast

@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from elinformer.nn.per_series import per_series_names
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from elinformer import Forecaster, Panel, read_panel
 from elinformer.data.part import part_of
-from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.training import TrainingConfig
 
@@ -56,7 +54,7 @@ class Case(NamedTuple):
     @property
     def test(self) -> int:
         """Begin of the test part."""
-        return self.forecaster.parts(self.panel).test[0]
+        return self.forecaster.split_panel(self.panel).split.test[0]
 
 
 def main() -> None:
@@ -131,21 +129,18 @@ def _added(case: Case, n_steps: int) -> dict[str, Any]:
 
 def _forget(grown: Forecaster, n_known: int) -> None:
     """Give the series that were added the mean embedding of the others."""
-    model = grown.module.model
+    model: Any = grown.trained.model
     with torch.no_grad():
-        for name in per_series_names(model):
+        for name in model.per_series:
             rows = model.get_parameter(name)
             rows[n_known:] = rows[:n_known].mean(0)
 
 
 def _naives(case: Case) -> dict[str, float]:
     panel = part_of(case.panel, case.held)
-    parts, reach = case.forecaster.parts(panel), case.forecaster.reach
-    origins = window_origins(parts.test, reach)
-    return {
-        naive.name: score_naive(naive, panel, origins, reach.horizon, parts.train[1]).scores().mae
-        for naive in naives_for(panel)
-    }
+    split, horizon = case.forecaster.split_panel(panel), case.forecaster.reach.horizon
+    origins, mean = split.origins("test"), split.moments.mean
+    return {naive.name: score_naive(naive, panel, origins, horizon, mean).scores().mae for naive in naives_for(panel)}
 
 
 def _mae(forecaster: Forecaster, panel: Panel, which: np.ndarray) -> float:

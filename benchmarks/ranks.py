@@ -21,22 +21,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from elinformer.training.parallel import (
-    Mesh,
-    clip_gradients,
-    layer_traffic,
-    mean_over_ranks,
-    parallelize,
-    sum_gradients,
-)
 from torch.multiprocessing.spawn import start_processes
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from benchmarks._cost import step_cost
+from elinformer.batch import Batch
+from elinformer.evaluation import AbsoluteError, targets_of
 from elinformer.models import ELinFormer, ELinFormerConfig
+from elinformer.partition import run_chain
+from elinformer.partition.ranks import Mesh, clip_gradients, mean_over_ranks, shard_module, sum_gradients
 
 if TYPE_CHECKING:
-    from elinformer.training.parallel import Spread
+    from elinformer.partition.ranks import ShardedModule
 
 Row = dict[str, Any]
 
@@ -129,15 +125,14 @@ def _row(shape: tuple[int, int], n_series: int, options: argparse.Namespace) -> 
     model = ELinFormer(config)
     own = model.embedding.series.weight.numel()
     shared = sum(p.numel() for p in model.parameters()) - own
-    spread = parallelize(model, mesh, n_series)
+    sharded = shard_module(model, mesh, n_series)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    data = torch.randn(windows, WINDOW + HORIZON, n_series, 1)[mesh.own_windows(windows)][
-        :, :, mesh.own_series(n_series)
-    ]
-    _step(spread, optimizer, data)
-    before = _handed_in(spread)
-    seconds = [_timed(spread, optimizer, data) for _ in range(options.steps)]
-    handed = {name: (n - before[name]) // options.steps for name, n in _handed_in(spread).items()}
+    values = torch.randn(windows, WINDOW + HORIZON, n_series, 1)
+    batch = _batch(values[mesh.own_windows(windows)][:, :, mesh.own_series(n_series)])
+    _step(sharded, optimizer, batch)
+    before = _handed_in(sharded)
+    seconds = [_timed(sharded, optimizer, batch) for _ in range(options.steps)]
+    handed = {name: (n - before[name]) // options.steps for name, n in _handed_in(sharded).items()}
     cost = step_cost(config, windows, rows=shape[0], columns=shape[1], shared=shared, own=own)
     return {
         "mesh": shape,
@@ -148,10 +143,16 @@ def _row(shape: tuple[int, int], n_series: int, options: argparse.Namespace) -> 
     }
 
 
-def _handed_in(spread: Spread) -> dict[str, int]:
-    layers = list(layer_traffic(spread.module).values())
-    mesh = spread.mesh
-    every = [*layers, *(exchange.traffic for exchange in (mesh.across_all, mesh.across_series, mesh.across_windows))]
+def _batch(values: torch.Tensor) -> Batch:
+    calendar = torch.ones(*values.shape[:2], 2, dtype=torch.int64)
+    mask = torch.ones_like(values, dtype=torch.bool)
+    past, future = slice(WINDOW), slice(WINDOW, None)
+    return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future])
+
+
+def _handed_in(sharded: ShardedModule) -> dict[str, int]:
+    layers, mesh = sharded.traffic, sharded.mesh
+    every = [*layers, *(group.traffic for group in (mesh.across_all, mesh.across_series, mesh.across_windows))]
     return {
         "layer_bytes": max((layer.bytes for layer in layers), default=0),
         "bytes": sum(part.bytes for part in every),
@@ -159,21 +160,22 @@ def _handed_in(spread: Spread) -> dict[str, int]:
     }
 
 
-def _timed(spread: Spread, optimizer: torch.optim.Optimizer, data: torch.Tensor) -> float:
+def _timed(sharded: ShardedModule, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
     dist.barrier()
     began = time.perf_counter()
-    _step(spread, optimizer, data)
+    _step(sharded, optimizer, batch)
     return time.perf_counter() - began
 
 
-def _step(spread: Spread, optimizer: torch.optim.Optimizer, data: torch.Tensor) -> None:
-    past, future = data[:, :WINDOW], data[:, WINDOW:]
-    calendar = torch.ones(len(data), WINDOW, 2, dtype=torch.int64)
-    error = (spread.module(past, torch.ones_like(past, dtype=torch.bool), calendar) - future).abs()
+def _step(sharded: ShardedModule, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+    model: Any = sharded.module
+    outputs = run_chain(model, batch, sharded.exchanges) if sharded.exchanges else model(batch)
+    target, mask = targets_of(batch)
+    total = AbsoluteError().total(outputs, target, mask, torch.ones(()))
     optimizer.zero_grad()
-    mean_over_ranks(error.sum(), torch.tensor(error.numel()), spread.mesh).backward()
-    sum_gradients(spread)
-    clip_gradients(spread, 1.0)
+    mean_over_ranks(total, mask.sum(), sharded.mesh).backward()
+    sum_gradients(sharded)
+    clip_gradients(sharded, 1.0)
     optimizer.step()
 
 

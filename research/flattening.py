@@ -3,8 +3,8 @@
     python -m research.flattening TABLE... --out flattening
 
 TABLE is a folder that `elinformer compare` wrote, with its trained models. Nothing is trained here. Each model whose
-attention validation may flatten (`elinformer.training.calibration`) is scored twice on the validation and the test
-part: as it was trained, and with the sharpness that validation chose.
+attention validation may flatten (`elinformer.training.callbacks.calibration`) is scored twice on the validation and the
+test part: as it was trained, and with the sharpness that validation chose.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from benchmarks._common import environment, environment_text, write_results
-from elinformer.runs import open_run
-from elinformer.training.calibration import Calibrated
 
-from elinformer.data.scaling import error_scale
-from elinformer.nn import set_sharpness
+from elinformer.workflows import open_run
 from research import RESULTS
 
 if TYPE_CHECKING:
@@ -29,10 +26,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from elinformer.evaluation.metrics import MetricSums
-    from elinformer.forecaster import Part
+    from elinformer.data.windows import PartName
+    from elinformer.evaluation import MetricSums
 
-PARTS: tuple[Part, ...] = ("validation", "test")
+PARTS: tuple[PartName, ...] = ("validation", "test")
 
 
 def main() -> None:
@@ -54,14 +51,14 @@ def main() -> None:
 def measured(run: Path) -> dict[str, Any] | None:
     """Scaled errors of a run by part, as trained and as chosen; None of a model that is not calibrated."""
     forecaster, panel = open_run(run)
-    model: Any = forecaster.module.model
-    if not isinstance(model, Calibrated) or not model.calibrates:
+    model: Any = forecaster.trained.model
+    if not getattr(model, "calibrates", False):
         return None
     chosen = float(model.get_buffer("sharpness"))
-    scale = torch.from_numpy(error_scale(panel, forecaster.parts(panel).train[1], forecaster.training.loss_scale))
+    scale = torch.from_numpy(forecaster.split_panel(panel).error_scale(forecaster.training.loss_scale))
     errors = {}
     for sharpness in {chosen, 1.0}:
-        set_sharpness(model, sharpness)
+        model.set_sharpness(sharpness)
         errors[sharpness] = {part: _scaled_error(forecaster.backtest(panel, part=part), scale) for part in PARTS}
     return {
         "data": panel.name,

@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from benchmarks._common import environment, environment_text, write_results
-from elinformer.runs import open_run
 
-from elinformer.data.scaling import error_scale
-from elinformer.data.windows import WindowDataset, window_origins
-from elinformer.evaluation import backtest
+from elinformer.data.windows import WindowDataset
+from elinformer.evaluation import backtest, targets_of
+from elinformer.workflows import open_run
 from research import RESULTS
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from elinformer.batch import Batch
     from elinformer.data.panel import Panel
-    from elinformer.data.windows import Batch
 
 COMPONENTS, SHIFTS = 3, 5
 GROUPS = 4
@@ -94,6 +93,7 @@ def measured(data: str, pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
         common.append([common_share(found, step) for step in (0, -1)])
     a, b = (torch.stack(sums).sum(0) for sums in (ours, theirs))  # (S, N, C)
     forecaster, panel = open_run(pairs[0][1])
+    split = forecaster.split_panel(panel).split
     return {
         "data": data,
         "seeds": len(pairs),
@@ -102,25 +102,26 @@ def measured(data: str, pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
         "by_level": gains_by_level(a.sum(0), b.sum(0), panel),
         "series_helped": share_helped(a.sum((0, 2)), b.sum((0, 2))),
         "common": [_mean_of([seed[place] for seed in common]) for place in range(2)],
-        "profile": poisson_profile(panel, *(border for border, _ in forecaster.parts(panel)[1:])),
+        "profile": poisson_profile(panel, split.train[1], split.test[0]),
     }
 
 
 def forecasts(run: Path) -> Forecasts:
     """All forecasts of the test part by a run."""
     forecaster, panel = open_run(run)
-    origins = window_origins(forecaster.parts(panel).test, forecaster.reach)
-    windows = WindowDataset(forecaster.info.align(panel), forecaster.info.calendar, origins, forecaster.reach)
+    split, trained = forecaster.split_panel(panel), forecaster.trained
+    windows = WindowDataset(trained.info.align(panel), trained.info.calendar, split.origins("test"), trained.reach)
     said: list[Tensor] = []
     targets: list[Tensor] = []
 
     def forecast(batch: Batch) -> Tensor:
-        said.append(forecaster.module(batch))
-        targets.append(torch.where(batch.target_mask, batch.target, torch.nan))
+        said.append(trained.forecast(batch))
+        target, mask = targets_of(batch)
+        targets.append(torch.where(mask, target, torch.nan))
         return said[-1]
 
-    sums = backtest(forecast, windows, forecaster.batch_size)
-    scale = error_scale(panel, forecaster.parts(panel).train[1], forecaster.training.loss_scale)
+    sums = backtest(forecast, windows, trained.batch_size)
+    scale = split.error_scale(forecaster.training.loss_scale)
     return Forecasts(sums.absolute / torch.from_numpy(scale), torch.cat(said), torch.cat(targets))
 
 

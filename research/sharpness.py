@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from benchmarks._common import environment, environment_text, write_results
-from elinformer.runs import open_run
 
-from elinformer.data.windows import WindowDataset, window_origins
+from elinformer.data.windows import WindowDataset
 from elinformer.evaluation import backtest
 from elinformer.models import ELinFormerConfig
 from elinformer.nn import set_sharpness
+from elinformer.workflows import open_run
 from research import RESULTS
 from research._forced import FORCED, forced
 
 if TYPE_CHECKING:
-    from elinformer.forecaster import Forecaster
+    from elinformer.trained_model import TrainedModel
 
 NUMBERS_AT_ONCE = 20_000_000  # of dense weights
 SHOWN = 5e-5  # of negative weight; less is rounding
@@ -35,12 +35,13 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     forecaster, panel = open_run(options.run, options.data)
-    attention = attention_of(forecaster)
-    origins = window_origins(getattr(forecaster.parts(panel), options.part), forecaster.reach)
+    trained = forecaster.trained
+    attention = attention_of(trained)
+    origins = forecaster.split_panel(panel).origins(options.part)
     if options.windows:
         origins = origins[:: max(1, len(origins) // options.windows)]
-    windows = WindowDataset(forecaster.info.align(panel), forecaster.info.calendar, origins, forecaster.reach)
-    rows = measured(forecaster, windows)
+    windows = WindowDataset(trained.info.align(panel), trained.info.calendar, origins, trained.reach)
+    rows = measured(trained, windows)
     about = environment("cpu", options.threads)
     title = f"# Trained with {attention} on {panel.name}, {len(windows)} windows of the {options.part} part"
     text = "\n\n".join([title, environment_text(about), error_table(rows), head_table(rows)])
@@ -50,37 +51,37 @@ def main() -> None:
         write_results(options.out, data | {"trained_with": attention, "windows": len(windows)}, text, RESULTS)
 
 
-def measured(forecaster: Forecaster, windows: WindowDataset) -> list[dict[str, Any]]:
+def measured(trained: TrainedModel, windows: WindowDataset) -> list[dict[str, Any]]:
     """MAE and the attention of every layer by head: as trained, with each of `FORCED`, as chosen."""
-    model = forecaster.module.model
+    model = trained.model
     chosen = float(model.get_buffer("sharpness"))
-    last = _row("as chosen", forecaster, windows, forecaster.batch_size) | {"sharpness": chosen}
+    last = _row("as chosen", trained, windows, trained.batch_size) | {"sharpness": chosen}
     set_sharpness(model, 1)
-    rows = [_row("as trained", forecaster, windows, forecaster.batch_size)]
+    rows = [_row("as trained", trained, windows, trained.batch_size)]
     for name, weights in FORCED.items():
-        with forced(forecaster.module, weights) as layers:
-            rows.append(_row(name, forecaster, windows, _batch_size(forecaster)))
+        with forced(model, weights) as layers:
+            rows.append(_row(name, trained, windows, _batch_size(trained)))
             rows[-1]["layers"] = [layer.by_head() for layer in layers]
     set_sharpness(model, chosen)
     return [*rows, last]
 
 
-def attention_of(forecaster: Forecaster) -> str:
+def attention_of(trained: TrainedModel) -> str:
     """Return the attention that the model was trained with; refuse all but EALA and softmax."""
-    config = getattr(forecaster.module.model, "config", None)
+    config = getattr(trained.model, "config", None)
     if not isinstance(config, ELinFormerConfig) or config.attention not in {"eala", "softmax"}:
-        raise SystemExit(f"expected a run of elinformer with eala or softmax, got one of {forecaster.model_name}")
+        raise SystemExit(f"expected a run of elinformer with eala or softmax, got one of {trained.config['model']}")
     return config.attention
 
 
-def _row(name: str, forecaster: Forecaster, windows: WindowDataset, batch_size: int) -> dict[str, Any]:
-    sums = backtest(forecaster.module, windows, batch_size)
+def _row(name: str, trained: TrainedModel, windows: WindowDataset, batch_size: int) -> dict[str, Any]:
+    sums = backtest(trained.forecast, windows, batch_size)
     steps = [sums.scores(step=step).mae for step in range(windows.horizon)]
     return {"attention": name, "mae": sums.scores().mae, "mae_by_step": steps, "layers": []}
 
 
-def _batch_size(forecaster: Forecaster) -> int:
-    config: Any = forecaster.module.model.config
+def _batch_size(trained: TrainedModel) -> int:
+    config: Any = trained.model.config
     return max(1, NUMBERS_AT_ONCE // (config.n_heads * config.n_tokens**2))
 
 

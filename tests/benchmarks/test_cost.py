@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from benchmarks._cost import forward_operations, step_cost
-from elinformer.nn.per_series import replace_operators
-from elinformer.partition.ranks.shard import ShardedOperator
 from torch.utils.flop_counter import FlopCounterMode
 
+from elinformer.batch import Batch
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.ops.eala import cpu
-from elinformer.partition.ranks import Mesh
+from elinformer.ops.eala.partitioned import RankExchange
+from elinformer.partition import run_chain
+from elinformer.partition.ranks import RankGroup
 
 
 @pytest.mark.parametrize("patch_length", [0, 4])
@@ -22,10 +23,11 @@ def test_operations_are_those_of_pytorchs_counter(
     monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products can be seen
     config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length, recall=recall)
     model = ELinFormer(config).eval()
-    replace_operators(model, lambda alone: ShardedOperator(alone, Mesh().across_series))
     values = torch.zeros(2, 12, 50, 1)
+    batch = Batch(values, torch.ones_like(values, dtype=torch.bool), torch.ones(2, 24, 2, dtype=torch.int64))
+    exchanges = [RankExchange(RankGroup())] * config.n_layers  # attention as on ranks, of which there is one
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(values, torch.ones_like(values, dtype=torch.bool), torch.ones(2, 12, 2, dtype=torch.int64))
+        run_chain(model, batch, exchanges)
     counted = counter.get_total_flops()
     assert 2 * config.n_tokens * forward_operations(config) == pytest.approx(counted, rel=0.02)
 

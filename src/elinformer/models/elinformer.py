@@ -281,9 +281,10 @@ class TokenEmbedding(nn.Module):
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
+        moment = None if moment is None else self._sometimes_neutral(moment)
         parts = [self.window(patches) + self.position, self.series.rows_of(series)]
         if moment is not None:
-            slot, day = self._sometimes_neutral(moment).unbind(-1)  # (B,) each
+            slot, day = moment.unbind(-1)  # (B,) each
             parts += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
         shape = patches.shape[:3]
         return torch.cat([part.expand(*shape, -1) for part in parts], dim=-1).flatten(1, 2)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
 from elinformer._options import Row, check_names, rows
-from elinformer.batch import COVARIATES
 from elinformer.errors import InputError
-
-if TYPE_CHECKING:
-    from elinformer.batch import Batch
 
 Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
 
@@ -103,18 +99,3 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
     except ValueError as error:
         raise InputError(str(error)) from error
     return entry.build(config)
-
-
-def refuse_unused(model: nn.Module, batch: Batch) -> None:
-    """Refuse covariates that a model does not use, rather than ignore them.
-
-    Raises:
-        InputError: The batch has such covariates.
-    """
-    uses = getattr(model, "uses", ())
-    unused = [name for name in COVARIATES if getattr(batch, name) is not None and name not in uses]
-    if unused:
-        raise InputError(
-            f"expected no {' and '.join(unused)} covariates for {type(model).__name__}, which does not use them: leave "
-            "them out, or choose another model"
-        )

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from elinformer._shapes import Float
-from elinformer.models.registry import refuse_unused
+from elinformer.batch import COVARIATES
+from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,12 +58,12 @@ class ScaledModel(nn.Module):
         Raises:
             InputError: Covariates that the model does not use.
         """
-        refuse_unused(self.model, batch)
+        _refuse_unused(self.model, batch)
         return self._unscaled(self.model(self._scaled(batch)), batch)
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return tokens and key mask of the model."""
-        refuse_unused(self.model, batch)
+        _refuse_unused(self.model, batch)
         return self.model.embed(self._scaled(batch))  # pyright: ignore[reportCallIssue]
 
     def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:
@@ -79,3 +80,18 @@ class ScaledModel(nn.Module):
 
     def _of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return (self.mean, self.std) if batch.series is None else (self.mean[batch.series], self.std[batch.series])
+
+
+def _refuse_unused(model: nn.Module, batch: Batch) -> None:
+    """Refuse covariates that a model does not use, rather than ignore them.
+
+    Raises:
+        InputError: The batch has such covariates.
+    """
+    uses = getattr(model, "uses", ())
+    unused = [name for name in COVARIATES if getattr(batch, name) is not None and name not in uses]
+    if unused:
+        raise InputError(
+            f"expected no {' and '.join(unused)} covariates for {type(model).__name__}, which does not use them: leave "
+            "them out, or choose another model"
+        )
