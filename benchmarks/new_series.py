@@ -21,7 +21,7 @@ from elinformer.nn.per_series import per_series_names
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from elinformer import Forecaster, Panel, read_panel
-from elinformer.data.part import part_of
+from elinformer.data.panel import part_of
 from elinformer.data.windows import window_origins
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.training import TrainingConfig

@@ -13,8 +13,7 @@ import polars as pl
 import pytest
 import torch
 
-from elinformer.data.panel import Panel
-from elinformer.data.part import part_of
+from elinformer.data.panel import Panel, part_of
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from elinformer import __version__
-from elinformer.data.frames import long_frame
-from elinformer.data.given import as_panel, described
+from elinformer.data.io.frames import long_frame
+from elinformer.data.io.read import as_panel
+from elinformer.data.panel import described
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import PartName, Reach, SplitPanel, chronological_split, part_origins
 from elinformer.errors import InputError

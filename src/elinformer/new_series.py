@@ -19,9 +19,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from elinformer.data.given import described
-from elinformer.data.part import part_of
-from elinformer.data.profile import history_profile, principal_components, static_features
+from elinformer.data.covariates import static_features
+from elinformer.data.panel import described, part_of
+from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.scaling import Scaler, measure
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.errors import InputError

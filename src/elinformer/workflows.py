@@ -12,9 +12,9 @@ import torch
 from elinformer import __version__
 from elinformer._files import new_file
 from elinformer._memory import peak_device_memory, peak_memory
-from elinformer.data.catalog import CATALOG, check_unasked, load_dataset
-from elinformer.data.formats import read_panel
-from elinformer.data.profile import read_features
+from elinformer.data.catalog import CATALOG, load_dataset, refuse_options
+from elinformer.data.covariates import read_features
+from elinformer.data.io.read import read_panel
 from elinformer.errors import InputError
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.forecaster import Forecaster
@@ -51,7 +51,7 @@ READING = ("null_value", "start", "freq", "steps_per_day")
 def load_panel(data: str, settings: Settings) -> Panel:
     """The panel called `data` in the catalogue, or read from the path `data`."""
     if data.lower() in CATALOG:
-        check_unasked(data, **reading(settings))
+        refuse_options(data, reading(settings))
         return load_dataset(data)
     if not Path(data).expanduser().exists():
         raise InputError(

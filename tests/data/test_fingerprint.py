@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elinformer.data import row_blocks
-from elinformer.data.fingerprint import fingerprint
-from elinformer.data.panel import Panel
+from elinformer.data import pieces
+from elinformer.data.panel import Panel, fingerprint
 
 VALUES = np.random.default_rng(0).normal(size=(30, 4, 2)).astype(np.float32)
 VALUES[3, 1] = np.nan
@@ -41,7 +40,7 @@ def test_neither_the_order_in_memory_nor_the_size_of_blocks_changes_it(
     order: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, panel = fingerprint(a_panel()), a_panel()
-    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", rows * VALUES[0].size)
+    monkeypatch.setattr(pieces, "VALUES_AT_A_TIME", rows * VALUES[0].size)
     assert fingerprint(replace(panel, values=np.array(panel.values, order=order))) == expected  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 

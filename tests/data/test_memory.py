@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
 
-from elinformer.data.disk import write_panel
-from elinformer.data.frames import long_frame
+from elinformer.data.io.folder import write_panel
+from elinformer.data.io.frames import long_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 MEASURED = """
 import re, sys, threading
 import numpy as np
-from elinformer.data import conversion, row_blocks, table_streams, wide_streams
-from elinformer.data.formats import read_panel
+from elinformer.data import pieces
+from elinformer.data.io import convert, tables
+from elinformer.data.io.read import read_panel
 
 def anonymous():
     return 1024 * int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -38,8 +39,8 @@ def watch(done, peak):
     while not done.wait(0.005):
         peak[0] = max(peak[0], anonymous())
 
-row_blocks.VALUES_AT_A_TIME = wide_streams.COLUMN_VALUES = 1 << 17
-table_streams.TABLE_ROWS = table_streams.CSV_BYTES = 1 << 17
+pieces.VALUES_AT_A_TIME = tables.COLUMN_VALUES = 1 << 17
+tables.TABLE_ROWS = tables.CSV_BYTES = 1 << 17
 
 {work}
 
@@ -57,14 +58,14 @@ print(peak[0] - before)
 
 CONVERTED = """
 def run(path, out):
-    conversion.convert_panel(path, out, overwrite=True)
+    convert.convert_panel(path, out, overwrite=True)
 """
 LARGEST = """
 from dataclasses import replace
 from pathlib import Path
 from elinformer.data.catalog import CATALOG
-from elinformer.data.convert.published import convert_published
-from elinformer.data.hdf5 import read_hdf5
+from elinformer.data.catalog.published import convert_published
+from elinformer.data.io.hdf5 import read_hdf5
 
 def run(path, out):
     n_steps, n_series, _ = read_hdf5(Path(path, "ca_his_raw_2019.h5")).pieces.shape
@@ -76,19 +77,19 @@ def run(path, out):
     return read_panel(path)
 """
 TRAINED = """
-from elinformer.data import fingerprint, scaling, windows
+from elinformer.data import panel as panels, windows
 from elinformer.evaluation import Naive, score_naive
 
 def run(path, out):
     panel = read_panel(path)
-    fingerprint.fingerprint(panel)
+    panels.fingerprint(panel)
     reach = windows.Reach(12, 12)
-    train = windows.split_panel(panel, (0.6, 0.2, 0.2), reach).train
-    scaling.Scaler.of(scaling.measure(panel.values[: train[1]], panel.mask[: train[1]]))
-    dataset = windows.WindowDataset(panel, None, windows.window_origins(train, reach), reach)
+    data = windows.SplitPanel.of(panel, (0.6, 0.2, 0.2), reach)
+    data.scaler("series")
+    dataset = data.windows("train", None)
     for first in range(20):
         dataset[list(range(first, first + 4))]
-    score_naive(Naive("yesterday", 24), panel, panel.n_steps - np.arange(12, 20), 12, mean_before(panel, train[1]))
+    score_naive(Naive("yesterday", 24), panel, panel.n_steps - np.arange(12, 20), 12, data.moments.mean)
 """
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from elinformer.data.panel import Panel
-from elinformer.data.profile import history_profile, principal_components, read_features, static_features
+from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.scaling import Scaler
-from elinformer.errors import InputError
 
 
 def profile_of(panel: Panel) -> np.ndarray:
@@ -67,16 +64,3 @@ def test_components_are_few_and_of_unit_variance_whatever_the_units() -> None:
 def test_series_that_nothing_tells_apart_have_one_component() -> None:
     assert principal_components(np.ones((4, 3))).shape == (4, 1)
     assert np.isfinite(principal_components(np.ones((4, 3)))).all()
-
-
-def test_features_come_in_the_order_that_is_asked_for() -> None:
-    frame = pd.DataFrame({"unique_id": ["b", "c", "a"], "x": [1, 2, 3], "y": [0.5, 0.25, 0.125]})
-    np.testing.assert_array_equal(static_features(frame, ["a", "b"]), [[3, 0.125], [1, 0.5]])
-
-
-def test_names_in_a_file_stay_as_they_are_written(tmp_path: Path) -> None:
-    path = tmp_path / "features.csv"
-    path.write_text("unique_id,height\n007,12\n7,3\n", encoding="utf-8")
-    np.testing.assert_array_equal(static_features(read_features(path), ["7", "007"]), [[3], [12]])
-    with pytest.raises(InputError, match="expected a CSV file with unique_id"):
-        read_features(tmp_path / "none.csv")

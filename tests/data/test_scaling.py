@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from elinformer.data import row_blocks
+from elinformer.data import pieces
 from elinformer.data.scaling import ScalePer, Scaler, error_scale, measure, seasonal_scale
 
 if TYPE_CHECKING:
@@ -112,10 +112,10 @@ def test_blocks_merge_to_the_moments_of_one_pass(rows: int, monkeypatch: pytest.
     mask = rng.random(values.shape) < 0.7
     mask[:50, 0] = False
     whole = Scaler.fit(values, mask)
-    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", rows * values[0].size)
-    pieces = Scaler.fit(values, mask)
-    np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-6)
-    np.testing.assert_allclose(pieces.std, whole.std, rtol=1e-6)
+    monkeypatch.setattr(pieces, "VALUES_AT_A_TIME", rows * values[0].size)
+    merged = Scaler.fit(values, mask)
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-6)
+    np.testing.assert_allclose(merged.std, whole.std, rtol=1e-6)
 
 
 def test_a_large_offset_does_not_eat_the_deviation() -> None:
@@ -137,7 +137,7 @@ def test_the_seasonal_scale_is_merged_from_blocks(monkeypatch: pytest.MonkeyPatc
     values = np.random.default_rng(0).normal(size=(40, 2, 1)).astype(np.float32)
     mask = np.ones_like(values, dtype=bool)
     whole = seasonal_scale(values, mask, 5)
-    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", 6)
+    monkeypatch.setattr(pieces, "VALUES_AT_A_TIME", 6)
     np.testing.assert_allclose(seasonal_scale(values, mask, 5), whole, rtol=1e-6)
 
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elinformer.data.panel import Panel
-from elinformer.data.part import part_of
+from elinformer.data.panel import Panel, part_of
 from elinformer.data.series_info import SeriesInfo
 from elinformer.errors import InputError
 

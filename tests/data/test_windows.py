@@ -94,22 +94,26 @@ def test_a_batch_equals_the_slices_of_its_windows(hourly_panel: Panel, origins: 
     batch = windows[[origin - WINDOW for origin in origins]]
     encoded = Calendar.fit(hourly_panel.timestamps, "1h").encode(hourly_panel.timestamps)
     assert batch.calendar is not None
+    assert batch.target is not None
+    assert batch.target_mask is not None
     for i, origin in enumerate(origins):
         past, future = slice(origin - WINDOW, origin), slice(origin, origin + HORIZON)
         np.testing.assert_array_equal(batch.values[i], hourly_panel.values[past])
         np.testing.assert_array_equal(batch.mask[i], hourly_panel.mask[past])
         np.testing.assert_array_equal(batch.target[i], hourly_panel.values[future])
         np.testing.assert_array_equal(batch.target_mask[i], hourly_panel.mask[future])
-        np.testing.assert_array_equal(batch.calendar[i], encoded[past])
+        np.testing.assert_array_equal(batch.calendar[i], encoded[origin - WINDOW : origin + HORIZON])
 
 
 def test_a_batch_has_the_documented_shapes_and_types(two_channel_panel: Panel) -> None:
     batch = windows_of(two_channel_panel, np.array([50, 60]))[[0, 1]]
     assert batch.values.shape == (2, WINDOW, 4, 2)
     assert batch.mask.shape == (2, WINDOW, 4, 2)
+    assert batch.target is not None
+    assert batch.target_mask is not None
     assert batch.target.shape == batch.target_mask.shape == (2, HORIZON, 4, 2)
     assert batch.calendar is not None
-    assert batch.calendar.shape == (2, WINDOW, 2)
+    assert batch.calendar.shape == (2, WINDOW + HORIZON, 2)
     assert (batch.values.dtype, batch.mask.dtype, batch.calendar.dtype) == (torch.float32, torch.bool, torch.int64)
 
 
@@ -119,9 +123,14 @@ def test_windows_of_step_numbers_have_no_calendar() -> None:
 
 
 def test_a_window_without_targets_needs_no_future(hourly_panel: Panel) -> None:
-    last = WindowDataset(hourly_panel, None, np.array([240]), Reach(WINDOW, HORIZON), with_targets=False)[[0]]
+    calendar = Calendar.fit(hourly_panel.timestamps, "1h")
+    last = WindowDataset(hourly_panel, calendar, np.array([240]), Reach(WINDOW, HORIZON), with_targets=False)[[0]]
     np.testing.assert_array_equal(last.values[0], hourly_panel.values[-WINDOW:])
-    assert last.target.shape == (1, 0, 4, 1)
+    assert last.target is None
+    assert last.target_mask is None
+    assert last.calendar is not None
+    future = calendar.encode(hourly_panel.future_timestamps(HORIZON))
+    np.testing.assert_array_equal(last.calendar[0, WINDOW:], future)
 
 
 def test_lags_read_the_steps_of_earlier_seasons_that_the_forecast_is_for(hourly_panel: Panel) -> None:
@@ -151,5 +160,5 @@ def test_a_loader_gives_every_window_once_in_the_order_of_time(hourly_panel: Pan
     windows = windows_of(hourly_panel, np.arange(WINDOW, 60))
     batches = list(window_loader(windows, 10))
     assert [len(batch.values) for batch in batches] == [10, 10, 10, 10, 10, 6]
-    firsts = torch.cat([batch.target[:, 0] for batch in batches])
+    firsts = torch.cat([batch.target[:, 0] for batch in batches if batch.target is not None])
     np.testing.assert_array_equal(firsts.numpy(), hourly_panel.values[WINDOW:60])

@@ -30,19 +30,16 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a panel that stands there.")] = False,
 ) -> None:
     """Write a panel to a folder of mapped arrays, which may be larger than memory."""
-    from elinformer.data.conversion import convert_panel
+    from elinformer.data.catalog import CATALOG, convert_dataset, refuse_options
+    from elinformer.data.io.convert import convert_panel
 
+    options = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
     with _progress("converting") as progress:
-        panel = convert_panel(
-            source,
-            out,
-            null_value=null_value,
-            start=start,
-            freq=freq,
-            steps_per_day=steps_per_day,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        if source.lower() in CATALOG:
+            refuse_options(source, options)
+            panel = convert_dataset(source, out, overwrite=overwrite, progress=progress)
+        else:
+            panel = convert_panel(source, out, **options, overwrite=overwrite, progress=progress)
     out_console.print(f"{out}: {panel}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -58,7 +55,7 @@ def datasets(context: typer.Context) -> None:
 @datasets_app.command()
 def fetch(name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False)]) -> None:
     """Fetch a data set into the cache, check it, and say where it is."""
-    from elinformer.data.fetch import fetch_dataset
+    from elinformer.data.catalog import fetch_dataset
 
     out_console.print(str(fetch_dataset(name)))
 

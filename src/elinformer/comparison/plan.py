@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elinformer.comparison.machine import code_fingerprint
 from elinformer.data.catalog import CATALOG
-from elinformer.data.fingerprint import fingerprint
+from elinformer.data.panel import fingerprint
 from elinformer.data.windows import Reach, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.models.registry import MODELS, whole_options

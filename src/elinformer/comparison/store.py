@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elinformer._files import held_folder, new_folder
 from elinformer.comparison.plan import Contender
 from elinformer.comparison.record import restored
-from elinformer.data.fingerprint import fingerprint
-from elinformer.data.formats import read_panel
+from elinformer.data.io.read import read_panel
+from elinformer.data.panel import fingerprint
 from elinformer.errors import InputError
 from elinformer.run_folder.folder import read_json, write_json
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elinformer.data.pieces import as_observed, panel_shape
-from elinformer.data.row_blocks import row_blocks
+from elinformer.data.pieces import as_observed, panel_shape, row_blocks
 from elinformer.data.time_grid import DAY, check_grid, check_increasing, continue_grid, make_grid, step_length
 from elinformer.errors import InputError
 
@@ -150,12 +151,12 @@ class Panel:
         return replace(self, **arrays, checked=True)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Panel:
-        """Write the panel to a folder and return it mapped from there; see `elinformer.data.disk`.
+        """Write the panel to a folder and return it mapped from there; see `elinformer.data.io.folder`.
 
         Raises:
             InputError: The folder cannot be written to, or holds something that may not go.
         """
-        from elinformer.data.disk import save_panel
+        from elinformer.data.io.folder import save_panel
 
         return save_panel(self, folder, overwrite=overwrite)
 
@@ -292,3 +293,48 @@ def check_values(panel: Panel) -> None:
                 f"{rows.start + step}, series {panel.series[series]!r}, channel {panel.channels[channel]!r}: mark such "
                 "values as missing (NaN)"
             )
+
+
+ALL = slice(None)
+
+
+def part_of(panel: Panel, series: Sequence[int] | np.ndarray | slice = ALL, steps: slice = ALL) -> Panel:
+    """Some series and steps of a panel, without a copy where both are slices.
+
+    Args:
+        panel: The whole.
+        series: Numbers of the series in the order wanted, or a mask (N,).
+        steps: Which; where only a part of every day is recorded, from where the hours of a day begin.
+    """
+    names = tuple(panel.series[i] for i in np.arange(panel.n_series)[series])
+    arrays = {name: getattr(panel, name)[steps, series] for name in ("values", "mask")}
+    locations = None if panel.locations is None else panel.locations[series]
+    times = panel.timestamps[steps]
+    return replace(panel, **arrays, timestamps=times, series=names, locations=locations, checked=True)
+
+
+def fingerprint(panel: Panel) -> str:
+    """The SHA-256 of a panel's values, times, names and locations, as "sha256:...".
+
+    What the panel is called does not count, nor what stands in `values` where nothing was observed. Every value is
+    read once, block by block: about a second a gigabyte.
+    """
+    digest = hashlib.sha256(_description(panel))
+    digest.update(np.ascontiguousarray(panel.timestamps.astype(np.int64, copy=False), "<i8").data)
+    if panel.locations is not None:
+        digest.update(np.ascontiguousarray(panel.locations, "<f8").data)
+    for rows in row_blocks(panel.values.shape):
+        block = np.where(panel.mask[rows], panel.values[rows], np.float32(np.nan))
+        digest.update(np.ascontiguousarray(block, "<f4").data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _description(panel: Panel) -> bytes:
+    fields = ("freq", "steps_per_day", "series", "channels")
+    described = {name: getattr(panel, name) for name in fields}
+    return json.dumps({**described, "shape": panel.values.shape, "located": panel.locations is not None}).encode()
+
+
+def described(panel: Panel) -> dict[str, Any]:
+    """What a run remembers of its data."""
+    return {"name": panel.name, "fingerprint": fingerprint(panel)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from elinformer.data.row_blocks import row_blocks
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -167,3 +167,13 @@ def _later(rows: Index, steps: int, n_rows: int) -> Index:
         start, stop, _ = rows.indices(n_rows)
         return slice(start + steps, stop + steps)
     return rows + steps
+
+
+VALUES_AT_A_TIME = 1 << 21
+"""Small enough for the caches of a processor, large enough that the steps in between cost nothing."""
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the first axis of an array of `shape`, in order, each of about `VALUES_AT_A_TIME` values."""
+    rows = max(1, VALUES_AT_A_TIME // max(1, math.prod(shape[1:])))
+    return (slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from elinformer.errors import InputError
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import Scaler
 
@@ -71,53 +65,3 @@ def principal_components(*groups: np.ndarray) -> np.ndarray:
 def _unit(features: np.ndarray) -> np.ndarray:
     spread = features.std(0)
     return (features - features.mean(0)) / np.where(spread > 1e-9, spread, 1)
-
-
-def static_features(frame: Any, series: Sequence[str], *, id_column: str = "unique_id") -> np.ndarray:
-    """The numbers of a frame (N, F) float64, one row a series, in the order of `series`.
-
-    Args:
-        frame: An eager frame with `id_column`, and numbers in every other column; rows of other series may be there.
-        series: N names.
-        id_column: The name of the column that says the series.
-
-    Raises:
-        InputError: Not such a frame, a series is missing or there twice, or a cell is no finite number.
-    """
-    table = nw.from_native(frame, eager_only=True, pass_through=True)
-    if not isinstance(table, nw.DataFrame):
-        raise InputError(f"expected features as an eager data frame, got {type(frame).__name__}")
-    columns = [name for name in table.columns if name != id_column]
-    if id_column not in table.columns or not columns:
-        raise InputError(
-            f"expected features with the column {id_column} and at least one column of numbers, got "
-            f"{', '.join(table.columns)}"
-        )
-    place = {str(name): i for i, name in enumerate(table[id_column].to_list())}
-    if len(place) != len(table):
-        raise InputError(f"expected one row of features a series, got {len(table)} rows of {len(place)} series")
-    if missing := [name for name in series if name not in place]:
-        raise InputError(f"expected features of every series, but {missing[0]!r} has none ({len(missing)} in all)")
-    return _numbers(table, columns)[[place[name] for name in series]]
-
-
-def read_features(path: str | Path, *, id_column: str = "unique_id") -> pd.DataFrame:
-    """A CSV file as a frame for `static_features`; names stay as they are written.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    try:
-        return pd.read_csv(path, dtype={id_column: str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"expected a CSV file with {id_column} and numbers in {path}: {error}") from error
-
-
-def _numbers(table: nw.DataFrame[Any], columns: list[str]) -> np.ndarray:
-    try:
-        numbers = np.stack([table[name].to_numpy().astype(np.float64) for name in columns], axis=1)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected numbers in the columns {', '.join(columns)} of the features: {error}") from error
-    if not np.isfinite(numbers).all():
-        raise InputError("expected finite numbers as features, got one that is missing: fill it in or drop its column")
-    return numbers

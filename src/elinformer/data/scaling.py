@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from elinformer.data.row_blocks import row_blocks
+from elinformer.data.pieces import row_blocks
 
 if TYPE_CHECKING:
     from elinformer.data.panel import Panel
