@@ -526,7 +526,7 @@ def test_convert_says_how_a_file_is_to_be_read(cli: Cli, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("convert", "gone.csv", "out"), "gone.csv: expected a file that can be read"),
+        (("convert", "gone.csv", "out"), "gone.csv: no such file"),
         (("convert", "narrow.toml", "out"), "narrow.toml: expected .npz"),
         (("convert", "d.npz", "narrow.toml"), "expected a folder to write to, got the file narrow.toml"),
         (("convert", "d.npz", "."), "holds other files"),

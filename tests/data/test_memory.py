@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
 
-from elinformer.data.io.folder import write_panel
+from elinformer.data.io.folder import write_blocks
 from elinformer.data.io.frames import long_frame
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def write_largest(path: Path, values: np.ndarray) -> None:
 
 
 def write_panel_folder(path: Path, values: np.ndarray) -> None:
-    write_panel(path, [values], shape=values.shape)
+    write_blocks([values], path, shape=values.shape)
 
 
 def written(write: Callable[[Path, np.ndarray], None], values: np.ndarray, path: Path) -> tuple[Path, Path]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elinformer.data.panel import Panel, part_of
+from elinformer.data.panel import Panel
 from elinformer.data.series_info import SeriesInfo
 from elinformer.errors import InputError
 
@@ -37,7 +37,7 @@ def test_a_panel_of_the_same_series_is_taken_as_it_is(info: SeriesInfo, hourly_p
 
 
 def test_series_come_into_the_order_of_training(info: SeriesInfo, hourly_panel: Panel) -> None:
-    aligned = info.align(part_of(hourly_panel, [3, 1, 0, 2]))
+    aligned = info.align(hourly_panel.select([3, 1, 0, 2]))
     assert aligned.series == hourly_panel.series
     np.testing.assert_array_equal(aligned.values, hourly_panel.values)
     np.testing.assert_array_equal(aligned.mask, hourly_panel.mask)
@@ -45,7 +45,7 @@ def test_series_come_into_the_order_of_training(info: SeriesInfo, hourly_panel: 
 
 
 def test_absent_series_are_not_observed(info: SeriesInfo, hourly_panel: Panel) -> None:
-    aligned = info.align(part_of(hourly_panel, [2, 0]))
+    aligned = info.align(hourly_panel.select([2, 0]))
     assert aligned.series == hourly_panel.series
     assert not aligned.mask[:, [1, 3]].any()
     np.testing.assert_array_equal(aligned.values[:, [0, 2]], hourly_panel.values[:, [0, 2]])
@@ -53,7 +53,7 @@ def test_absent_series_are_not_observed(info: SeriesInfo, hourly_panel: Panel) -
 
 def test_service_hours_stay_with_the_aligned_panel() -> None:
     panel = Panel.from_arrays(np.ones((30, 2)), start="2024-01-01 06:00", freq="1h", steps_per_day=10, series="ab")
-    assert SeriesInfo.of(panel, np.arange(20)).align(part_of(panel, [1])).steps_per_day == 10
+    assert SeriesInfo.of(panel, np.arange(20)).align(panel.select([1])).steps_per_day == 10
 
 
 def test_other_channels_steps_and_series_are_refused(info: SeriesInfo, hourly_panel: Panel) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elinformer._files import held_folder, new_folder
 from elinformer.comparison.plan import Contender
 from elinformer.comparison.record import restored
+from elinformer.data.io.folder import write_panel
 from elinformer.data.io.read import read_panel
 from elinformer.data.panel import fingerprint
 from elinformer.errors import InputError
@@ -94,7 +95,7 @@ class Store:
         """Write a panel where workers find it; the folder."""
         folder = self.folder / DATA / _safe(panel.name)
         if not folder.is_dir() or fingerprint(read_panel(folder)) != fingerprint(panel):
-            panel.save(folder, overwrite=True)
+            write_panel(panel, folder, overwrite=True)
         return folder
 
     def restore(self) -> int:

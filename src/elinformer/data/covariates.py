@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 def static_features(frame: Any, series: Sequence[str], *, id_column: str = "unique_id") -> np.ndarray:
-    """The numbers of a frame (N, F) float64, one row a series, in the order of `series`.
+    """Return static covariates (N, F) float64 of the series, in the order of `series`.
 
     Args:
-        frame: An eager frame with `id_column`, and numbers in every other column; rows of other series may be there.
+        frame: Eager data frame with `id_column`, and numbers in every other column. It has one row a series and may
+            have rows of other series.
         series: N names.
-        id_column: The name of the column that says the series.
+        id_column: Name of the column with the series.
 
     Raises:
-        InputError: Not such a frame, a series is missing or there twice, or a cell is no finite number.
+        InputError: The frame has other columns, a series has no row or two, or a cell is no finite number.
     """
     table = nw.from_native(frame, eager_only=True, pass_through=True)
     if not isinstance(table, nw.DataFrame):
@@ -44,10 +45,10 @@ def static_features(frame: Any, series: Sequence[str], *, id_column: str = "uniq
 
 
 def read_features(path: str | Path, *, id_column: str = "unique_id") -> pd.DataFrame:
-    """A CSV file as a frame for `static_features`; names stay as they are written.
+    """Read a CSV file for `static_features`. The names of the series stay as they are written.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The file cannot be read.
     """
     try:
         return pd.read_csv(path, dtype={id_column: str})

@@ -58,7 +58,7 @@ def test_files_have_safe_addresses_and_well_formed_checksums(dataset: Dataset):
 def test_every_set_and_every_address_is_documented(dataset: Dataset):
     assert f"`{dataset.name}`" in DOCUMENT
     assert dataset.source in DOCUMENT
-    assert all(url in DOCUMENT for url in dataset.urls)
+    assert all(url in DOCUMENT for file in dataset.files for url in file.urls)
 
 
 def test_only_the_embedded_set_comes_with_the_package():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elinformer.data.io.folder import open_panel, save_panel, write_panel
+from elinformer.data.io.folder import open_panel, write_blocks, write_panel
 from elinformer.data.io.read import read_panel
 from elinformer.data.panel import Panel, fingerprint
 from elinformer.errors import InputError
@@ -26,7 +26,7 @@ BLOCKS = [np.arange(6.0).reshape(3, 2), np.arange(6.0, 10).reshape(2, 2)]
 
 @pytest.fixture
 def folder(tmp_path: Path, two_channel_panel: Panel) -> Path:
-    two_channel_panel.save(tmp_path / "panel")
+    write_panel(two_channel_panel, tmp_path / "panel")
     return tmp_path / "panel"
 
 
@@ -46,7 +46,7 @@ def test_a_panel_comes_back_as_it_was(tmp_path: Path, two_channel_panel: Panel, 
         hours = Panel.from_arrays(np.ones((240, 4)), start="2024-01-01T06", freq="10min", steps_per_day=24)
         changes = {**changes, "timestamps": hours.timestamps}
     panel = replace(two_channel_panel, **changes)
-    saved = panel.save(tmp_path / "panel")
+    saved = write_panel(panel, tmp_path / "panel")
     for other in (saved, open_panel(tmp_path / "panel"), read_panel(tmp_path / "panel")):
         for field in Panel.__dataclass_fields__:
             if field != "checked":
@@ -88,9 +88,9 @@ def test_blocks_of_any_length_are_written_one_after_the_other(
     cuts: list[int], n_channels: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     values = np.random.default_rng(0).normal(size=(30, 3) if n_channels is None else (30, 3, n_channels))
-    panel = write_panel(
-        tmp_path_factory.mktemp("blocks") / "roads",
+    panel = write_blocks(
         iter(np.split(values, cuts)),
+        tmp_path_factory.mktemp("blocks") / "roads",
         shape=values.shape,
         freq="1h",
         start="2024-01-01",
@@ -101,7 +101,7 @@ def test_blocks_of_any_length_are_written_one_after_the_other(
 
 def test_steps_that_are_left_out_are_missing(tmp_path: Path) -> None:
     times = np.array([f"2024-01-01T0{hour}" for hour in (0, 1, 2, 5, 6)], "M8[ns]")
-    panel = write_panel(tmp_path / "a", BLOCKS, shape=(5, 2), timestamps=times, null_value=9)
+    panel = write_blocks(BLOCKS, tmp_path / "a", shape=(5, 2), timestamps=times, null_value=9)
     np.testing.assert_array_equal(panel.mask[..., 0], [[1, 1]] * 3 + [[0, 0]] * 2 + [[1, 1], [1, 0]])
 
 
@@ -122,7 +122,7 @@ def test_blocks_that_make_no_panel_are_refused_and_leave_nothing(
     tmp_path: Path, shape: tuple[int, ...], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        write_panel(tmp_path / "a", BLOCKS, shape=shape, **options)  # pyright: ignore[reportArgumentType]
+        write_blocks(BLOCKS, tmp_path / "a", shape=shape, **options)  # pyright: ignore[reportArgumentType]
     assert not list(tmp_path.iterdir())
 
 
@@ -130,17 +130,17 @@ def test_values_that_are_not_finite_or_all_missing_are_refused_and_leave_nothing
     for value, message in ((np.inf, "got inf at step 1, series '1'"), (np.nan, "at least one observed value")):
         blocks = [np.where(np.arange(6).reshape(3, 2) < 3, np.nan, value)]
         with pytest.raises(InputError, match=message):
-            write_panel(tmp_path / "a", blocks, shape=(3, 2))
+            write_blocks(blocks, tmp_path / "a", shape=(3, 2))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_panel_is_replaced_only_when_asked_and_nothing_else_ever(folder: Path, hourly_panel: Panel) -> None:
     with pytest.raises(InputError, match="holds a panel: choose another name or pass --overwrite"):
-        save_panel(hourly_panel, folder)
-    assert save_panel(hourly_panel, folder, overwrite=True).n_channels == 1
+        write_panel(hourly_panel, folder)
+    assert write_panel(hourly_panel, folder, overwrite=True).n_channels == 1
     (folder / "meta.json").write_text("{}")  # as a BasicTS folder has
     with pytest.raises(InputError, match="holds other files: choose another name"):
-        save_panel(hourly_panel, folder, overwrite=True)
+        write_panel(hourly_panel, folder, overwrite=True)
     assert len(list(folder.parent.iterdir())) == 1
 
 
@@ -199,12 +199,12 @@ def test_a_folder_of_something_else_is_no_panel(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
-from elinformer.data.io.folder import write_panel
+from elinformer.data.io.folder import write_blocks
 from elinformer.errors import InputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # as a full disk, for one process
 try:
-    write_panel(sys.argv[1], [np.ones((100, 200))], shape=(100, 200))
+    write_blocks([np.ones((100, 200))], sys.argv[1], shape=(100, 200))
 except InputError as error:
     print(error)
 """

@@ -322,7 +322,7 @@ def test_a_file_of_another_kind_than_its_name_says_is_refused(tmp_path: Path, su
 @each_reader
 @pytest.mark.parametrize("name", ["gone.npz", "gone.csv", "gone/data.h5"])
 def test_a_missing_path_is_refused(tmp_path: Path, read: Read, name: str) -> None:
-    with pytest.raises(InputError, match=r"expected a file that can be read, got No such file.*: check the path"):
+    with pytest.raises(InputError, match=f"{name}: no such file"):
         read(tmp_path / name)
 
 

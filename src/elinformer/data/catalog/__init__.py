@@ -1,6 +1,6 @@
-"""The catalogue: public data sets by name, and how to get one as a panel.
+"""Catalogue of public data sets: find, fetch, load and convert them by name.
 
-Importing it loads neither pandas nor pooch, so that listing it is quick.
+Its import loads neither pandas nor pooch, so that listing it is quick.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ EMBEDDED = Path(__file__).parent / "embedded"
 
 
 def find_dataset(name: str) -> Dataset:
-    """The entry called `name`, in capitals or not.
+    """Return the entry `name`, in capitals or not.
 
     Raises:
-        InputError: There is none, with the names that are near.
+        InputError: There is none. The message has the names that are similar.
     """
     if name.lower() in CATALOG:
         return CATALOG[name.lower()]
@@ -38,44 +38,41 @@ def find_dataset(name: str) -> Dataset:
 
 
 def load_dataset(name: str, *, cache_dir: str | Path | None = None, progress: Progress | None = None) -> Panel:
-    """The data set called `name` as a panel, fetched first where it is not in the cache yet.
+    """Load a data set as a panel. It is fetched first if it is not in the cache.
 
     Args:
-        name: A name of the catalogue.
-        cache_dir: Where data sets are kept, in place of the environment variable ELINFORMER_CACHE and of the
-            user's cache folder.
-        progress: Called while fetching with a file's name, its bytes so far and its bytes in all (None where
-            the server does not say).
+        name: Name in the catalogue.
+        cache_dir: Folder of the cache, instead of the environment variable ELINFORMER_CACHE and the cache folder of
+            the user.
+        progress: Called with the name of a file, its bytes so far and all its bytes (None if unknown).
 
     Raises:
-        InputError: No such data set, or it could not be fetched, or what came is not the data set.
+        InputError: There is no such data set, it cannot be fetched, or the files are not those of the data set.
     """
     return read_dataset(find_dataset(name), cache_dir, progress)
 
 
 def read_dataset(dataset: Dataset, cache_dir: str | Path | None = None, progress: Progress | None = None) -> Panel:
-    """`load_dataset` for an entry, which need not be in the catalogue."""
+    """Load the data set of an entry, which need not be in the catalogue; see `load_dataset`."""
     from elinformer.data.catalog.published import read_published
 
-    with _files(dataset, cache_dir, progress) as files:
+    with _dataset_files(dataset, cache_dir, progress) as files:
         return read_published(dataset, files)
 
 
 def fetch_dataset(name: str, cache_dir: str | Path | None = None, progress: Progress | None = None) -> Path:
-    """Fetch the data set called `name`, unless it is there already, and check that it is what it should be.
+    """Fetch a data set unless it is in the cache, and check its files.
 
     Args:
-        name: A name of the catalogue.
-        cache_dir: Where data sets are kept, in place of the environment variable ELINFORMER_CACHE and of the
-            user's cache folder.
-        progress: Called with a file's name, its bytes so far and its bytes in all (None where the server
-            does not say).
+        name: Name in the catalogue.
+        cache_dir: As in `load_dataset`.
+        progress: As in `load_dataset`.
 
     Returns:
-        The folder that holds its files.
+        Folder with its files.
 
     Raises:
-        InputError: No such data set, or it could not be fetched, or what came is not the data set.
+        InputError: As in `load_dataset`.
     """
     from elinformer.data.catalog.fetch import cache_folder
 
@@ -92,24 +89,24 @@ def convert_dataset(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Panel:
-    """Write the data set called `name` to a folder, and open it from there; LargeST a piece at a time.
+    """Write the panel of a data set to a folder and open it from there. LargeST is written a piece at a time.
 
     Args:
-        name: A name of the catalogue.
-        folder: Where the panel goes.
+        name: Name in the catalogue.
+        folder: Folder that is made.
         cache_dir: As in `load_dataset`.
-        overwrite: Whether a panel that stands in `folder` may be replaced.
+        overwrite: Replace a panel that is in `folder`.
         progress: Called with the number of values that are written, and of all.
 
     Raises:
-        InputError: As `load_dataset`, or the folder cannot be written to.
+        InputError: As in `load_dataset`, or the folder cannot be written.
     """
     from elinformer.data.catalog.published import convert_published
     from elinformer.data.io.folder import check_panel_folder
 
     check_panel_folder(folder, overwrite=overwrite)  # before anything is fetched
     dataset = find_dataset(name)
-    with _files(dataset, cache_dir) as files:
+    with _dataset_files(dataset, cache_dir) as files:
         return convert_published(dataset, files, folder, overwrite=overwrite, progress=progress)
 
 
@@ -125,13 +122,13 @@ def refuse_options(dataset: str, options: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def _files(dataset: Dataset, cache_dir: str | Path | None, progress: Progress | None = None) -> Generator[Path]:
-    """The folder of the files of a data set, fetched where they are not there; the body may refuse them."""
-    from elinformer.data.catalog.fetch import cache_folder, fetched
+def _dataset_files(dataset: Dataset, cache_dir: str | Path | None, progress: Progress | None = None) -> Generator[Path]:
+    """Yield the folder with the files of a data set, which are fetched if absent; see `fetch_files`."""
+    from elinformer.data.catalog.fetch import cache_folder, fetch_files
 
     if dataset.embedded:
         yield EMBEDDED
         return
     folder = cache_folder(dataset, cache_dir)
-    with fetched(dataset, folder, progress):
+    with fetch_files(dataset, folder, progress):
         yield folder

@@ -1,4 +1,4 @@
-"""The entries of the catalogue. docs/datasets.md says of every address and checksum where it is from."""
+"""Entries of the catalogue. docs/datasets.md gives the source of every address and checksum."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ AIMSIR = f"{GITHUB}/cran/aimsir17/9533e443a3ac72e144f2853d65048fa22cbc985d/data"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file as it was published.
+    """Published file.
 
     Attributes:
-        name: What it is called in the cache.
-        urls: Addresses of the same bytes, tried in order; none where it has to be placed by hand.
-        checksum: "sha256:..." or "md5:..." where a source states it; otherwise it is noted on first use.
+        name: Name in the cache.
+        urls: Addresses of the same bytes, tried in order; none if the file has to be placed by hand.
+        checksum: "sha256:..." or "md5:..." if a source states it; else it is recorded at the first use.
     """
 
     name: str
@@ -28,30 +28,30 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set of the catalogue.
+    """Entry of the catalogue.
 
     Attributes:
-        name: Its name in the catalogue.
-        title: What it is, in a few words.
-        description: What is particular about it.
+        name: Name in the catalogue.
+        title: Content in a few words.
+        description: Units and peculiarities.
         shape: (T, N, C) = steps, series, channels of the panel.
-        freq: The step as pandas writes it.
-        start: The time of the first step.
-        licence: As its publisher states it.
-        source: The page it is published on.
-        paper: Where it was introduced.
-        form: The form of its files, a key of `READERS` in convert/published.py.
-        files: Its files.
-        value_range: The lowest and the highest value that can be right, a pair for each channel.
+        freq: Step as pandas writes it.
+        start: Time of the first step.
+        licence: Licence as the publisher states it.
+        source: Page of the publisher.
+        paper: Paper that introduced the data set.
+        form: Form of the files, a key of `READERS` in catalog/published.py.
+        files: Published files.
+        value_range: Lowest and highest plausible value, a pair for each channel.
         channels: C names.
-        split: The fractions of training, validation and test part in the literature.
-        null_value: The number that stands for missing in the literature, or None.
+        split: Fractions of training, validation and test in the literature.
+        null_value: Number that stands for missing in the literature, or None.
         window: Steps of input in the literature.
         horizon: Steps to forecast in the literature.
-        steps_per_day: Set where only a part of every day is recorded.
-        homogeneous: Whether all series have one unit; where not, training weighs each by its own scale.
-        embedded: Whether its files come with the package.
-        folder: Where in the cache its files are, the name by default.
+        steps_per_day: Steps of a day if only a part of it is recorded.
+        homogeneous: True if all series have one unit. If False, training divides errors by the scale of each series.
+        embedded: True if the files come with the package.
+        folder: Folder in the cache; the name by default.
     """
 
     name: str
@@ -75,11 +75,6 @@ class Dataset:
     homogeneous: bool = True
     embedded: bool = False
     folder: str = ""
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """Every address that its files are fetched from; none where they are placed by hand or embedded."""
-        return tuple(url for file in self.files for url in file.urls)
 
 
 def _pems(name: str, shape: tuple[int, int], start: str, sha256: str, *urls: str) -> Dataset:

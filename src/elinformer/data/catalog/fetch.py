@@ -1,4 +1,4 @@
-"""Fetching data sets into a cache: resumable, checked, and one clear sentence where it does not work."""
+"""Fetch the files of data sets into a cache: downloads resume, and every file is checked."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "ELINFORMER_CACHE"
 CHECKSUMS = "checksums.json"
-TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
-PIECE = 2**14  # bytes; what a cut connection loses at most
+TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two blocks
+BLOCK_BYTES = 2**14  # a cut connection loses at most one block
 
 
 def cache_folder(dataset: Dataset, cache_dir: str | Path | None = None) -> Path:
-    """The folder for the files of `dataset`, which need not exist yet."""
+    """Return the folder for the files of `dataset`, which need not exist."""
     import pooch
 
     chosen = cache_dir or os.environ.get(CACHE_VARIABLE) or pooch.os_cache("elinformer")
@@ -38,21 +38,21 @@ def cache_folder(dataset: Dataset, cache_dir: str | Path | None = None) -> Path:
 
 
 @contextmanager
-def fetched(dataset: Dataset, folder: Path, progress: Progress | None = None) -> Generator[None]:
-    """Fetch the files that are missing; the body then reads and checks them, and refuses them by an InputError.
+def fetch_files(dataset: Dataset, folder: Path, progress: Progress | None = None) -> Generator[None]:
+    """Fetch the missing files of a data set, and keep them if the body of `with` reads them without an InputError.
 
-    Files that were fetched just now and are refused are removed. Checksums that no source states are noted after
-    the first use and hold from then on.
+    If the body raises one, the new files are removed. A checksum that no source states is recorded after the first use
+    and checked from then on.
 
     Raises:
-        InputError: A file could not be fetched, or has to be placed by hand, or was refused.
+        InputError: A file cannot be fetched or has to be placed by hand, or the body raised one.
     """
-    noted = _noted_checksums(folder)
+    recorded = _read_checksums(folder)
     missing = [file for file in dataset.files if not (folder / file.name).is_file()]
     _check_by_hand(dataset, missing, folder)
     for file in dataset.files:
         if file.urls:
-            _fetch_file(dataset, file, file.checksum or noted.get(file.name), folder, progress)
+            _fetch_file(dataset, file, file.checksum or recorded.get(file.name), folder, progress)
     try:
         yield
     except InputError as error:
@@ -64,21 +64,21 @@ def fetched(dataset: Dataset, folder: Path, progress: Progress | None = None) ->
         raise InputError(
             f"expected {dataset.name} as it was published, got another {names} (removed): {error}"
         ) from error
-    _note_checksums(dataset, folder, noted)
+    _record_checksums(dataset, folder, recorded)
 
 
-def _noted_checksums(folder: Path) -> dict[str, str]:
+def _read_checksums(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _note_checksums(dataset: Dataset, folder: Path, noted: dict[str, str]) -> None:
+def _record_checksums(dataset: Dataset, folder: Path, recorded: dict[str, str]) -> None:
     import pooch
 
-    new = [file for file in dataset.files if file.urls and not file.checksum and file.name not in noted]
+    new = [file for file in dataset.files if file.urls and not file.checksum and file.name not in recorded]
     if new:
-        noted = noted | {file.name: f"sha256:{pooch.file_hash(folder / file.name)}" for file in new}
-        (folder / CHECKSUMS).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+        recorded = recorded | {file.name: f"sha256:{pooch.file_hash(folder / file.name)}" for file in new}
+        (folder / CHECKSUMS).write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
 
 
 def _check_by_hand(dataset: Dataset, missing: list[RemoteFile], folder: Path) -> None:
@@ -93,7 +93,7 @@ def _check_by_hand(dataset: Dataset, missing: list[RemoteFile], folder: Path) ->
 def _fetch_file(
     dataset: Dataset, file: RemoteFile, checksum: str | None, folder: Path, progress: Progress | None
 ) -> None:
-    """Have the file in the folder with the right checksum, from the first address that gives it."""
+    """Put the file with the right checksum into the folder, from the first address that works."""
     failures: list[str] = []
     for url in file.urls:
         try:
@@ -134,7 +134,7 @@ def _retrieve(url: str, target: Path, checksum: str | None, progress: Progress |
 
 
 def _download(url: str, part: Path, name: str, progress: Progress | None) -> None:
-    """Make `part` the whole of what lies at `url`, going on where an earlier download stopped."""
+    """Download `url` to the file `part`; resume if the file holds the beginning."""
     import requests
 
     have = part.stat().st_size if part.is_file() else 0
@@ -142,14 +142,14 @@ def _download(url: str, part: Path, name: str, progress: Progress | None) -> Non
     try:
         response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.RequestException as error:
-        raise InputError(_why_unreachable(url, error)) from error
+        raise InputError(_unreachable_message(url, error)) from error
     with response:
         span = response.headers.get("Content-Range", "")
         if response.status_code == requests.codes.requested_range_not_satisfiable and span == f"bytes */{have}":
-            return  # nothing lies beyond the part: only the move into place was missing
+            return  # the download was complete, but not moved into place
         resumed = response.status_code == requests.codes.partial_content and span.startswith(f"bytes {have}-")
         if have and not resumed and response.status_code in {206, 416}:
-            part.unlink()  # a part of another file
+            part.unlink()  # the beginning of another file
             _download(url, part, name, progress)
             return
         if not response.ok:
@@ -161,7 +161,11 @@ def _download(url: str, part: Path, name: str, progress: Progress | None) -> Non
 
 
 def _write(response: Response, part: Path, have: int, name: str, progress: Progress | None) -> None:
-    """Append to the `have` bytes of `part` what the server sends, all of it or an error."""
+    """Append the response to the `have` bytes of `part`.
+
+    Raises:
+        InputError: The connection ended too early.
+    """
     import requests
 
     length = response.headers.get("Content-Length")
@@ -169,8 +173,8 @@ def _write(response: Response, part: Path, have: int, name: str, progress: Progr
     cut: Exception | None = None
     with part.open("ab" if have else "wb") as file:
         try:
-            for piece in response.iter_content(PIECE):
-                have += file.write(piece)
+            for block in response.iter_content(BLOCK_BYTES):
+                have += file.write(block)
                 if progress is not None:
                     progress(name, have, total)
         except requests.RequestException as error:
@@ -178,20 +182,22 @@ def _write(response: Response, part: Path, have: int, name: str, progress: Progr
     if cut is not None or total not in {None, have}:  # urllib3 before 2.0 ends a short answer without an error
         raise InputError(
             f"expected {'all' if total is None else total} bytes of {name} from {response.url}, got {have} before the "
-            "connection ended: fetch it again and it goes on from there"
+            "connection ended: fetch it again to resume"
         ) from cut
 
 
-def _why_unreachable(url: str, error: Exception) -> str:
+def _unreachable_message(url: str, error: Exception) -> str:
+    """Return the message for a server that did not answer."""
     host = urlsplit(url).netloc
-    if _caused_by(error, socket.gaierror):
+    if _has_cause(error, socket.gaierror):
         return f"could not find the server {host}: check that this machine is connected to the network"
-    if _caused_by(error, ConnectionRefusedError):
+    if _has_cause(error, ConnectionRefusedError):
         return f"the server {host} refused the connection to {url}: it is out of order or the address is dead"
     return f"could not reach {url} ({type(error).__name__}): check the network connection and try again"
 
 
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+def _has_cause(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Return whether an error, or one that caused it, is of a kind."""
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error is not None

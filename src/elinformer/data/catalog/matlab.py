@@ -1,4 +1,4 @@
-"""MATLAB 5 files (.mat): the numeric arrays in them, without MATLAB.
+"""MATLAB 5 files (.mat): read their numeric arrays without MATLAB.
 
 Source: "MAT-File Format", The MathWorks, chapter 1 (level 5).
 """
@@ -24,10 +24,10 @@ CLASS, IS_COMPLEX = 0xFF, 0x800
 
 
 def read_matlab(path: Path) -> dict[str, np.ndarray]:
-    """The numeric arrays saved in the file at `path`, by name; what is not a numeric array is left out.
+    """Return the numeric arrays of a file by name. Other objects are left out.
 
     Raises:
-        InputError: The file is cut short or no MATLAB 5 file.
+        InputError: The file is truncated or no MATLAB 5 file.
     """
     content = path.read_bytes()
     if len(content) < 128 or content[124:128] != b"\x00\x01IM":
@@ -44,12 +44,12 @@ def read_matlab(path: Path) -> dict[str, np.ndarray]:
 
 
 def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The type and bytes of every element; elements start at multiples of 8 bytes, compressed ones aside."""
+    """Yield type and bytes of every element. Elements start at multiples of 8 bytes, except compressed ones."""
     at = 0
     while at < len(content):
         kind, size = struct.unpack_from("<II", content, at)
         start = at + 8
-        if kind >> 16:  # a small element: its size stands in the upper half, its bytes in place of the size
+        if kind >> 16:  # a small element: the upper half is its size, and its bytes replace the size
             kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
         if start + size > len(content):
             raise ValueError("it ends too early")
@@ -58,6 +58,7 @@ def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _arrays(kind: int, body: bytes) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and values of every numeric array in an element."""
     if kind == COMPRESSED:
         for inner in _elements(zlib.decompress(body)):
             yield from _arrays(*inner)

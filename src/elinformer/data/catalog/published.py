@@ -1,4 +1,4 @@
-"""The files of a data set of the catalogue to a panel, and the check that it is the data set it should be."""
+"""Read the published files of a data set of the catalogue, and check shape and range of the values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from elinformer.data.catalog.matlab import read_matlab
 from elinformer.data.catalog.rdata import read_rdata
-from elinformer.data.io.folder import recording_of, write_recording
+from elinformer.data.io.folder import write_recording
 from elinformer.data.io.hdf5 import read_hdf5
 from elinformer.data.io.read import read_panel
 from elinformer.data.io.recording import Recording
@@ -30,13 +30,13 @@ SLOTS_OF_5_MINUTES = 3  # in the 15 minutes of the literature
 
 
 def read_published(dataset: Dataset, folder: Path) -> Panel:
-    """The panel of `dataset`, read from its files in `folder` and checked.
+    """Read the panel of `dataset` from its files in `folder`, and check it.
 
     Raises:
-        InputError: The files are not of the form, shape or range of values that the catalogue states.
+        InputError: The files have another form, shape or range of values than the catalogue states.
     """
-    found = READERS[dataset.form](dataset, folder)
-    panel = found.to_panel() if isinstance(found, Recording) else found
+    content = READERS[dataset.form](dataset, folder)
+    panel = content.to_panel() if isinstance(content, Recording) else content
     check_panel(panel, dataset)
     return panel
 
@@ -44,39 +44,40 @@ def read_published(dataset: Dataset, folder: Path) -> Panel:
 def convert_published(
     dataset: Dataset, files: Path, folder: str | Path, *, overwrite: bool = False, progress: Progress | None = None
 ) -> Panel:
-    """Write the panel of `dataset`, read from what lies in `files` and checked, to a folder, and open it from there.
+    """Write the panel of `dataset`, whose files are in the folder `files`, to a folder, and open it from there.
 
     Raises:
-        InputError: As `read_published`, or the folder cannot be written to.
+        InputError: As in `read_published`, or the folder cannot be written.
     """
-    found = READERS[dataset.form](dataset, files)
-    recording = found if isinstance(found, Recording) else recording_of(found)
+    content = READERS[dataset.form](dataset, files)
+    recording = content if isinstance(content, Recording) else Recording.of_panel(content)
     return write_recording(
         recording, folder, overwrite=overwrite, progress=progress, check=lambda panel: check_panel(panel, dataset)
     )
 
 
 def check_panel(panel: Panel, dataset: Dataset) -> None:
-    """Refuse a panel whose shape or range of values is not that of `dataset`."""
+    """Check that a panel has the shape and the range of values of `dataset`.
+
+    Raises:
+        InputError: It has not.
+    """
     if panel.values.shape != dataset.shape:
         raise InputError(
             f"expected {dataset.name} of shape {dataset.shape} = (steps, series, channels), got {panel.values.shape}"
         )
-    blocks = [panel.values[rows] for rows in row_blocks(panel.values.shape)]  # mapped, where the panel is
-    least_of, most_of = (
-        extreme.reduce([extreme.reduce(x, (0, 1)) for x in blocks], 0) for extreme in (np.fmin, np.fmax)
-    )
+    blocks = [panel.values[rows] for rows in row_blocks(panel.values.shape)]  # views
+    lowest, highest = (extreme.reduce([extreme.reduce(x, (0, 1)) for x in blocks], 0) for extreme in (np.fmin, np.fmax))
     for i, (low, high) in enumerate(dataset.value_range):
-        least, most = least_of[i], most_of[i]
-        if least < low or most > high:
+        if lowest[i] < low or highest[i] > high:
             raise InputError(
                 f"expected values from {low:g} to {high:g} in channel {panel.channels[i]!r} of {dataset.name}, "
-                f"got {least:g} to {most:g}"
+                f"got {lowest[i]:g} to {highest[i]:g}"
             )
 
 
 def _read_table(dataset: Dataset, folder: Path) -> Panel:
-    """A wide table: METR-LA, PEMS-BAY, ETTh1 and the embedded set."""
+    """Read a wide table: METR-LA, PEMS-BAY, ETTh1 and the embedded data set."""
     return read_panel(
         folder / dataset.files[0].name,
         null_value=dataset.null_value,
@@ -87,7 +88,7 @@ def _read_table(dataset: Dataset, folder: Path) -> Panel:
 
 
 def _read_pems(dataset: Dataset, folder: Path) -> Panel:
-    """Traffic flow is the first channel; occupancy and speed, where they follow, have no part in the literature."""
+    """Read the first channel, traffic flow; the literature leaves occupancy and speed out."""
     panel = read_panel(
         folder / dataset.files[0].name,
         null_value=dataset.null_value,
@@ -99,7 +100,7 @@ def _read_pems(dataset: Dataset, folder: Path) -> Panel:
 
 
 def _read_tensor(dataset: Dataset, folder: Path) -> Panel:
-    """A MATLAB array `tensor`: (stations, days, slots) of Hangzhou or (origins, destinations, hours) of New York."""
+    """Read a MATLAB array `tensor`: (stations, days, slots) of Hangzhou, (origins, destinations, hours) of New York."""
     file = dataset.files[0].name
     tensor = read_matlab(folder / file).get("tensor")
     if tensor is None or tensor.ndim != 3:
@@ -118,13 +119,13 @@ def _read_tensor(dataset: Dataset, folder: Path) -> Panel:
 
 
 def _read_aimsir(dataset: Dataset, folder: Path) -> Panel:
-    """Data frames of R: `observations`, a row for every station and hour, and `stations` with where they are."""
+    """Read two data frames of R: `observations`, a row per station and hour, and `stations` with their locations."""
     observations, stations = (_read_data_frame(folder / file.name) for file in dataset.files)
     missing = {"station", "date", *dataset.channels} - set(observations)
     if missing:
         raise InputError(f"expected the columns {', '.join(sorted(missing))} in {dataset.files[0].name}, got none")
     observations["date"] = pd.to_datetime(observations["date"], unit="s")
-    # pivot_table would drop the stations that never measure a channel.
+    # pivot_table would drop a station that never measures a channel.
     table = observations.pivot(index="date", columns="station", values=list(dataset.channels))  # noqa: PD010
     names = sorted(observations["station"].unique())
     values = np.stack([table[channel][names].to_numpy() for channel in dataset.channels], axis=-1)
@@ -147,7 +148,7 @@ def _read_data_frame(path: Path) -> pd.DataFrame:
 
 
 def _read_largest(dataset: Dataset, folder: Path) -> Recording:
-    """Flow of 5 minutes, averaged to the 15 minutes of the literature and rounded, of the sensors of some districts.
+    """Read the flow of the sensors of some districts, averaged from 5 to the 15 minutes of the literature and rounded.
 
     Source: liuxu77/LargeST, data/ca/process_ca_his.ipynb and data/<name>/generate_<name>_dataset.ipynb.
     """
@@ -164,7 +165,7 @@ def _read_largest(dataset: Dataset, folder: Path) -> Recording:
             f"got {shape} steps and sensors, {(places < 0).sum()} sensors absent"
         )
     return Recording(
-        values=_averages(recording.pieces, places),
+        values=_average_pieces(recording.pieces, places),
         times=recording.times[::SLOTS_OF_5_MINUTES],
         freq=dataset.freq,
         series=list(sensors["ID"]),
@@ -175,19 +176,19 @@ def _read_largest(dataset: Dataset, folder: Path) -> Recording:
     )
 
 
-def _averages(pieces: Pieces, places: np.ndarray) -> Pieces:
-    """Means (T / 3, N, 1) of the observed values of every three steps of the series that stand at `places`."""
+def _average_pieces(pieces: Pieces, places: np.ndarray) -> Pieces:
+    """Average the observed values of every three steps, (T / 3, N, 1), of the series with the numbers `places`."""
     rank = np.full(pieces.shape[1], -1)
     rank[places] = np.arange(len(places))
 
     def read() -> Iterator[Piece]:
-        rest = np.empty((0, 0), np.float32)  # rows that a piece has beyond its last three
+        rest = np.empty((0, 0), np.float32)  # last rows of a piece, fewer than three, which belong to the next mean
         for rows, columns, numbers in pieces.read():
             to = rank[columns]
             block = numbers[:, to >= 0, 0].astype(np.float32)
             if len(rest):
                 block = np.concatenate([rest, block])
-            first = (cast("slice", rows).start - len(rest)) // SLOTS_OF_5_MINUTES  # of a table, they come in order
+            first = (cast("slice", rows).start - len(rest)) // SLOTS_OF_5_MINUTES  # HDF5 tables are read in order
             n = len(block) // SLOTS_OF_5_MINUTES
             rest = block[n * SLOTS_OF_5_MINUTES :]
             means = _means(block[: n * SLOTS_OF_5_MINUTES].reshape(n, SLOTS_OF_5_MINUTES, -1))
@@ -197,6 +198,7 @@ def _averages(pieces: Pieces, places: np.ndarray) -> Pieces:
 
 
 def _means(block: np.ndarray) -> np.ndarray:
+    """Return the rounded means over axis 1 of the observed values, NaN if there are none."""
     with np.errstate(invalid="ignore"):
         return np.round(np.nansum(block, axis=1) / np.count_nonzero(~np.isnan(block), axis=1))
 

@@ -1,4 +1,4 @@
-"""R workspace files (.rda): the vectors, lists and data frames in them, without R.
+"""R workspace files (.rda): read their vectors, lists and data frames without R.
 
 Source: "R Internals", section 1.8 (serialization formats), the XDR form of versions 2 and 3.
 """
@@ -25,13 +25,13 @@ SYMBOL, PAIRLIST, TEXT, LOGICAL, INTEGER, REAL, STRINGS, LIST, NIL, REFERENCE = 
 
 
 def read_rdata(path: Path) -> dict[str, Any]:
-    """The objects saved in the file at `path`, by name.
+    """Return the objects of a file by name.
 
-    A data frame or a named list is a dict, another list is a list, numbers and logicals are float64 arrays with
-    NaN for NA, texts are lists of str with None for NA. Attributes other than names are left out.
+    A data frame or a named list is a dict, another list is a list. Numbers and logicals are float64 arrays with NaN
+    for NA, texts are lists of str with None for NA. Attributes other than names are left out.
 
     Raises:
-        InputError: The file is cut short, no R workspace, or holds something else than these.
+        InputError: The file is truncated or no R workspace, or it holds objects of other types.
     """
     content = path.read_bytes()
     try:
@@ -48,7 +48,7 @@ def read_rdata(path: Path) -> dict[str, Any]:
 
 
 class _Reader:
-    """A cursor over one serialized object."""
+    """Reader of a serialized object, with a position in its bytes."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -56,6 +56,7 @@ class _Reader:
         self.symbols: list[str] = []
 
     def workspace(self) -> dict[str, Any]:
+        """Read the objects of a workspace by name."""
         version = self.integer()
         self.at += 8  # the versions of R that wrote the file and that may read it
         if version == 3:
@@ -66,6 +67,7 @@ class _Reader:
         return objects
 
     def take(self, size: int) -> bytes:
+        """Read the next `size` bytes."""
         piece = self.content[self.at : self.at + size]
         if len(piece) < size:
             raise EOFError("it ends too early")
@@ -73,9 +75,11 @@ class _Reader:
         return piece
 
     def integer(self) -> int:
+        """Read a whole number."""
         return struct.unpack(">i", self.take(4))[0]
 
     def item(self) -> Any:
+        """Read an object of any type."""
         flags = self.integer()
         kind = flags & 0xFF
         if kind == NIL:
@@ -95,17 +99,18 @@ class _Reader:
         return dict(zip(names, value, strict=True)) if kind == LIST and names else value
 
     def pairs(self, flags: int) -> dict[str, Any]:
-        """A pairlist, which is written as a chain of (attributes, tag, value, rest)."""
-        found: dict[str, Any] = {}
+        """Read a pairlist, a chain of (attributes, tag, value, rest)."""
+        pairs: dict[str, Any] = {}
         while flags & 0xFF == PAIRLIST:
             if flags & HAS_ATTRIBUTES:
                 self.item()
-            tag = self.item() if flags & HAS_TAG else str(len(found))
-            found[tag] = self.item()
+            tag = self.item() if flags & HAS_TAG else str(len(pairs))
+            pairs[tag] = self.item()
             flags = self.integer()
-        return found
+        return pairs
 
     def vector(self, kind: int) -> Any:
+        """Read a vector or a list."""
         if kind not in {LOGICAL, INTEGER, REAL, STRINGS, LIST}:
             raise InputError(f"expected vectors, lists and data frames in an R workspace, got R's type {kind}")
         size = self.integer()

@@ -1,1 +1,1 @@
-"""From files and data frames to panels, and back: README.md says which module does what."""
+"""Read panels from files and data frames, and write them. README.md describes the modules."""

@@ -1,4 +1,4 @@
-"""Folders as BasicTS (from 1.0 on) writes its data sets.
+"""Folders of BasicTS data sets, version 1.0 and later.
 
 Source: GestaltCogTeam/BasicTS, scripts/data_preparation/*/generate_training_data.py.
 """
@@ -19,14 +19,14 @@ PARTS = ("train", "val", "test")
 
 
 def read_basicts(folder: Path) -> Recording:
-    """`train_data.npy`, `val_data.npy` and `test_data.npy` (T, N) or (T, N, C), joined in time.
+    """Read `train_data.npy`, `val_data.npy` and `test_data.npy` (T, N) or (T, N, C) and join them along time.
 
-    `meta.json` says, where it is present, the step in minutes, the value that stands for missing and,
-    in some versions, the names. No date is stored beside the data (their `*_timestamps.npy` are shares of
-    the day and the week), so that time is step numbers unless the caller gives a start.
+    `meta.json`, if present, gives the step in minutes, the number that stands for missing and, in some versions, the
+    names. There are no dates (`*_timestamps.npy` hold shares of the day and the week), so time is step numbers unless
+    the caller gives a start.
 
     Raises:
-        InputError: Not such a folder, a part is missing or of another shape, `meta.json` is no JSON.
+        InputError: A file is missing or has another shape, or `meta.json` is no JSON.
     """
     missing = [f"{part}_data.npy" for part in PARTS if not (folder / f"{part}_data.npy").is_file()]
     if missing:
@@ -39,10 +39,11 @@ def read_basicts(folder: Path) -> Recording:
     shapes = [part.shape for part in parts]
     if len({shape[1:] for shape in shapes}) > 1:
         raise InputError(f"expected parts of the same series and channels, got the shapes {shapes}: write them again")
-    return _described(Pieces.joined([Pieces.of(part) for part in parts]), read_meta(folder / "meta.json"))
+    return _with_meta(Pieces.concatenate([Pieces.of(part) for part in parts]), read_meta(folder / "meta.json"))
 
 
-def _described(values: Pieces, meta: dict[str, Any]) -> Recording:
+def _with_meta(values: Pieces, meta: dict[str, Any]) -> Recording:
+    """Return the recording of `values` with the description in `meta.json`."""
     minutes = meta.get("frequency (minutes)")
     null_value = (meta.get("regular_settings") or {}).get("null_val")
     names = meta.get("variable_names") or ()

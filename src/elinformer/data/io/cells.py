@@ -1,4 +1,4 @@
-"""Cells of a table: times and numbers, or the row and column of the first cell that is neither."""
+"""Cells of tables: convert columns of Arrow to numbers and times, or name the first wrong cell."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
-
-
+"""Texts of a missing cell, in small letters."""
 FLAGS = {"true": "1", "false": "0"}
 
 
 def plain(column: Column) -> Column:
-    """Return a column without a dictionary, and periods of pandas as text."""
+    """Return a column without its dictionary encoding. Periods of pandas become text."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return column.cast(kind.value_type)
@@ -30,7 +29,7 @@ def plain(column: Column) -> Column:
 
 
 def text_of(cells: pd.Series) -> pd.Series:
-    """Return the cells as text, None where there is nothing."""
+    """Return the cells as text, None for a missing cell."""
     return cells.astype(str).astype(object).where(cells.notna(), None)
 
 
@@ -40,12 +39,12 @@ def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
     Text that spells numbers is read as numbers; true is 1 and false is 0.
 
     Args:
-        name: The name of the column.
-        column: The column, or a part of it.
-        first_row: The row of its first cell, counted from 1 below the header.
+        name: Name of the column.
+        column: Column, or some rows of it.
+        first_row: Row of the first cell, counted from 1 below the header.
 
     Raises:
-        InputError: A cell that is no number.
+        InputError: A cell is no number.
     """
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
@@ -74,39 +73,40 @@ def _numbers_of_text(name: str, cells: pd.Series, first_row: int) -> np.ndarray:
 def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.ndarray:
     """Return the times (rows,) of a column, as datetime64[ns] by the wall clock, or as int64 step numbers.
 
-    Whole numbers are step numbers; text is read as ISO 8601, with the year first. Times with a zone
-    become the wall clock of that zone, because forecasts depend on the time of day.
+    Whole numbers are step numbers. Text is read as ISO 8601, with the year first. Times with a zone become the wall
+    clock of that zone, because forecasts depend on the time of day.
 
     Args:
-        name: The name of the column.
-        column: The column, or the distinct cells of it.
-        rows: The row of each cell, counted from 0; 0, 1, ... by default.
+        name: Name of the column.
+        column: Column, or its distinct cells.
+        rows: Row of every cell, counted from 0; 0, 1, ... by default.
 
     Raises:
-        InputError: A cell that is no time, a clock that is set back, dates written as 20130131.
+        InputError: A cell is no time, the clock is set back, or dates are written as 20130131.
     """
     kind, cells = column.type, column.to_pandas(date_as_object=False)
     if pa.types.is_integer(kind):
-        _check_no_gap(name, cells, cells.isna(), rows)
+        _check_all_times(name, cells, cells.isna(), rows)
         return _refuse_dates(name, cells.to_numpy().astype(np.int64))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        _check_no_gap(name, cells, cells.isna(), rows)
+        _check_all_times(name, cells, cells.isna(), rows)
         return wall_clock(name, pd.DatetimeIndex(cells))
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         raise InputError(
             f"expected times or whole step numbers in column {name!r}, got {kind}: "
             "the first column of a table is its time"
         )
-    codes, texts = pd.factorize(cells, use_na_sentinel=False)
-    spelt = pd.Index(texts).astype(str).str.strip()
-    if spelt.str.fullmatch(r"[+-]?\d+").all():
-        return _refuse_dates(name, spelt.to_numpy(object).astype(np.int64))[codes]
-    times = _times_of_text(name, spelt)
-    _check_no_gap(name, cells, np.asarray(times.isna())[codes], rows)
+    codes, distinct = pd.factorize(cells, use_na_sentinel=False)
+    texts = pd.Index(distinct).astype(str).str.strip()
+    if texts.str.fullmatch(r"[+-]?\d+").all():
+        return _refuse_dates(name, texts.to_numpy(object).astype(np.int64))[codes]
+    times = _times_of_text(name, texts)
+    _check_all_times(name, cells, np.asarray(times.isna())[codes], rows)
     return wall_clock(name, times)[codes]
 
 
 def _refuse_dates(name: Hashable, steps: np.ndarray) -> np.ndarray:
+    """Return step numbers, unless all of them look like dates such as 20130131."""
     looks_like_dates = len(steps) > 0 and ((steps >= 19000101) & (steps <= 21001231)).all()
     if (
         looks_like_dates
@@ -128,7 +128,7 @@ def _times_of_text(name: str, texts: pd.Index) -> pd.DatetimeIndex:
         ) from error
 
 
-def _check_no_gap(name: str, cells: pd.Series, wrong: pd.Series | np.ndarray, rows: np.ndarray | None) -> None:
+def _check_all_times(name: str, cells: pd.Series, wrong: pd.Series | np.ndarray, rows: np.ndarray | None) -> None:
     if wrong.any():
         place = int(wrong.argmax())
         row = place if rows is None else int(rows[place])
@@ -141,14 +141,14 @@ def _check_no_gap(name: str, cells: pd.Series, wrong: pd.Series | np.ndarray, ro
 
 
 def wall_clock(name: str, times: pd.DatetimeIndex) -> np.ndarray:
-    """Return times as datetime64[ns] by the wall clock of their zone, where they have one.
+    """Return times as datetime64[ns] by the wall clock of their zone, if they have one.
 
     Args:
-        name: The name of the column they are from.
-        times: The times, without gaps.
+        name: Name of the column.
+        times: Times, none of them missing.
 
     Raises:
-        InputError: The clock is set back within the times, or they lie before 1678 or after 2261.
+        InputError: The clock is set back within the times, or a time lies before 1678 or after 2261.
     """
     wall = times.tz_localize(None)
     if times.tz is not None and wall.nunique() != times.nunique():

@@ -1,10 +1,10 @@
-"""Panels on disk: a folder of arrays that are mapped into memory, never read whole.
+"""Panels on disk: folders of arrays that are mapped into memory instead of read.
 
 meta.json       format, schema, shape, names, step, and the fingerprint of what was written
-values.npy      (T, N, C) float32, NaN where nothing was observed
-mask.npy        (T, N, C) bool, True where a value was observed
+values.npy      (T, N, C) float32, NaN where a value is missing
+mask.npy        (T, N, C) bool, True = observed
 timestamps.npy  (T,) datetime64[ns], or int64 step numbers
-locations.npy   (N, 2) latitude and longitude in degrees, where they are known
+locations.npy   (N, 2) latitude and longitude in degrees, if they are known
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ if TYPE_CHECKING:
 FORMAT = "elinformer-panel"
 SCHEMA = 1
 META, VALUES, MASK, TIMESTAMPS, LOCATIONS = "meta.json", "values.npy", "mask.npy", "timestamps.npy", "locations.npy"
-AGAIN = "convert the data again"
-NAMED = ("name", "freq", "steps_per_day", "channels", "series")
+HINT = "convert the data again"
+FIELDS = ("name", "freq", "steps_per_day", "channels", "series")
 
 
 def is_panel_folder(folder: Path) -> bool:
-    """Whether `folder` says of itself that it is a panel; a BasicTS folder has a meta.json too."""
+    """Return whether the `meta.json` of a folder is that of a panel; a BasicTS folder has one too."""
     return (folder / META).is_file() and read_meta(folder / META).get("format") == FORMAT
 
 
 def open_panel(folder: str | Path) -> Panel:
-    """The panel of a folder, its values mapped and not read.
+    """Open the panel of a folder. Its values are mapped, not read.
 
     Raises:
-        InputError: Not such a folder, one of a newer schema, or files that are missing, truncated or of others.
+        InputError: The folder holds no panel or one of a newer schema, or a file is missing, damaged or of another
+            panel.
     """
     path = Path(folder)
-    meta = _checked_meta(path)
-    values, mask = (_mapped_as(path / file, meta, kind) for file, kind in ((VALUES, meta["dtype"]), (MASK, "bool")))
+    meta = _read_panel_meta(path)
+    values, mask = (_map_checked(path / file, meta, kind) for file, kind in ((VALUES, meta["dtype"]), (MASK, "bool")))
     try:
         return Panel(
             values=values,
@@ -62,31 +63,37 @@ def open_panel(folder: str | Path) -> Panel:
             checked=True,
         )
     except TypeError as error:
-        raise InputError(f"expected a description of a panel in {META}, got another ({error}): {AGAIN}") from error
+        raise InputError(f"expected a description of a panel in {META}, got another ({error}): {HINT}") from error
 
 
-def _mapped_as(path: Path, meta: dict[str, Any], kind: str) -> np.ndarray:
+def _map_checked(path: Path, meta: dict[str, Any], kind: str) -> np.ndarray:
+    """Map an array and check that its shape and type are those of the description."""
     array = map_array(path)
     if list(array.shape) != meta["shape"] or array.dtype.name != kind:
         raise InputError(
             f"expected {kind} of shape {meta['shape']} in {path.name}, as {META} says, got {array.dtype} of "
-            f"{array.shape}: {AGAIN}"
+            f"{array.shape}: {HINT}"
         )
     return array
 
 
-def save_panel(panel: Panel, folder: str | Path, *, overwrite: bool = False) -> Panel:
-    """Write a panel to a folder, whole or not at all, and open it from there.
+def write_panel(panel: Panel, folder: str | Path, *, overwrite: bool = False) -> Panel:
+    """Write a panel to a folder, completely or not at all, and open it from there.
+
+    Args:
+        panel: Panel in memory or mapped.
+        folder: Folder that is made.
+        overwrite: Replace a panel that is in `folder`.
 
     Raises:
-        InputError: The folder cannot be written to, or holds something that may not go.
+        InputError: The folder cannot be written, or it holds something that may not be replaced.
     """
-    return write_recording(recording_of(panel), folder, overwrite=overwrite)
+    return write_recording(Recording.of_panel(panel), folder, overwrite=overwrite)
 
 
-def write_panel(
-    folder: str | Path,
+def write_blocks(
     blocks: Iterable[np.ndarray],
+    folder: str | Path,
     *,
     shape: tuple[int, ...],
     timestamps: np.ndarray | None = None,
@@ -101,31 +108,30 @@ def write_panel(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Panel:
-    """Write a panel that comes block by block to a folder, whole or not at all, and open it from there.
+    """Write blocks of a panel to a folder, completely or not at all, and open the panel from there.
 
     Args:
-        folder: Where to.
-        blocks: Arrays (t, N) or (t, N, C) of any numbers of steps t, in the order of time; NaN is missing.
-        shape: (T, N) or (T, N, C) of all of them together.
-        timestamps: (T,) datetime64 or integer step numbers, of which some may be left out; the panel has those steps
-            as missing.
-        start: The time of the first step, where `timestamps` does not say it.
-        freq: The step as pandas writes it; inferred from `timestamps` where absent.
-        steps_per_day: Where only a part of every day is recorded.
+        blocks: Arrays (t, N) or (t, N, C) of any number of steps t, in the order of time; NaN is missing.
+        folder: Folder that is made.
+        shape: (T, N) or (T, N, C) of all blocks together.
+        timestamps: (T,) datetime64 or integer step numbers. They may leave steps out, which become missing values.
+        start: Time of the first step, if there are no `timestamps`.
+        freq: Step as pandas writes it; inferred from `timestamps` by default.
+        steps_per_day: Steps of a day if only a part of it is recorded.
         series: N names; "0", "1", ... by default.
         channels: C names.
         locations: (N, 2) latitude and longitude in degrees.
-        null_value: A number that stands for missing.
-        name: What the panel is called; the name of the folder by default.
-        overwrite: Whether a panel that stands there may be replaced.
+        null_value: Number that stands for missing.
+        name: Name of the panel; the name of the folder by default.
+        overwrite: Replace a panel that is in `folder`.
         progress: Called with the number of values that are written, and of all.
 
     Raises:
-        InputError: Blocks of another shape, all that a Panel refuses, or a folder that cannot be written to.
+        InputError: The blocks have another shape, they do not make a panel, or the folder cannot be written.
     """
     whole = panel_shape(np.dtype(np.float32), tuple(shape))
     recording = Recording(
-        values=Pieces.of_rows(blocks, whole),
+        values=Pieces.of_blocks(blocks, whole),
         times=timestamps,
         series=series,
         channels=channels,
@@ -148,9 +154,17 @@ def write_recording(
     progress: Progress | None = None,
     check: Callable[[Panel], None] | None = None,
 ) -> Panel:
-    """Write what a file holds to a folder, piece by piece, whole or not at all, and open it from there.
+    """Write a recording to a folder piece by piece, completely or not at all, and open the panel from there.
 
-    What `check` raises keeps the panel from its place.
+    Args:
+        recording: Content of a file.
+        folder: Folder that is made.
+        overwrite: Replace a panel that is in `folder`.
+        progress: Called with the number of values that are written, and of all.
+        check: Called with the panel before it is moved to `folder`; nothing is written if it raises.
+
+    Raises:
+        InputError: The recording does not make a panel, or the folder cannot be written.
     """
     check_panel_folder(folder, overwrite=overwrite)
     with new_folder(folder) as new:
@@ -162,38 +176,24 @@ def write_recording(
 
 
 def _write_files(panel: Panel, folder: Path) -> None:
-    """All that belongs to a panel whose values and mask are in the folder."""
+    """Write the other files of a panel whose values and mask are in the folder."""
     for array in (panel.values, panel.mask):
         if isinstance(array, np.memmap):
-            array.flush()  # an error of the disk comes now or never
+            array.flush()  # raises an error of the disk, which would be lost later
     np.save(folder / TIMESTAMPS, panel.timestamps)
     if panel.locations is not None:
         np.save(folder / LOCATIONS, panel.locations)
-    meta = {"format": FORMAT, "schema": SCHEMA, "shape": panel.values.shape, "dtype": panel.values.dtype.name}
-    named = {name: getattr(panel, name) for name in NAMED}
-    document = {**meta, **named, "fingerprint": fingerprint(panel)}
+    header = {"format": FORMAT, "schema": SCHEMA, "shape": panel.values.shape, "dtype": panel.values.dtype.name}
+    fields = {name: getattr(panel, name) for name in FIELDS}
+    document = {**header, **fields, "fingerprint": fingerprint(panel)}
     (folder / META).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def recording_of(panel: Panel) -> Recording:
-    """A panel as what was recorded, so that it can be written."""
-    return Recording(
-        values=panel.values,
-        times=panel.timestamps,
-        freq=panel.freq,
-        steps_per_day=panel.steps_per_day,
-        series=panel.series,
-        channels=panel.channels,
-        locations=panel.locations,
-        name=panel.name,
-    )
-
-
 def check_panel_folder(folder: str | Path, *, overwrite: bool) -> None:
-    """Refuse a folder that a panel may not be written to.
+    """Check that a panel may be written to a folder.
 
     Raises:
-        InputError: It holds something that is no panel, or a panel that may not be replaced.
+        InputError: The folder holds something that is no panel, or a panel that may not be replaced.
     """
     target = Path(folder)
     check_folder(target, overwrite=overwrite, mark=META, kind="a panel")
@@ -206,9 +206,9 @@ def _allocate(folder: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np
 
 
 def _new_array(path: Path, shape: tuple[int, int, int], value: np.generic) -> np.memmap:
-    """A mapped array full of `value`.
+    """Return a mapped array full of `value`.
 
-    It is written and not only made long, because a disk that is full ends a program that writes to mapped memory.
+    Every value is written: a file of holes would end the program at the first write to a full disk.
     """
     size = math.prod(shape)
     block = np.full(min(size, VALUES_AT_A_TIME), value)
@@ -220,7 +220,8 @@ def _new_array(path: Path, shape: tuple[int, int, int], value: np.generic) -> np
     return np.load(path, mmap_mode="r+")
 
 
-def _checked_meta(folder: Path) -> dict[str, Any]:
+def _read_panel_meta(folder: Path) -> dict[str, Any]:
+    """Read the description of a panel and check that it is complete."""
     if not is_panel_folder(folder):
         raise InputError(f"expected the folder of a panel, but it has no {META} of one: `elinformer convert` writes it")
     meta = read_meta(folder / META)
@@ -229,14 +230,18 @@ def _checked_meta(folder: Path) -> dict[str, Any]:
             f"expected a panel of schema {SCHEMA} or older, got {meta.get('schema')}: it was written by a newer "
             "elinformer, so update this one"
         )
-    missing = [key for key in ("shape", "dtype", *NAMED) if key not in meta]
+    missing = [key for key in ("shape", "dtype", *FIELDS) if key not in meta]
     if missing:
-        raise InputError(f"expected {', '.join(missing)} in {META}, got none: {AGAIN}")
+        raise InputError(f"expected {', '.join(missing)} in {META}, got none: {HINT}")
     return meta
 
 
 def map_array(path: Path) -> np.ndarray:
-    """The array of one `.npy` file, mapped and not read; it may hold numbers and text but no Python objects."""
+    """Map the array of a `.npy` file of numbers or text.
+
+    Raises:
+        InputError: The file is damaged, or it holds Python objects.
+    """
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
@@ -246,7 +251,7 @@ def map_array(path: Path) -> np.ndarray:
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, empty where there is no such file.
+    """Read the JSON object in a file; it is empty if there is no such file.
 
     Raises:
         InputError: The file holds something else.

@@ -1,4 +1,4 @@
-"""Data frames in and out: a panel from any eager frame, and forecasts as a long frame."""
+"""Data frames: make a panel of any eager frame, and a long frame of forecasts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from elinformer.data.io.cells import plain, text_of
-from elinformer.data.io.tables import TABLE_ROWS, distinct, index_as_columns, stream_long, stream_wide_columns
+from elinformer.data.io.tables import TABLE_ROWS, distinct_names, index_as_columns, read_long, read_wide_columns
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,27 +33,26 @@ def panel_from_frame(
     target_column: str = "y",
     name: str = "frame",
 ) -> Panel:
-    """A panel from a pandas, polars or pyarrow frame (any eager frame that narwhals knows).
+    """Make a panel of a pandas, polars or pyarrow frame, or of any other eager frame that narwhals supports.
 
-    A frame with `id_column` is long: one row for each series and time, `target_column` is the first channel
-    and every further column another one. Any other frame is wide: `time_column`, or else the first column
-    (of pandas also a DatetimeIndex), is the time, and every other column is a series. Rows may leave times
-    out; the panel has them as missing.
+    A frame with `id_column` is long: one row for each series and time, `target_column` is the first channel, and every
+    further column is another channel. Any other frame is wide: `time_column`, else a DatetimeIndex of pandas, else the
+    first column is the time, and every other column is a series. Times that no row has become missing values.
 
     Args:
-        frame: The frame.
-        null_value: A number that stands for missing, such as 0.0 in traffic data.
-        start: The time of the first step, where the frame has step numbers.
-        freq: The step as pandas writes it; inferred where absent.
-        steps_per_day: Where only a part of every day is recorded.
-        id_column: The name of the column that says the series.
-        time_column: The name of the column that says the time.
-        target_column: The name of the column that says the value.
-        name: What the panel is called.
+        frame: Eager data frame.
+        null_value: Number that stands for missing, such as 0.0 in traffic data.
+        start: Time of the first step, if the frame has step numbers.
+        freq: Step as pandas writes it; inferred by default.
+        steps_per_day: Steps of a day if only a part of it is recorded.
+        id_column: Name of the column with the series.
+        time_column: Name of the column with the times.
+        target_column: Name of the column with the values.
+        name: Name of the panel.
 
     Raises:
-        InputError: Not such a frame, a column is missing, a cell is no number or no time, times repeat or go
-            back, or nothing was observed.
+        InputError: The object is no eager frame, a column is missing, a cell is no number or no time, times repeat or
+            go back, or no value is observed.
     """
     recording = _read_frame(frame, id_column, time_column, target_column)
     return recording.with_options(
@@ -64,25 +63,25 @@ def panel_from_frame(
 def _read_frame(frame: object, id_column: str, time_column: str, target_column: str) -> Recording:
     table = FrameStream(frame, {id_column, time_column})
     if id_column in table.names:
-        return stream_long(table, id_column, time_column, target_column)
-    return stream_wide_columns(table, time_column)
+        return read_long(table, id_column, time_column, target_column)
+    return read_wide_columns(table, time_column)
 
 
 class FrameStream:
-    """A frame as a stream of its columns, each of them turned into one of Arrow when it is read.
+    """Data frame as a stream. A column is converted to Arrow when it is read.
 
     Attributes:
-        names: The names of its columns.
-        groups: The number of its rows.
+        names: Names of the columns.
+        groups: Number of rows, as a list of one group; empty without columns.
 
     Raises:
-        InputError: No eager frame, or two columns of one name.
+        InputError: The object is no eager frame, or two columns have the same name.
     """
 
     def __init__(self, frame: object, keys: set[str]) -> None:
-        given = index_as_columns(frame, keys) if isinstance(frame, pd.DataFrame) else frame
+        frame = index_as_columns(frame, keys) if isinstance(frame, pd.DataFrame) else frame
         try:
-            columns = list(nw.from_native(given, eager_only=True).iter_columns())  # pyright: ignore[reportCallIssue, reportArgumentType]
+            columns = list(nw.from_native(frame, eager_only=True).iter_columns())  # pyright: ignore[reportCallIssue, reportArgumentType]
         except TypeError as error:
             raise InputError(
                 f"expected an eager data frame (pandas, polars or pyarrow), got {type(frame).__name__}: collect or "
@@ -90,7 +89,7 @@ class FrameStream:
             ) from error
         except ValueError as error:
             raise InputError(f"expected columns of distinct names, got some twice: rename them ({error})") from error
-        self.names = distinct([column.name for column in columns])
+        self.names = distinct_names([column.name for column in columns])
         self.groups = [len(columns[0])] if columns else []
         self._columns = dict(zip(self.names, columns, strict=True))
 
@@ -113,14 +112,15 @@ def _as_arrow(column: nw.Series[Any]) -> Column:
 
 
 def _pandas_as_arrow(column: pd.Series) -> Column:
-    """Return a column of Arrow, of text where the cells have no type in common."""
+    """Return a column of Arrow, of text if the cells have no type in common."""
     cells = column.infer_objects() if column.dtype == object else column
     try:
-        found = pa.array(cells)
+        arrow = pa.array(cells)
     except (pa.ArrowException, OverflowError):
         return pa.array(text_of(cells))
-    several_zones = cells.dtype == object and pa.types.is_timestamp(found.type) and found.type.tz is not None
-    return pa.array(text_of(cells)) if several_zones else found
+    kind = arrow.type
+    may_mix_zones = cells.dtype == object and pa.types.is_timestamp(kind) and kind.tz is not None
+    return pa.array(text_of(cells)) if may_mix_zones else arrow
 
 
 def long_frame(
@@ -130,13 +130,13 @@ def long_frame(
     channels: Sequence[str],
     column: str = "elinformer",
 ) -> pd.DataFrame:
-    """Forecasts (S, N, C) as a long frame: `unique_id`, `ds` and one column of values for each channel.
+    """Return forecasts (S, N, C) as a long frame: `unique_id`, `ds` and one column of values for each channel.
 
-    The rows of one series stand together in the order of time. One channel is called `column`, several
-    are called `column_<channel>`.
+    The rows of a series follow each other in the order of time. The column of a single channel is `column`; with
+    several channels they are `column_<channel>`.
 
     Raises:
-        InputError: The shapes do not fit together.
+        InputError: The shape of `values` is not (S, N, C).
     """
     n_steps, n_series, n_channels = len(timestamps), len(series), len(channels)
     if values.shape != (n_steps, n_series, n_channels):

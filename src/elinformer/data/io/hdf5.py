@@ -1,8 +1,8 @@
-"""HDF5 files as pandas writes a table to them (METR-LA, PEMS-BAY, LargeST), read without pandas or PyTables.
+"""HDF5 files with a table of pandas (METR-LA, PEMS-BAY, LargeST), read without PyTables.
 
 The layout is that of `DataFrame.to_hdf(format="fixed")`: a group with `axis0` (names of the columns), `axis1`
 (times), and for each type of column `block<i>_items` and `block<i>_values`. PyTables pickles some of its
-attributes and axes; none of them is ever unpickled.
+attributes and axes; nothing is unpickled here.
 
 Source: pandas, io/pytables.py, GenericFixed and BlockManagerFixed.
 """
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 def read_hdf5(path: Path) -> Recording:
-    """The one pandas table of an HDF5 file: rows are times, columns are series.
+    """Read the pandas table of an HDF5 file: rows are times, columns are series.
 
     Raises:
         MissingExtraError: h5py is not installed.
-        InputError: No HDF5 file, no such table or several, Python objects in place of names.
+        InputError: The file is no HDF5 file, has no such table or several, or its names are Python objects.
     """
     with _open_table(path) as table:
         series, times = _names(table["axis0"]), _times(table["axis1"])
@@ -55,6 +55,7 @@ def read_hdf5(path: Path) -> Recording:
 
 @contextmanager
 def _open_table(path: Path) -> Generator[Any]:
+    """Open the group of the table."""
     try:
         import h5py
     except ImportError as error:
@@ -67,6 +68,7 @@ def _open_table(path: Path) -> Generator[Any]:
 
 
 def _only_table(file: Any) -> Any:
+    """Return the group of the only table."""
     groups = {name: group for name, group in file.items() if hasattr(group, "keys")}
     tables = [name for name, group in groups.items() if {"axis0", "axis1", "block0_values"} <= set(group)]
     if len(tables) == 1:

@@ -1,4 +1,4 @@
-"""NumPy archives (`.npz`) with the key `data`: traffic benchmarks and the like."""
+"""NumPy archives (`.npz`) with an array `data`, such as the PEMS benchmarks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = "data"
 
 
 class Layout(NamedTuple):
-    """What the header of an array says."""
+    """Header of a stored array."""
 
     shape: tuple[int, ...]
     by_column: bool
@@ -33,13 +33,13 @@ class Layout(NamedTuple):
 
 
 def read_npz(path: Path) -> Recording:
-    """An archive of `data` (T, N) or (T, N, C), NaN = missing.
+    """Read an archive of `data` (T, N) or (T, N, C), NaN = missing.
 
-    `timestamps_start`, `freq`, `steps_per_day`, `series` and `channels` are read where present; the PEMS
-    files have none of them. Nothing is ever unpickled.
+    `timestamps_start`, `freq`, `steps_per_day`, `series` and `channels` are read if the archive has them; the PEMS
+    files have none. Nothing is unpickled.
 
     Raises:
-        InputError: No such archive, no `data` in it, or Python objects in place of numbers and text.
+        InputError: The file is no such archive, has no array `data`, or holds Python objects.
     """
     with _open(path) as archive:
         if DATA not in archive:
@@ -52,7 +52,7 @@ def read_npz(path: Path) -> Recording:
         values=_data_pieces(path),
         start=_scalar(arrays, "timestamps_start"),
         freq=_scalar(arrays, "freq"),
-        steps_per_day=None if steps_per_day is None else _whole(steps_per_day),
+        steps_per_day=None if steps_per_day is None else _whole_number(steps_per_day),
         series=_names(arrays, "series"),
         channels=_names(arrays, "channels"),
     )
@@ -80,13 +80,13 @@ def _data_pieces(path: Path) -> Pieces:
                 size = (rows.stop - rows.start, *shape[1:])
                 numbers = np.frombuffer(file.read(int(np.prod(size)) * layout.dtype.itemsize), layout.dtype)
                 yield Piece(rows, slice(None), numbers.reshape(size))
-            file.read(1)  # only at its very end is the member checked
+            file.read(1)  # at its end the checksum of the member is checked
 
     return Pieces(shape, read)
 
 
 def _pieces_by_column(file: IO[bytes], layout: Layout) -> Iterator[Piece]:
-    """Pieces of an array that is stored column after column, by way of a file, because it may be compressed."""
+    """Yield pieces of an array that is stored column after column. It is unpacked to a temporary file first."""
     with tempfile.TemporaryFile() as scratch:
         shutil.copyfileobj(file, scratch, 1 << 20)
         mapped = np.memmap(scratch, layout.dtype, "r", shape=layout.shape, order="F")
@@ -95,8 +95,8 @@ def _pieces_by_column(file: IO[bytes], layout: Layout) -> Iterator[Piece]:
 
 @contextmanager
 def _open_data(path: Path) -> Generator[tuple[IO[bytes], Layout]]:
-    """The member `data` of an archive, of which the header is read."""
-    with _intact(DATA), zipfile.ZipFile(path) as archive:
+    """Open the member `data` of an archive and read its header."""
+    with _refuse_damage(DATA), zipfile.ZipFile(path) as archive:
         member = DATA if DATA in archive.namelist() else f"{DATA}.npy"
         with archive.open(member) as file:
             version = np.lib.format.read_magic(file)
@@ -108,12 +108,13 @@ def _open_data(path: Path) -> Generator[tuple[IO[bytes], Layout]]:
 
 
 def _read(archive: NpzFile, key: str) -> np.ndarray:
-    with _intact(key):
+    with _refuse_damage(key):
         return archive[key]
 
 
 @contextmanager
-def _intact(key: str) -> Generator[None]:
+def _refuse_damage(key: str) -> Generator[None]:
+    """Turn errors of reading the array `key` into InputError."""
     try:
         yield
     except InputError:
@@ -126,13 +127,13 @@ def _intact(key: str) -> Generator[None]:
 
 
 def _scalar(arrays: Mapping[str, np.ndarray], key: str) -> str | None:
-    """The text of a single value, None where it is absent, empty or no time."""
+    """Return a single value as text, None if it is absent, empty or no time."""
     cells = np.ravel(arrays.get(key, ()))
     text = str(cells.astype(str)[0]).strip() if len(cells) else ""
     return None if text.lower() in {"", "nat", "nan", "none"} else text
 
 
-def _whole(text: str) -> int:
+def _whole_number(text: str) -> int:
     try:
         return int(text)
     except ValueError as error:

@@ -1,4 +1,8 @@
-"""CSV files, Parquet files and frames as streams of columns of Arrow, of which a part is in memory at a time."""
+"""Tables as streams: CSV and Parquet files, and any table with columns of Arrow, read a part at a time.
+
+A table is long (`unique_id, ds, y`: a row for each series and time) or wide (the first column is the time, every other
+column a series). `read_long`, `read_wide_rows` and `read_wide_columns` turn a stream into a recording.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,13 @@ if TYPE_CHECKING:
     from elinformer.data.io.cells import Column
 
 KEYS = ("unique_id", "ds")
+"""Columns of a long table with the series and the time, as Nixtla names them."""
 CSV_BYTES = 1 << 24
+"""Bytes of a CSV file that are read together."""
 TABLE_ROWS = 1 << 20
-"""Rows of a table that are read together where it is not read as text."""
+"""Rows of a Parquet file or a frame that are read together."""
 COLUMN_VALUES = 1 << 23
-"""Values that are read together where a table is stored column by column: more, since they go to many places."""
+"""Values of a wide table that are read together, if it is stored column by column."""
 NULLS = [
     *pa_csv.ConvertOptions().null_values,
     *(spell(word) for word in sorted(MISSING) for spell in (str.lower, str.upper, str.title)),
@@ -38,10 +44,10 @@ NULLS = [
 
 
 class TableStream(Protocol):
-    """A table of which a part is in memory at a time.
+    """Table that is read some rows at a time.
 
     Attributes:
-        names: The names of its columns.
+        names: Names of the columns.
     """
 
     names: list[str]
@@ -49,19 +55,23 @@ class TableStream(Protocol):
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Sequence[Column]]:
         """Yield the cells of some columns, some rows at a time.
 
+        Args:
+            columns: Names of the columns.
+            as_text: Names of the columns that are read as text, if the table has no types; the others are numbers.
+
         Raises:
-            NotNumbersError: A cell of a column that is not among `as_text` is no number.
+            NotNumbersError: A cell of a column of numbers is no number.
             InputError: The file is damaged.
         """
         ...
 
 
 class ColumnStream(TableStream, Protocol):
-    """A table that is stored column by column.
+    """Table that is stored column by column, in groups of rows.
 
     Attributes:
-        names: The names of its columns.
-        groups: How many rows each of its groups of rows has.
+        names: Names of the columns.
+        groups: Number of rows of every group.
     """
 
     groups: list[int]
@@ -72,17 +82,20 @@ class ColumnStream(TableStream, Protocol):
 
 
 class NotNumbersError(Exception):
-    """Some cell has to be read as text."""
+    """Raised if a cell of a column of numbers is no number."""
 
 
 class CsvStream:
-    """A CSV file with a header.
+    """CSV file with a header.
 
-    Names of series keep their leading zeros, and times their zone, where these columns are read as text.
+    Columns that are read as text keep leading zeros of names and the zone of times.
+
+    Attributes:
+        names: Names of the columns.
     """
 
     def __init__(self, path: Path) -> None:
-        self.names = distinct(_read_header(path))
+        self.names = distinct_names(_read_header(path))
         self._path = path
         self._bytes = max(CSV_BYTES, 64 * sum(len(name) + 1 for name in self.names))
 
@@ -107,7 +120,7 @@ def _read_header(path: Path) -> list[str]:
     """Return the names in the first line of a CSV file.
 
     Raises:
-        InputError: No text, an empty line, or a line of data.
+        InputError: The file is no text, or the line is empty or a line of data.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -124,16 +137,16 @@ def _read_header(path: Path) -> list[str]:
 
 
 class ParquetStream:
-    """A Parquet file; an index that pandas wrote counts as in `panel_from_frame`.
+    """Parquet file. An index of pandas is treated as in `panel_from_frame`.
 
     Attributes:
-        names: The names of its columns.
-        groups: How many rows each of its row groups has.
+        names: Names of the columns.
+        groups: Number of rows of every row group.
     """
 
     def __init__(self, path: Path) -> None:
-        pa.array(pd.PeriodIndex([], freq="D"))  # pandas registers its types with Arrow when it first uses one
-        with _whole():
+        pa.array(pd.PeriodIndex([], freq="D"))  # makes pandas register its types with Arrow
+        with _refuse_damage():
             self._file = pa_parquet.ParquetFile(path, memory_map=True)
             self._stored = _stored_names(self._file.schema_arrow)
         self.names = list(self._stored)
@@ -143,19 +156,19 @@ class ParquetStream:
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str] = ()) -> Iterator[Sequence[Column]]:  # noqa: ARG002  types are stored
         """See `TableStream`."""
         stored = [self._stored[name] for name in columns]
-        with _whole():
+        with _refuse_damage():
             for batch in self._file.iter_batches(TABLE_ROWS, columns=stored):
                 yield [plain(batch.column(name)) for name in stored]
 
     def read_group(self, group: int, columns: Sequence[str]) -> Sequence[Column]:
         """See `ColumnStream`."""
         stored = [self._stored[name] for name in columns]
-        with _whole():
+        with _refuse_damage():
             table = self._file.read_row_group(group, columns=stored)
         return [plain(table.column(name)) for name in stored]
 
 
-def distinct(names: Iterable[Any]) -> list[str]:
+def distinct_names(names: Iterable[Any]) -> list[str]:
     """Return the names of columns as text.
 
     Raises:
@@ -168,7 +181,7 @@ def distinct(names: Iterable[Any]) -> list[str]:
 
 
 def index_as_columns(frame: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
-    """Return the frame with its index as columns, where it holds times or ids, as often in pandas."""
+    """Return the frame with its index as columns, if the index holds times or series, as often in pandas."""
     columns = {str(column) for column in frame.columns}
     is_time = isinstance(frame.index, pd.DatetimeIndex) and not keys & columns
     is_key = bool(keys & {str(name) for name in frame.index.names} - columns)
@@ -176,7 +189,7 @@ def index_as_columns(frame: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
 
 
 def _stored_names(schema: pa.Schema) -> dict[str, str]:
-    """Return the names of the columns that the file's table has in pandas, and what they are called in the file."""
+    """Return the names of the columns in pandas, and for each its name in the file."""
     frame = schema.empty_table().to_pandas(date_as_object=False)
     levels = (schema.pandas_metadata or {}).get("index_columns", [])
     stored = [name for name in schema.names if name not in levels]
@@ -185,33 +198,34 @@ def _stored_names(schema: pa.Schema) -> dict[str, str]:
     with_index = index_as_columns(frame, set(KEYS))
     if with_index is not frame:
         stored = [*levels, *stored]
-    return dict(zip(distinct(with_index.columns), stored, strict=True))
+    return dict(zip(distinct_names(with_index.columns), stored, strict=True))
 
 
 @contextmanager
-def _whole() -> Generator[None]:
+def _refuse_damage() -> Generator[None]:
+    """Turn errors of reading a Parquet file into InputError."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"expected a whole Parquet file, got something else ({error})") from error
 
 
-def stream_wide_rows(table: TableStream, time_column: str = "ds") -> Recording:
-    """Return what a table holds that is stored row by row."""
+def read_wide_rows(table: TableStream, time_column: str = "ds") -> Recording:
+    """Read a wide table that is stored row by row."""
     time, series = _wide_names(table.names, time_column)
     times = _times(table, time)
 
     def read() -> Iterator[Piece]:
         try:
-            yield from _by_rows(table, series, as_text=())
-        except NotNumbersError:  # words for what is missing, or a cell that is wrong
-            yield from _by_rows(table, series, as_text=series)
+            yield from _wide_pieces(table, series, as_text=())
+        except NotNumbersError:  # a word for a missing value, or a wrong cell, which is then named
+            yield from _wide_pieces(table, series, as_text=series)
 
     return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
 
 
-def stream_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recording:
-    """Return what a table holds that is stored column by column."""
+def read_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recording:
+    """Read a wide table that is stored column by column."""
     time, series = _wide_names(table.names, time_column)
     times = _times(table, time)
 
@@ -222,7 +236,7 @@ def stream_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recordi
             width = max(1, COLUMN_VALUES // max(1, n_rows))
             for start in range(0, len(series), width):
                 names = series[start : start + width]
-                numbers = _side_by_side(names, table.read_group(group, names), first)
+                numbers = _stack_columns(names, table.read_group(group, names), first)
                 yield Piece(rows, slice(start, start + len(names)), numbers)
             first += n_rows
 
@@ -230,7 +244,7 @@ def stream_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recordi
 
 
 def _wide_names(columns: Sequence[str], time_column: str) -> tuple[str, list[str]]:
-    """Return the names of the time and of the series in a wide table.
+    """Return the name of the time and the names of the series.
 
     Raises:
         InputError: There is no series.
@@ -251,38 +265,39 @@ def _times(table: TableStream, time: str) -> np.ndarray:
     return read_times(time, pa.chunked_array(chunks, None if chunks else pa.string()))
 
 
-def _by_rows(table: TableStream, series: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Piece]:
+def _wide_pieces(table: TableStream, series: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Piece]:
     first = 0
     for columns in table.batches(series, as_text=as_text):
-        numbers = _side_by_side(series, columns, first)
+        numbers = _stack_columns(series, columns, first)
         yield Piece(slice(first, first + len(numbers)), slice(None), numbers)
         first += len(numbers)
 
 
-def _side_by_side(names: Sequence[str], columns: Sequence[Column], first_row: int) -> np.ndarray:
-    """Return the numbers (rows, columns, 1) of columns whose first row is `first_row`, counted from 0."""
+def _stack_columns(names: Sequence[str], columns: Sequence[Column], first_row: int) -> np.ndarray:
+    """Return the numbers (rows, columns, 1) of some columns. `first_row` is counted from 0."""
     numbers = np.empty((len(columns), len(columns[0])), np.float32)
     for row, name, column in zip(numbers, names, columns, strict=True):
         row[:] = read_numbers(name, column, first_row + 1)
     return numbers.T[..., None]
 
 
-def stream_long(
+def read_long(
     table: TableStream, id_column: str = "unique_id", time_column: str = "ds", target_column: str = "y"
 ) -> Recording:
-    """Return what a long table holds, which is read twice: for its series and times first, then for the values.
+    """Read a long table, first the names and times, then the values.
+
+    The rows of every series have to be in the order of time; rows of several series may be mixed.
 
     Raises:
-        InputError: A column is missing, a row is without the name of a series, or its time is no time.
+        InputError: A column is missing, a row has no name of a series, or its time is no time.
     """
     channels = _channels(table.names, id_column, time_column, target_column)
-    keys, seen = [id_column, time_column], (_Seen(), _Seen())
+    keys, (ids, times) = [id_column, time_column], (_DistinctCells(), _DistinctCells())
     first = 0
     for columns in table.batches(keys, as_text=keys):
-        for found, column in zip(seen, columns, strict=True):
-            found.add(column, first)
+        for cells, column in zip((ids, times), columns, strict=True):
+            cells.add(column, first)
         first += len(columns[0])
-    ids, times = seen
     series = ["" if name is None else str(name) for name in ids.cells.to_pylist()]
     if "" in series:
         raise InputError(
@@ -303,7 +318,7 @@ def stream_long(
     def read() -> Iterator[Piece]:
         try:
             yield from pieces(as_text=())
-        except NotNumbersError:  # words for what is missing, or a cell that is wrong
+        except NotNumbersError:  # a word for a missing value, or a wrong cell, which is then named
             yield from pieces(as_text=channels)
 
     shape = (len(moments), len(series), len(channels))
@@ -321,15 +336,15 @@ def _channels(columns: Sequence[str], id_column: str, time_column: str, target_c
     return [target_column, *others]
 
 
-class _Seen:
-    """The distinct cells of a column in the order of their first appearance, and the rows (from 0) they appear in."""
+class _DistinctCells:
+    """Distinct cells of a column in the order of their first appearance, with their first rows, counted from 0."""
 
     def __init__(self) -> None:
         self.cells = pa.array([], pa.string())
         self.rows = np.zeros(0, np.int64)
 
     def add(self, column: pa.Array, first_row: int) -> None:
-        """Add the cells of some rows, of which the first is `first_row`."""
+        """Add the cells of some rows; `first_row` is the number of the first."""
         if not len(self.rows):
             self.cells = self.cells.cast(column.type)
         cells = column.unique()
@@ -339,19 +354,30 @@ class _Seen:
             self.rows = np.append(self.rows, _places(new, column).to_numpy() + first_row)
 
     def places(self, column: pa.Array) -> np.ndarray:
-        """Return the places of the cells of `column` among the distinct ones."""
+        """Return the place of every cell of `column` among the distinct cells."""
         return _places(column, self.cells).to_numpy()
 
 
 def _places(cells: pa.Array, among: pa.Array) -> pa.Array:
-    """Return the first place of each of `cells`, null where it is absent."""
+    """Return the first place of every cell in `among`, null if it is absent."""
     return pc.call_function("index_in", [cells], pc.SetLookupOptions(value_set=among))
 
 
 def _check_order(
     place: np.ndarray, row: np.ndarray, last: np.ndarray, series: Sequence[str], moments: np.ndarray
 ) -> None:
-    """Refuse a series whose rows repeat a time or go back in time; `last` (N,) is the row of each so far."""
+    """Check that the rows of every series are in the order of time.
+
+    Args:
+        place: (k,) number of the series of every row.
+        row: (k,) number of the time of every row.
+        last: (N,) number of the last time of every series before these rows; brought up to date in place.
+        series: N names.
+        moments: (T,) times.
+
+    Raises:
+        InputError: A series repeats a time or goes back in time.
+    """
     order = np.argsort(place, kind="stable")
     place, row = place[order], row[order]
     is_first = np.diff(place, prepend=-1) != 0

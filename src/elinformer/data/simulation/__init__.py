@@ -1,1 +1,1 @@
-"""Simulated freeway networks, as large as wanted and free to use."""
+"""Simulated freeway networks of any size."""

@@ -1,4 +1,4 @@
-"""A freeway network as arrays over cells, and the cell transmission model that moves traffic along it."""
+"""Freeway networks as arrays over cells, and the cell transmission model of traffic on them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ CELL_KM = 0.5
 STEP_S = 15
 WAVE_KMH = 19.0
 JAM_PER_KM = 120.0  # vehicles per km and lane, standing
-CONNECTOR_STORAGE = 150.0  # vehicles that fit on the ramp between two corridors
+CONNECTOR_STORAGE = 150.0  # vehicles that fit on a ramp between two corridors
 HOURS_PER_STEP = STEP_S / 3600
 
 
 @dataclass(frozen=True)
 class Freeway:
-    """K corridors of cells, end to end in one array of M cells in the direction of travel; flows in vehicles per hour.
+    """Network of K corridors with M cells, corridor after corridor in the direction of travel.
+
+    Flows are vehicles per hour. J ramps connect corridors.
 
     Attributes:
-        corridor: (M,) the corridor a cell belongs to.
-        lanes: (M,) lanes.
+        corridor: (M,) number of the corridor of a cell.
+        lanes: (M,) number of lanes.
         free_kmh: (M,) speed of free traffic.
-        capacity: (M,) the most that passes a cell.
-        exit_share: (M,) share of the traffic at a cell's end that leaves the corridor there; 1 at the last cell.
-        entry_limit: (M,) the most that enters by the ramp at a cell's beginning, 0 where there is none.
-        entry_demand: (M,) what wants to enter there at the height of the peak, on an average day.
-        source: (J,) cells whose exit leads to another corridor.
-        target: (J,) the cells at whose beginning it enters there, each at most once.
-        share: (J,) the share of the source's exit that takes this way; the rest leaves the network.
-        xy_km: (M, 2) where the cells are, east and north of an origin.
+        capacity: (M,) largest flow through a cell.
+        exit_share: (M,) share of the traffic at the end of a cell that leaves the corridor; 1 at the last cell.
+        entry_limit: (M,) largest flow of the ramp at the beginning of a cell, 0 without a ramp.
+        entry_demand: (M,) demand at this ramp at the height of the peak, on an average day.
+        source: (J,) cells at whose end a connecting ramp begins.
+        target: (J,) cells at whose beginning it ends, all distinct.
+        share: (J,) share of the exiting traffic that takes the ramp; the rest leaves the network.
+        xy_km: (M, 2) position of the cells, east and north of an origin.
     """
 
     corridor: np.ndarray
@@ -46,17 +48,17 @@ class Freeway:
 
     @property
     def n_cells(self) -> int:
-        """M, the number of cells."""
+        """Number of cells, M."""
         return len(self.corridor)
 
     @property
     def heads(self) -> np.ndarray:
-        """(K,) the first cell of every corridor."""
+        """First cell of every corridor, (K,)."""
         return np.flatnonzero(np.diff(self.corridor, prepend=-1))
 
 
 def apex_vph(free_kmh: np.ndarray, lanes: np.ndarray) -> np.ndarray:
-    """(M,) flow at the tip of the triangular fundamental diagram.
+    """Flow at the tip of the triangular fundamental diagram, (M,).
 
     Source: Daganzo 1994, with free speed v, wave speed w and jam density k: v w k / (v + w).
     """
@@ -64,18 +66,18 @@ def apex_vph(free_kmh: np.ndarray, lanes: np.ndarray) -> np.ndarray:
 
 
 class Traffic:
-    """The vehicles on a freeway and at its entries, advanced in place by one step of the cell transmission model.
+    """Vehicles on a freeway and at its entries, advanced in place by steps of the cell transmission model.
 
-    Arrays have one closing cell more than the freeway, which stays empty; `capacity` and `arrivals` are the
-    caller's to set between steps.
+    Arrays have one more cell than the freeway, which stays empty. The caller sets `capacity` and `arrivals` between
+    steps.
 
     Attributes:
-        vehicles: (M + 1,) on the cells.
-        queue: (M + 1,) waiting to enter at the cells' beginnings.
-        capacity: (M + 1,) the most that passes a cell in a step.
-        arrivals: (M + 1,) that join the queue in a step.
-        outflow: (M + 1,) that left the cells in the last step.
-        through: (M,) of these, that went on to the next cell.
+        vehicles: (M + 1,) vehicles on the cells.
+        queue: (M + 1,) vehicles that wait to enter at the beginning of the cells.
+        capacity: (M + 1,) most vehicles that pass a cell in a step.
+        arrivals: (M + 1,) vehicles that join the queue in a step.
+        outflow: (M + 1,) vehicles that left the cells in the last step.
+        through: (M,) vehicles among them that moved to the next cell.
 
     Source: Daganzo 1994 (flows) and 1995 (merge by priority, first-in-first-out diverge).
     """
@@ -83,18 +85,18 @@ class Traffic:
     def __init__(self, freeway: Freeway) -> None:
         keep = 1 - freeway.exit_share
         ends = np.append(freeway.heads[1:], freeway.n_cells)  # boundaries at which a corridor ends
-        self.vehicles, self.queue, self.arrivals, self.outflow = (_closed(0 * keep) for _ in range(4))
-        self.capacity = _closed(freeway.capacity * HOURS_PER_STEP)
+        self.vehicles, self.queue, self.arrivals, self.outflow = (_with_empty_cell(0 * keep) for _ in range(4))
+        self.capacity = _with_empty_cell(freeway.capacity * HOURS_PER_STEP)
         self.through = np.zeros(freeway.n_cells, np.float32)
         self._ends = ends
-        self._jam = _closed(freeway.lanes * JAM_PER_KM * CELL_KM)
-        self._travel = _closed(freeway.free_kmh * HOURS_PER_STEP / CELL_KM)
+        self._jam = _with_empty_cell(freeway.lanes * JAM_PER_KM * CELL_KM)
+        self._travel = _with_empty_cell(freeway.free_kmh * HOURS_PER_STEP / CELL_KM)
         self._wave = np.float32(WAVE_KMH * HOURS_PER_STEP / CELL_KM)
         self._keep = keep.astype(np.float32)
         self._per_through = (1 / np.where(keep > 0, keep, 1)).astype(np.float32)
-        self._entry_limit = _closed(freeway.entry_limit * HOURS_PER_STEP)
+        self._entry_limit = _with_empty_cell(freeway.entry_limit * HOURS_PER_STEP)
         upstream = np.append(0.0, freeway.capacity[:-1])
-        self._priority = _closed(upstream / (upstream + np.maximum(freeway.entry_limit, 1.0)))
+        self._priority = _with_empty_cell(upstream / (upstream + np.maximum(freeway.entry_limit, 1.0)))
         self._source, self._target = freeway.source, freeway.target
         self._connecting = (freeway.share * freeway.exit_share[freeway.source]).astype(np.float32)
         self._connected = np.zeros(len(self._source), np.float32)
@@ -110,12 +112,12 @@ class Traffic:
         self.vehicles[1:] += self.through
 
     def left(self) -> float:
-        """How many vehicles left the network in the last step."""
+        """Return the number of vehicles that left the network in the last step."""
         stayed = self.through.sum(dtype=np.float64) + self._connected.sum(dtype=np.float64)
         return float(self.outflow.sum(dtype=np.float64) - stayed)
 
     def _find_space(self) -> None:
-        """What every cell can take in, and how much of it the traffic on the main line may claim."""
+        """Compute the space of every cell, and the share of it for traffic on the main line."""
         np.subtract(self._jam, self.vehicles, out=self._space)
         np.multiply(self._space, self._wave, out=self._space)
         np.minimum(self._space, self.capacity, out=self._space)
@@ -126,7 +128,7 @@ class Traffic:
         np.maximum(self._room, self._entering, out=self._room)
 
     def _send(self) -> None:
-        """What leaves every cell: all that is ready, or as much as has room behind both legs of a diverge."""
+        """Compute the outflow of every cell: all vehicles that are ready, or as many as fit behind a diverge."""
         room, outflow = self._room[1:], self.outflow[:-1]
         np.multiply(room, self._per_through, out=room)
         self._room[self._ends] = np.inf
@@ -138,7 +140,7 @@ class Traffic:
         np.multiply(outflow, self._keep, out=self.through)
 
     def _enter(self) -> None:
-        """What enters by the ramps: all that waits, or what the main line leaves of the space."""
+        """Let vehicles enter by the ramps: all that wait, or as many as the main line leaves space for."""
         np.subtract(self._space[1:], self.through, out=self._space[1:])
         np.minimum(self._waiting, self._space, out=self._entering)
         np.subtract(self.queue, self._entering, out=self.queue)
@@ -146,6 +148,6 @@ class Traffic:
         self.queue[self._target] += self._connected
 
 
-def _closed(values: np.ndarray) -> np.ndarray:
-    """Float32 with one closing cell behind the last."""
+def _with_empty_cell(values: np.ndarray) -> np.ndarray:
+    """Return an array in float32 with one empty cell appended."""
     return np.append(values, 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A random freeway network: corridors with lane drops and interchanges, joined to a tree."""
+"""Random freeway networks: corridors with lane drops and interchanges, joined to a tree."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from elinformer.data.simulation.freeway import CELL_KM, Freeway, apex_vph
 CELLS_PER_SENSOR = 2
 SENSORS_PER_CORRIDOR = 40
 CAPACITY_OF_APEX = 0.94
-BRANCH_SHARE = 0.28  # of a corridor's traffic that turns off where another corridor begins
-MERGE_SHARE = 0.25  # of a corridor's traffic, at most, that comes from a corridor ending in it
-METERED, RAMP_LEAST_VPH = 1.3, 200.0  # ramps let in this many times their peak demand, or of that flow if it is less
-HILL_WIDTH = 0.35  # of a corridor's length, of the stretch with the most traffic
+BRANCH_SHARE = 0.28  # share of the traffic that turns off to a corridor that begins here
+MERGE_SHARE = 0.25  # largest share of the traffic that comes from a corridor that ends here
+METERED, RAMP_LEAST_VPH = 1.3, 200.0  # the limit of a ramp is METERED times its peak demand, or times this flow
+HILL_WIDTH = 0.35  # length of the busiest stretch, as a share of the corridor
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """Where every cell lies: its corridor, its number in it, and whether an interchange stands at its end."""
+    """Position of every cell: its corridor, its number there, and whether an interchange is at its end."""
 
     corridor: np.ndarray
     position: np.ndarray
     length: np.ndarray  # of the cell's corridor, in cells
-    segment: np.ndarray  # first cell behind the last interchange; traffic changes only there
+    segment: np.ndarray  # first cell after the last interchange, where the traffic changed
     interchange: np.ndarray
     heads: np.ndarray
     ends: np.ndarray
@@ -32,7 +32,7 @@ class _Cells:
 
 @dataclass(frozen=True)
 class _Tree:
-    """How corridors 1, 2, ... are joined to earlier ones: at which interchange, and whether they begin or end there."""
+    """Junctions of corridors 1, 2, ... with earlier ones: the interchange, and True if the corridor ends there."""
 
     sites: np.ndarray
     merges: np.ndarray
@@ -40,12 +40,11 @@ class _Tree:
 
 
 def random_freeway(n_sensors: int, rng: np.random.Generator) -> Freeway:
-    """A network with `CELLS_PER_SENSOR` cells a sensor, and the demand that loads it at the height of the peak.
+    """Return a network with `CELLS_PER_SENSOR` cells a sensor, and its demand at the height of the peak.
 
-    Corridors have three to five lanes, most lose one on the way, an interchange every two to three kilometres
-    and between 0.85 and 1.3 times the traffic that fits through their narrowest place. Each after the first
-    either branches off an earlier one or ends in one, so no two roads lead in a circle, where a jam could
-    hold itself up for ever.
+    Corridors have three to five lanes, of which most lose one on the way, and an interchange every two to three
+    kilometres. Their traffic is 0.85 to 1.3 times the capacity of their bottleneck. Every corridor after the first
+    branches off an earlier one or ends in one. So there is no circle of roads, in which a jam could last for ever.
     """
     cells = _cells(n_sensors, rng)
     tree = _join(cells, rng)
@@ -112,7 +111,7 @@ def _join(cells: _Cells, rng: np.random.Generator) -> _Tree:
 
 
 def _lanes(cells: _Cells, rng: np.random.Generator) -> np.ndarray:
-    """(M,) three to five lanes, in most corridors one fewer from some place on."""
+    """Return the lanes (M,): three to five, and one fewer after some cell of most corridors."""
     n_corridors = len(cells.heads)
     drop = np.where(rng.random(n_corridors) < 0.75, rng.uniform(0.45, 0.9, n_corridors), 2.0)
     dropped = cells.position >= (drop * (cells.ends - cells.heads + 1))[cells.corridor]
@@ -120,23 +119,23 @@ def _lanes(cells: _Cells, rng: np.random.Generator) -> np.ndarray:
 
 
 def _peak_flow(cells: _Cells, tree: _Tree, capacity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(M,) main line flow at the height of an average weekday's peak if nothing got stuck."""
+    """Return the flow on the main line (M,) at the peak of an average weekday if there were no jams."""
     n_corridors = len(cells.heads)
     centre = rng.uniform(0.3, 0.9, n_corridors)
     rank = rng.permutation(n_corridors) + rng.random(n_corridors)
-    load = 0.85 + 0.45 * rank / n_corridors  # spread evenly: a small network has quiet and busy corridors too
+    load = 0.85 + 0.45 * rank / n_corridors  # evenly spread, so that a small network has quiet and busy corridors too
     along = cells.segment / cells.length - centre[cells.corridor]
     shape = 0.7 + 0.3 * np.exp(-0.5 * np.square(along / HILL_WIDTH))
     narrowest = np.maximum.reduceat(shape / capacity, cells.heads)
     flow = shape * (load / narrowest)[cells.corridor]
     for site, head in zip(tree.sites[~tree.merges], cells.heads[1:][~tree.merges], strict=True):
-        first = slice(head, head + 3)  # up to the first interchange only those who turned off the other corridor
+        first = slice(head, head + 3)  # before the first interchange, all traffic comes from the other corridor
         flow[first] = np.minimum(BRANCH_SHARE * flow[site], flow[first])
     return flow
 
 
 def _exits(cells: _Cells, tree: _Tree, flow: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) share that leaves at every cell's end, (J,) share of it that goes on to the joined corridor."""
+    """Return the share (M,) that leaves at the end of every cell, and the share (J,) of it that takes a ramp."""
     ratio = np.append(flow[1:], 0) / flow
     usual = np.maximum(rng.uniform(0.04, 0.14, len(flow)), 1.02 - ratio)
     exits = np.where(cells.interchange, usual, 0)
@@ -153,7 +152,7 @@ def _exits(cells: _Cells, tree: _Tree, flow: np.ndarray, rng: np.random.Generato
 def _entries(
     cells: _Cells, tree: _Tree, flow: np.ndarray, exits: np.ndarray, capacity: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) peak demand at the entries, what is needed to make the main line flow; (M,) the most that they let in."""
+    """Return the peak demand of the entries (M,), which makes up the flow of the main line, and their limits (M,)."""
     needed = np.maximum(flow - np.append(0, (flow * (1 - exits))[:-1]), 0)
     entry = np.append(False, cells.interchange[:-1])
     limit = np.where(entry, METERED * np.maximum(needed, RAMP_LEAST_VPH), 0)

@@ -1,4 +1,4 @@
-"""A simulated freeway network: any number of sensors of speed and flow, the same for the same seed."""
+"""simulate_freeway: speed and flow at any number of sensors of a simulated freeway network."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 MPH_PER_KMH = 1 / 1.609344
 KM_PER_DEGREE = 111.2
-ORIGIN = (37.0, -120.0)  # latitude and longitude of the first corridor's beginning
+ORIGIN = (37.0, -120.0)  # latitude and longitude of the beginning of the first corridor
 WARM_UP_MINUTES = 180
 DAY_MINUTES = 1440
-AT_SENSORS = slice(CELLS_PER_SENSOR - 1, -1, CELLS_PER_SENSOR)  # without the closing cell
+AT_SENSORS = slice(CELLS_PER_SENSOR - 1, -1, CELLS_PER_SENSOR)  # without the empty cell at the end
 
-CAPACITY_NOISE, CAPACITY_MEMORY = 0.09, 0.92  # standard deviation; what is left of it a minute later
+CAPACITY_NOISE, CAPACITY_MEMORY = 0.09, 0.92  # standard deviation, autocorrelation after a minute
 DEMAND_NOISE, DEMAND_MEMORY = 0.08, 0.9
 DAY_TO_DAY = 0.06
 INCIDENTS_PER_CELL_MINUTE = 0.006 / DAY_MINUTES
-SENSOR_NOISE, DRIVER_SPREAD = 0.012, 0.09  # standard deviations of speed: of a mean, of single vehicles
+SENSOR_NOISE, DRIVER_SPREAD = 0.012, 0.09  # standard deviations of speed: of a mean, of a vehicle
 DROPPED_SHARE, DROP_LOG_MINUTES, DROP_LOG_SPREAD = 0.015, 3.3, 1.2
 
 
@@ -46,27 +46,28 @@ def simulate_freeway(
     start: str = "2024-01-01",
     folder: str | Path | None = None,
 ) -> Panel:
-    """Speed and flow at sensors on a branching freeway network, from a macroscopic traffic simulation.
+    """Simulate speed and flow at sensors on a branching freeway network.
 
-    The cell transmission model carries traffic with daily and weekly demand, recurrent bottlenecks and
-    incidents; sensors, one a kilometre, add noise and drop out. The traffic of a seed, size and start is the
-    same whatever the number of steps and the frequency. See docs/simulation.md.
+    The cell transmission model moves traffic with daily and weekly demand, recurrent bottlenecks and incidents.
+    Sensors, one a kilometre, add noise and drop out. Seed, number of sensors and start determine the traffic; the
+    number of steps and the frequency do not change it. See docs/simulation.md.
 
     Args:
-        n_series: Sensors, 10 to 100,000; named "c03-012" by corridor and place in the direction of travel.
-        n_steps: Steps of `freq`.
-        seed: The same seed gives the same numbers, to the bit, on the same machine and version of numpy.
-        freq: A whole number of minutes, up to a day.
-        start: The first step, a local time.
-        folder: Where the panel goes as it is simulated, for one larger than memory; it is mapped from there.
+        n_series: Number of sensors, 10 to 100,000. A name such as "c03-012" is corridor and place on it.
+        n_steps: Number of steps of `freq`.
+        seed: Seed of the random numbers. The same seed gives the same values, to the bit, on the same machine and
+            version of numpy.
+        freq: Step, a whole number of minutes up to a day, as pandas writes it.
+        start: Local time of the first step.
+        folder: Folder to which the panel is written during the simulation, for one larger than memory.
 
     Returns:
-        A panel with the channels `speed_mph` (mean speed) and `flow_vph` (vehicles per hour, all lanes), of
-        which about 1.5 % are missing, and with locations.
+        Panel with the channels `speed_mph` (mean speed) and `flow_vph` (vehicles per hour, all lanes), of which about
+        1.5 % are missing, and with locations. It is mapped if `folder` is given.
 
     Raises:
-        InputError: A number out of its range, a frequency that is no number of minutes, or a start that is no time;
-            a folder that cannot be written to.
+        InputError: A number is out of its range, the frequency is no number of minutes, the start is no time, or the
+            folder cannot be written.
     """
     _check_numbers(n_series, n_steps, seed)
     minutes = _minutes(freq)
@@ -75,9 +76,9 @@ def simulate_freeway(
     layout, *others = np.random.default_rng(seed).spawn(4)
     freeway = random_freeway(n_series, layout)
     shape = n_steps, n_series, 2
-    steps = _simulated(freeway, shape, first, minutes, others)
+    steps = _simulate_steps(freeway, shape, first, minutes, others)
     recording = Recording(
-        values=Pieces.of_rows(steps, shape),
+        values=Pieces.of_blocks(steps, shape),
         times=timestamps,
         freq=freq,
         series=_names(freeway),
@@ -113,16 +114,16 @@ def _names(freeway: Freeway) -> tuple[str, ...]:
 
 
 def _locations(freeway: Freeway) -> np.ndarray:
-    """(N, 2) latitude and longitude on a sphere, on which the network is small."""
+    """Return latitude and longitude (N, 2) of the sensors."""
     east, north = freeway.xy_km[CELLS_PER_SENSOR - 1 :: CELLS_PER_SENSOR].T / KM_PER_DEGREE
     latitude, longitude = ORIGIN
     return np.stack([latitude + north, longitude + east / np.cos(np.radians(latitude))], axis=1)
 
 
-def _simulated(
+def _simulate_steps(
     freeway: Freeway, shape: tuple[int, int, int], first: int, minutes: int, generators: list[Generator]
 ) -> Iterator[np.ndarray]:
-    """What the sensors see from minute `first` on, `minutes` at a time, (1, N, 2) each."""
+    """Yield the measurements (1, N, 2) of every step of `minutes` from minute `first` on."""
     demand, capacity = _Demand(freeway, generators[0]), _Capacity(freeway, generators[1])
     traffic, sensors = Traffic(freeway), _Sensors(shape[1], generators[2])
 
@@ -134,14 +135,14 @@ def _simulated(
                 sensors.watch_step(traffic)
 
     advance(first - WARM_UP_MINUTES, WARM_UP_MINUTES)
-    sensors.forget()
+    sensors.reset()
     for step in range(shape[0]):
         advance(first + step * minutes, minutes)
         yield sensors.read(minutes)[None]
 
 
 class _Demand:
-    """Who wants to enter: a peak demand per ramp, times hour and weekday by corridor, the day's and a ramp's chance."""
+    """Demand at the entries: peak demand of the ramp x hour and weekday of the corridor x noise of day and ramp."""
 
     def __init__(self, freeway: Freeway, rng: Generator) -> None:
         self._rng = rng
@@ -168,7 +169,7 @@ class _Demand:
         traffic.arrivals[self._entries] = self._peak * level[self._corridor] * (1 + self._noise)
 
     def _level(self, hour: float, weekday: int) -> np.ndarray:
-        """(K,) share of the peak demand."""
+        """Return the share (K,) of the peak demand at an hour of a weekday."""
         if weekday >= 5:
             afternoon = (0.68, 0.56)[weekday - 5] * np.exp(-0.5 * ((hour - 14) / 3.8) ** 2)
             return np.full(len(self._of_day), 0.07 + afternoon)
@@ -178,7 +179,7 @@ class _Demand:
 
 
 class _Capacity:
-    """What the road lets pass: its design, a fluctuation that drivers cause, and incidents that block lanes."""
+    """Capacity of the cells: design capacity x fluctuation by drivers x lanes that incidents leave open."""
 
     def __init__(self, freeway: Freeway, rng: Generator) -> None:
         self._noise_rng, self._incident_rng = rng.spawn(2)
@@ -199,7 +200,7 @@ class _Capacity:
         np.multiply(self._draw, self._left_open, out=traffic.capacity[:-1])
 
     def _block(self, minute: int) -> None:
-        """Let incidents end, and new ones begin: 15 to 90 minutes with a third to two thirds of the road left."""
+        """End and begin incidents, which last 15 to 90 minutes and leave a third to two thirds of the capacity."""
         rng, over = self._incident_rng, self._clear_at <= minute
         self._left_open[self._blocked[over]] = 1
         n_new = rng.poisson(INCIDENTS_PER_CELL_MINUTE * len(self._design))
@@ -210,42 +211,42 @@ class _Capacity:
 
 
 class _Sensors:
-    """Loop detectors: they average over a while, miscount a little, and fall silent for minutes to hours."""
+    """Loop detectors: they average over a step, count with errors, and drop out for minutes to hours."""
 
     def __init__(self, n_sensors: int, rng: Generator) -> None:
         self._noise_rng, self._drop_rng, bias_rng = rng.spawn(3)
         self._bias = bias_rng.normal(1, 0.01, n_sensors).astype(np.float32)
         self._present, self._passed = np.zeros(n_sensors, np.float32), np.zeros(n_sensors, np.float32)
         self._noise = np.zeros((2, n_sensors), np.float32)
-        self._silent = np.zeros(n_sensors)  # minutes that it is still silent
+        self._silent = np.zeros(n_sensors)  # minutes until a sensor works again
         self._fail(DAY_MINUTES)
 
     def watch_step(self, traffic: Traffic) -> None:
-        """Advance the traffic by a step and add up what is on the sensors' cells and leaves them."""
+        """Advance the traffic by a step, and count the vehicles on the cells of the sensors and those that leave."""
         self._present += traffic.vehicles[AT_SENSORS]
         traffic.step()
         self._passed += traffic.outflow[AT_SENSORS]
 
-    def forget(self) -> None:
-        """Start adding up from nothing."""
+    def reset(self) -> None:
+        """Start a new average."""
         self._present.fill(0)
         self._passed.fill(0)
 
     def read(self, minutes: int) -> np.ndarray:
-        """(N, 2) mean speed and flow of the `minutes` since the last time, NaN where a sensor is silent."""
+        """Return mean speed and flow (N, 2) of the last `minutes`, NaN for a sensor that dropped out."""
         self._noise_rng.standard_normal(dtype=np.float32, out=self._noise)
         count = np.maximum(np.rint(self._passed + 0.3 * np.sqrt(self._passed) * self._noise[0]), 0)
         speed = self._passed / np.maximum(self._present, 1e-3) * (CELL_KM / HOURS_PER_STEP * MPH_PER_KMH)
         speed *= self._bias + self._noise[1] * np.sqrt(SENSOR_NOISE**2 + DRIVER_SPREAD**2 / np.maximum(count, 1))
         self._fail(minutes)
         silent = self._silent > 0
-        self.forget()
+        self.reset()
         seen = np.stack([np.clip(speed, 2, 90), count * (60 / minutes)], -1).astype(np.float32)
         seen[silent] = np.nan
         return seen
 
     def _fail(self, minutes: int) -> None:
-        """Let `minutes` pass, in which some sensors fall silent for a while."""
+        """Advance by `minutes`, in which some sensors drop out."""
         rng = self._drop_rng
         mean = np.exp(DROP_LOG_MINUTES + DROP_LOG_SPREAD**2 / 2)
         n_new = rng.poisson(DROPPED_SHARE / mean * minutes * len(self._silent))
@@ -256,5 +257,5 @@ class _Sensors:
 
 
 def _innovation(deviation: float, memory: float) -> float:
-    """Standard deviation of the steps of a first-order autoregression with the given one."""
+    """Return the standard deviation of the innovations of a first-order autoregression."""
     return deviation * float(np.sqrt(1 - memory**2))
