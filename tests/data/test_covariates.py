@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_features_come_in_the_order_that_is_asked_for() -> None:
+def test_covariates_have_the_order_of_the_series() -> None:
     frame = pd.DataFrame({"unique_id": ["b", "c", "a"], "x": [1, 2, 3], "y": [0.5, 0.25, 0.125]})
     np.testing.assert_array_equal(static_features(frame, ["a", "b"]), [[3, 0.125], [1, 0.5]])
 
 
-def test_names_in_a_file_stay_as_they_are_written(tmp_path: Path) -> None:
+def test_names_in_a_file_keep_their_zeros(tmp_path: Path) -> None:
     path = tmp_path / "features.csv"
     path.write_text("unique_id,height\n007,12\n7,3\n", encoding="utf-8")
     np.testing.assert_array_equal(static_features(read_features(path), ["7", "007"]), [[3], [12]])

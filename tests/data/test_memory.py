@@ -1,4 +1,4 @@
-"""What conversion and training hold in memory of a panel on disk: blocks of it, however large it is."""
+"""Memory of conversion and training: they hold blocks of a panel on disk, for any size of the panel."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def run(path, out):
 
 
 def peak(work: str, small: Path, large: Path) -> int:
-    """Bytes of anonymous memory that the function `run` of `work` adds at most, in a process of its own."""
+    """Return the most bytes of anonymous memory that the function `run` of `work` adds, in a new process."""
     out = large.parent / "out"
     command = [sys.executable, "-c", MEASURED.replace("{work}", work), *map(str, (small, large, out))]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -151,7 +151,7 @@ def write_panel_folder(path: Path, values: np.ndarray) -> None:
 
 
 def written(write: Callable[[Path, np.ndarray], None], values: np.ndarray, path: Path) -> tuple[Path, Path]:
-    """A small file, on which libraries take what they keep, and a large one."""
+    """Write a small file, on which libraries allocate their caches, and a large one."""
     write(path / "small", values[: N_STEPS // 8])
     write(path / "large", values)
     small, large = (next(path.glob(f"{name}*")) for name in ("small", "large"))
@@ -169,20 +169,20 @@ def written(write: Callable[[Path, np.ndarray], None], values: np.ndarray, path:
         pytest.param(write_long_parquet, marks=pytest.mark.slow),
     ],
 )
-def test_conversion_holds_a_part_of_the_values_in_memory(
+def test_conversion_holds_few_of_the_values_in_memory(
     write: Callable[[Path, np.ndarray], None], values: np.ndarray, tmp_path: Path
 ) -> None:
     assert peak(CONVERTED, *written(write, values, tmp_path)) < BOUND
 
 
-def test_converting_largest_holds_a_part_of_the_values_in_memory(values: np.ndarray, tmp_path: Path) -> None:
+def test_conversion_of_largest_holds_few_of_the_values_in_memory(values: np.ndarray, tmp_path: Path) -> None:
     assert peak(LARGEST, *written(write_largest, values, tmp_path)) < BOUND
 
 
-def test_training_holds_a_part_of_a_panel_on_disk_in_memory(values: np.ndarray, tmp_path: Path) -> None:
+def test_training_holds_few_of_the_values_on_disk_in_memory(values: np.ndarray, tmp_path: Path) -> None:
     assert peak(TRAINED, *written(write_panel_folder, values, tmp_path)) < BOUND
 
 
-def test_a_panel_that_is_read_into_memory_is_held_once(values: np.ndarray, tmp_path: Path) -> None:
+def test_a_panel_in_memory_is_held_once(values: np.ndarray, tmp_path: Path) -> None:
     held = peak(READ, *written(write_npz, values, tmp_path)) / VALUES_BYTES
     assert 1.1 < held < 1.6  # values and mask

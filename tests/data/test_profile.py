@@ -1,4 +1,4 @@
-"""What is known of a series: profiles of its history, and what tells series apart."""
+"""Profiles of series and their principal components."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def waves(phases: list[float]) -> Panel:
     return Panel.from_arrays(5 + np.sin(hours + np.array(phases)), start="2024-01-01", freq="1h")
 
 
-def test_series_that_run_alike_have_like_profiles() -> None:
+def test_similar_series_have_similar_profiles() -> None:
     profile = profile_of(waves([0.0, 0.0, 2.0]))
     np.testing.assert_array_equal(profile[0], profile[1])
     assert np.abs(profile[0] - profile[2]).max() > 1
 
 
-def test_the_unit_of_a_series_shows_in_its_size_alone() -> None:
+def test_the_unit_of_a_series_changes_only_its_deviation() -> None:
     panel = waves([0.0, 1.0])
     larger = replace(panel, values=panel.values * 64)
     different = np.flatnonzero(~np.isclose(profile_of(panel), profile_of(larger), atol=1e-4).all(0))
@@ -35,7 +35,7 @@ def test_the_unit_of_a_series_shows_in_its_size_alone() -> None:
     np.testing.assert_allclose((profile_of(larger) - profile_of(panel))[:, different], np.log(64), rtol=1e-4)
 
 
-def test_what_was_not_observed_may_hold_anything() -> None:
+def test_missing_values_may_hold_anything() -> None:
     panel = waves([0.0, 1.0])
     mask = np.random.default_rng(0).random(panel.mask.shape) < 0.8
     scaler = Scaler.fit(panel.values, mask)
@@ -51,7 +51,7 @@ def test_short_histories_and_steps_without_times_have_profiles(n_steps: int) -> 
     assert np.isfinite(profile_of(panel)).all()
 
 
-def test_components_are_few_and_of_unit_variance_whatever_the_units() -> None:
+def test_components_are_few_and_of_unit_variance_for_all_units() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(30, 50)), rng.normal(size=(30, 2))
     found = principal_components(first, second)
@@ -61,6 +61,6 @@ def test_components_are_few_and_of_unit_variance_whatever_the_units() -> None:
     np.testing.assert_allclose(np.abs(again), np.abs(found), atol=1e-3)
 
 
-def test_series_that_nothing_tells_apart_have_one_component() -> None:
+def test_identical_series_have_one_component() -> None:
     assert principal_components(np.ones((4, 3))).shape == (4, 1)
     assert np.isfinite(principal_components(np.ones((4, 3)))).all()

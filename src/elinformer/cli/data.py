@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -33,7 +33,7 @@ def convert(
     from elinformer.data.catalog import CATALOG, convert_dataset, refuse_options
     from elinformer.data.io.convert import convert_panel
 
-    options = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
+    options: dict[str, Any] = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
     with _progress("converting") as progress:
         if source.lower() in CATALOG:
             refuse_options(source, options)

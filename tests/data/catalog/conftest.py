@@ -1,4 +1,4 @@
-"""Writers of small files in the forms that data sets are published in."""
+"""Writers of small files in the formats of published data sets."""
 
 from __future__ import annotations
 

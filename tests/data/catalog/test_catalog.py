@@ -21,14 +21,14 @@ ENTRIES = [pytest.param(dataset, id=name) for name, dataset in CATALOG.items()]
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs/datasets.md").read_text(encoding="utf-8")
 
 
-def test_the_catalogue_has_the_sets_of_the_literature():
+def test_the_catalogue_has_the_data_sets_of_the_literature():
     assert {"nyc-airports", "metr-la", "pems-bay", "pems03", "pems04", "pems07", "pems08"} <= set(CATALOG)
     assert {"largest-sd", "largest-gba", "largest-gla", "largest-ca"} <= set(CATALOG)
     assert {"hangzhou-metro", "nyc-taxi", "irish-weather", "etth1"} <= set(CATALOG)
 
 
 @pytest.mark.parametrize("dataset", ENTRIES)
-def test_an_entry_says_what_the_set_is(dataset: Dataset):
+def test_every_entry_is_described(dataset: Dataset):
     texts = (dataset.title, dataset.description, dataset.licence, dataset.source, dataset.paper)
     assert all(text.strip() for text in texts)
     assert dataset.form in READERS
@@ -55,7 +55,7 @@ def test_files_have_safe_addresses_and_well_formed_checksums(dataset: Dataset):
 
 
 @pytest.mark.parametrize("dataset", ENTRIES)
-def test_every_set_and_every_address_is_documented(dataset: Dataset):
+def test_every_data_set_and_address_is_documented(dataset: Dataset):
     assert f"`{dataset.name}`" in DOCUMENT
     assert dataset.source in DOCUMENT
     assert all(url in DOCUMENT for file in dataset.files for url in file.urls)
@@ -76,14 +76,14 @@ def test_the_embedded_set_is_loaded_without_a_cache(tmp_path: Path):
     assert not (tmp_path / "unused").exists()
 
 
-def test_a_converted_data_set_is_the_one_that_is_loaded(tmp_path: Path):
+def test_a_converted_data_set_equals_the_loaded_one(tmp_path: Path):
     converted, loaded = convert_dataset("NYC-airports", tmp_path / "out"), load_dataset("nyc-airports")
     assert (converted.name, fingerprint(converted)) == (loaded.name, fingerprint(loaded))
     with pytest.raises(InputError, match="out"):
         convert_dataset("nyc-airports", tmp_path / "out")
 
 
-def test_options_of_reading_are_refused_for_a_data_set():
+def test_reading_options_are_refused_for_a_data_set():
     refuse_options("nyc-airports", {"freq": None, "start": None})
     with pytest.raises(InputError, match="freq or start for nyc-airports"):
         refuse_options("nyc-airports", {"freq": "1h", "start": "2013", "null_value": None})
@@ -97,13 +97,13 @@ def test_names_are_found_in_capitals_too():
     ("name", "hint"),
     [("pems4", "did you mean pems04"), ("largest", "largest-"), ("nyc_airports", "nyc-airports"), ("?", "there are")],
 )
-def test_an_unknown_name_is_answered_with_those_that_are_near(name: str, hint: str):
+def test_an_unknown_name_is_refused_with_similar_names(name: str, hint: str):
     with pytest.raises(InputError, match=hint) as raised:
         load_dataset(name)
     assert ", ".join(CATALOG) in str(raised.value)
 
 
-def test_listing_the_catalogue_loads_nothing_heavy():
+def test_the_catalogue_is_imported_without_pandas_torch_and_pooch():
     code = (
         "import sys, elinformer.data.catalog; print(sorted({'numpy', 'pandas', 'torch', 'pooch'} & set(sys.modules)))"
     )

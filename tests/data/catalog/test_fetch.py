@@ -1,4 +1,4 @@
-"""Fetching, against a server of this machine that misbehaves in every way that servers do."""
+"""Downloads from a local server that fails in every way that servers fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CUT_AFTER = 100_000
 
 
 class Server(ThreadingHTTPServer):
-    """Serves TABLE at every address but in a way that the address says; notes the ranges it was asked for."""
+    """Serves TABLE in the way that the address names, and records the requested ranges."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -109,7 +109,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def dataset(*urls: str, checksum: str | None = None) -> Dataset:
-    """A data set of METR-LA's form that is published at `urls`."""
+    """Return a data set in the form of METR-LA that is published at `urls`."""
     files = (RemoteFile("table.csv", urls, checksum),)
     return replace(CATALOG["metr-la"], name="small", shape=(N_STEPS, 2, 1), files=files)
 
@@ -119,7 +119,7 @@ def kept(cache: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("checksum", [CHECKSUM, f"md5:{hashlib.md5(TABLE).hexdigest()}"])
-def test_a_set_is_fetched_once_and_kept(server: Server, tmp_path: Path, checksum: str):
+def test_a_data_set_is_fetched_only_once(server: Server, tmp_path: Path, checksum: str):
     small = dataset(server.url("good"), checksum=checksum)
     panel = read_dataset(small, tmp_path)
     assert panel.values.shape == small.shape
@@ -128,7 +128,7 @@ def test_a_set_is_fetched_once_and_kept(server: Server, tmp_path: Path, checksum
     assert kept(tmp_path) == ["table.csv"]
 
 
-def test_fetching_says_nothing_of_its_own(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_fetching_prints_nothing(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     logger = pooch.get_logger()
     level = logger.level
     logger.addHandler(caplog.handler)
@@ -149,9 +149,7 @@ def test_progress_counts_up_to_the_whole_file(server: Server, tmp_path: Path):
 @pytest.mark.parametrize(
     ("path", "expected"), [("cut", f"expected {len(TABLE)} bytes"), ("cut-in-chunks", "expected all bytes")]
 )
-def test_a_file_that_was_cut_short_is_told_and_goes_on_where_it_stopped(
-    server: Server, tmp_path: Path, path: str, expected: str
-):
+def test_a_cut_download_is_reported_and_resumes(server: Server, tmp_path: Path, path: str, expected: str):
     with pytest.raises(InputError, match=expected) as raised:
         read_dataset(dataset(server.url(path), checksum=CHECKSUM), tmp_path)
     assert kept(tmp_path) == ["table.csv.part"]
@@ -177,7 +175,7 @@ def place_part(cache: Path, content: bytes) -> None:
         ("good", TABLE + b"of a longer file", 2),
     ],
 )
-def test_whatever_a_server_makes_of_a_range_the_file_is_whole_in_the_end(
+def test_a_download_is_complete_for_every_answer_to_a_range_request(
     server: Server, tmp_path: Path, path: str, part: bytes, n_requests: int
 ):
     place_part(tmp_path, part)
@@ -187,7 +185,7 @@ def test_whatever_a_server_makes_of_a_range_the_file_is_whole_in_the_end(
     assert kept(tmp_path) == ["table.csv"]
 
 
-def test_a_part_of_another_file_does_not_survive_the_checksum(server: Server, tmp_path: Path):
+def test_a_partial_download_of_another_file_fails_the_checksum(server: Server, tmp_path: Path):
     place_part(tmp_path, b"x" * 1000)
     small = dataset(server.url("good"), checksum=CHECKSUM)
     with pytest.raises(InputError, match=r"expected table\.csv with the checksum"):
@@ -196,14 +194,14 @@ def test_a_part_of_another_file_does_not_survive_the_checksum(server: Server, tm
     assert read_dataset(small, tmp_path).values.shape == small.shape
 
 
-def test_a_file_with_another_checksum_is_told_and_removed(server: Server, tmp_path: Path):
+def test_a_file_with_another_checksum_is_reported_and_removed(server: Server, tmp_path: Path):
     with pytest.raises(InputError, match=r"expected table\.csv with the checksum sha256:0+, got another file"):
         read_dataset(dataset(server.url("good"), checksum="sha256:" + "0" * 64), tmp_path)
     assert kept(tmp_path) == []
 
 
 @pytest.mark.parametrize(("path", "status"), [("gone", "404 (Not Found)"), ("busy", "503 (Service Unavailable)")])
-def test_a_dead_address_is_told_with_what_to_do_by_hand(server: Server, tmp_path: Path, path: str, status: str):
+def test_a_dead_address_is_reported_with_the_manual_download(server: Server, tmp_path: Path, path: str, status: str):
     with pytest.raises(InputError, match=re.escape(f"got HTTP status {status}")) as raised:
         read_dataset(dataset(server.url(path)), tmp_path)
     assert CATALOG["metr-la"].source in str(raised.value)
@@ -211,7 +209,7 @@ def test_a_dead_address_is_told_with_what_to_do_by_hand(server: Server, tmp_path
     assert kept(tmp_path) == []
 
 
-def test_a_busy_server_does_not_cost_the_part_that_is_there(server: Server, tmp_path: Path):
+def test_a_busy_server_keeps_the_partial_download(server: Server, tmp_path: Path):
     place_part(tmp_path, TABLE[:1000])
     with pytest.raises(InputError, match="503"):
         read_dataset(dataset(server.url("busy")), tmp_path)
@@ -235,28 +233,26 @@ def _unused_port() -> int:
         ("127.0.0.1:notaport", "could not reach"),
     ],
 )
-def test_a_server_that_cannot_be_reached_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, message: str
-):
+def test_an_unreachable_server_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, message: str):
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(InputError, match=re.escape(message)):
         read_dataset(dataset(f"http://{host.format(port=_unused_port())}/table.csv"), tmp_path)
     assert kept(tmp_path) == []
 
 
-def test_a_second_address_is_tried_where_the_first_is_dead(server: Server, tmp_path: Path):
+def test_a_second_address_is_tried_if_the_first_is_dead(server: Server, tmp_path: Path):
     small = dataset(server.url("gone"), server.url("good"), checksum=CHECKSUM)
     assert read_dataset(small, tmp_path).values.shape == small.shape
 
 
-def test_all_addresses_are_named_where_none_works(server: Server, tmp_path: Path):
+def test_all_addresses_are_named_if_none_works(server: Server, tmp_path: Path):
     with pytest.raises(InputError) as raised:
         read_dataset(dataset(server.url("gone"), server.url("busy")), tmp_path)
     assert server.url("gone") in str(raised.value)
     assert server.url("busy") in str(raised.value)
 
 
-def test_a_checksum_that_nobody_states_is_noted_and_holds_from_then_on(server: Server, tmp_path: Path):
+def test_an_unknown_checksum_is_recorded_and_checked_later(server: Server, tmp_path: Path):
     small = dataset(server.url("good"))
     read_dataset(small, tmp_path)
     assert json.loads((tmp_path / "small/checksums.json").read_text()) == {"table.csv": CHECKSUM}
@@ -267,7 +263,7 @@ def test_a_checksum_that_nobody_states_is_noted_and_holds_from_then_on(server: S
     assert kept(tmp_path) == ["checksums.json"]
 
 
-def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(server: Server, tmp_path: Path):
+def test_a_damaged_file_in_the_cache_is_fetched_again(server: Server, tmp_path: Path):
     small = dataset(server.url("good"))
     read_dataset(small, tmp_path)
     (tmp_path / "small/table.csv").write_bytes(TABLE[:500])
@@ -282,7 +278,7 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(server: Server, t
         ({"value_range": ((0, 30),)}, "values from 0 to 30 in channel 'speed_mph'"),
     ],
 )
-def test_what_is_not_the_data_set_is_removed(server: Server, tmp_path: Path, change: dict[str, object], message: str):
+def test_a_wrong_file_is_removed(server: Server, tmp_path: Path, change: dict[str, object], message: str):
     small = replace(dataset(server.url("good")), **change)
     with pytest.raises(InputError, match=message) as raised:
         read_dataset(small, tmp_path)
@@ -290,13 +286,13 @@ def test_what_is_not_the_data_set_is_removed(server: Server, tmp_path: Path, cha
     assert kept(tmp_path) == []
 
 
-def test_a_page_in_place_of_the_file_is_removed(server: Server, tmp_path: Path):
+def test_a_fetched_web_page_is_removed(server: Server, tmp_path: Path):
     with pytest.raises(InputError, match=r"got another table\.csv \(removed\)"):
         read_dataset(dataset(server.url("page")), tmp_path)
     assert kept(tmp_path) == []
 
 
-def test_a_file_of_the_users_own_is_refused_but_never_removed(tmp_path: Path):
+def test_a_wrong_file_of_the_user_is_refused_but_not_removed(tmp_path: Path):
     (tmp_path / "largest").mkdir()
     for name in ("ca_his_raw_2019.h5", "ca_meta.csv"):
         (tmp_path / "largest" / name).write_text("ID,District\n1,11\n")
@@ -305,7 +301,7 @@ def test_a_file_of_the_users_own_is_refused_but_never_removed(tmp_path: Path):
     assert kept(tmp_path) == ["ca_his_raw_2019.h5", "ca_meta.csv"]
 
 
-def test_a_file_that_was_placed_by_hand_needs_no_network(tmp_path: Path):
+def test_a_file_placed_by_hand_needs_no_network(tmp_path: Path):
     (tmp_path / "small").mkdir()
     (tmp_path / "small/table.csv").write_bytes(TABLE)
     small = dataset("http://no-such-host.invalid/table.csv", checksum=CHECKSUM)
@@ -313,7 +309,7 @@ def test_a_file_that_was_placed_by_hand_needs_no_network(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["largest-sd", "largest-gba", "largest-gla", "largest-ca"])
-def test_a_set_behind_a_login_says_where_to_put_its_files(tmp_path: Path, name: str):
+def test_a_data_set_behind_a_login_is_refused_with_the_folder_for_its_files(tmp_path: Path, name: str):
     with pytest.raises(
         InputError, match=r"expected ca_his_raw_2019\.h5 and ca_meta\.csv in .*largest, which"
     ) as raised:
@@ -321,13 +317,13 @@ def test_a_set_behind_a_login_says_where_to_put_its_files(tmp_path: Path, name: 
     assert CATALOG[name].source in str(raised.value)
 
 
-def test_a_folder_that_cannot_be_written_is_told(server: Server, tmp_path: Path):
+def test_a_read_only_cache_is_reported(server: Server, tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"expected to write into .*: name another folder in ELINFORMER_CACHE"):
         read_dataset(dataset(server.url("good")), tmp_path / "file")
 
 
-def test_the_cache_is_where_the_environment_says(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment_variable_names_the_cache(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ELINFORMER_CACHE", str(tmp_path))
     monkeypatch.setitem(CATALOG, "small", dataset(server.url("good"), checksum=CHECKSUM))
     assert fetch_dataset("small") == tmp_path / "small"

@@ -27,7 +27,7 @@ NUMBERS = [arrays.integer_dtypes(endianness="<"), arrays.unsigned_integer_dtypes
         shape=arrays.array_shapes(min_dims=2, max_dims=3, max_side=4),
     )
 )
-def test_an_array_comes_back_as_it_was_saved(
+def test_an_array_is_read_as_it_was_saved(
     array: np.ndarray, compress: bool, write_matlab: Callable[..., None], tmp_path: Path
 ):
     write_matlab(tmp_path / "a.mat", {"x": array, "a name longer than eight": array}, compress=compress)
@@ -38,7 +38,7 @@ def test_an_array_comes_back_as_it_was_saved(
 
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "compressed"])
-def test_a_file_that_is_cut_short_is_refused(write_matlab: Callable[..., None], tmp_path: Path, compress: bool):
+def test_a_truncated_file_is_refused(write_matlab: Callable[..., None], tmp_path: Path, compress: bool):
     path = tmp_path / "cut.mat"
     write_matlab(path, {"x": np.arange(100.0).reshape(10, 10)}, compress=compress)
     path.write_bytes(path.read_bytes()[:-20])

@@ -1,4 +1,4 @@
-"""The embedded data set: what the committed file holds, and that its tool still builds it."""
+"""Embedded data set: content of the committed file, and the tool that builds it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_file_is_small_enough_to_be_shipped():
     assert EMBEDDED.stat().st_size < 1_100_000
 
 
-def test_the_file_carries_its_provenance():
+def test_the_file_holds_its_provenance():
     stated = json.loads(pq.read_schema(EMBEDDED).metadata[b"elinformer"])
     readme = EMBEDDED.with_name("README.md").read_text(encoding="utf-8")
     assert stated["licence"] == "CC0-1.0"
@@ -61,7 +61,7 @@ def test_departures_count_the_flights_that_were_not_cancelled(table: pd.DataFram
     assert table.filter(like="departures/").sum().sum() == 336_776 - 8_255
 
 
-def test_the_hour_that_the_clock_skipped_is_missing_everywhere(table: pd.DataFrame):
+def test_the_hour_that_the_clock_skips_is_missing_in_every_series(table: pd.DataFrame):
     assert table.loc[SKIPPED_HOUR].isna().all()
 
 
@@ -78,7 +78,7 @@ def test_the_hour_that_the_clock_skipped_is_missing_everywhere(table: pd.DataFra
         ("visibility", 0, 10),
     ],
 )
-def test_values_lie_where_their_units_put_them(table: pd.DataFrame, group: str, low: float, high: float):
+def test_values_are_plausible_for_their_units(table: pd.DataFrame, group: str, low: float, high: float):
     values = table.filter(like=f"{group}/").to_numpy()
     assert low <= np.nanmin(values)
     assert np.nanmax(values) <= high

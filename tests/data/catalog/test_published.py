@@ -1,4 +1,4 @@
-"""Every form that the catalogue names is read from small files of exactly that form."""
+"""Small files of every form in the catalogue, read as published."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_etth1_is_read_with_its_variables_as_series(tmp_path: Path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_of_a_pems_file_only_flow_is_kept(tmp_path: Path, channels: int):
+def test_only_the_flow_of_a_pems_file_is_read(tmp_path: Path, channels: int):
     data = np.arange(1.0, 12 * channels + 1).reshape(6, 2, channels)
     data[0, 0, 0] = 0
     np.savez_compressed(tmp_path / "PEMS04.npz", data=data)
@@ -98,7 +98,7 @@ def _observations(stations: list[str], n_hours: int) -> dict[str, object]:
     return {"station": names, "date": np.tile(hours, len(stations)), **channels, "msl": np.full(len(names), 1013.0)}
 
 
-def test_irish_stations_are_series_with_their_places(write_rdata: Callable[..., None], tmp_path: Path):
+def test_irish_stations_are_series_with_locations(write_rdata: Callable[..., None], tmp_path: Path):
     observations = _observations(["VALENTIA", "ATHENRY"], 3)
     observations["wdsp"] = np.array([np.nan, np.nan, np.nan, 1.0, 2.0, 3.0])
     places = {
@@ -132,7 +132,7 @@ def test_a_data_frame_without_a_channel_is_refused(write_rdata: Callable[..., No
 
 
 def _write_largest(folder: Path, flow: np.ndarray, sensors: dict[str, int]) -> None:
-    """A pandas table of fixed format under `t`, as LargeST publishes it, and the list of its sensors."""
+    """Write a pandas table of fixed format under `t`, as LargeST publishes it, and the list of its sensors."""
     h5py = pytest.importorskip("h5py")
     times = pd.date_range("2019-01-01", periods=len(flow), freq="5min").to_numpy("datetime64[ns]")
     with h5py.File(folder / "ca_his_raw_2019.h5", "w") as file:
@@ -170,7 +170,7 @@ def test_all_of_california_is_every_sensor_over_many_blocks(
 
 
 @pytest.mark.parametrize("name", ["largest-sd", "pems04"])
-def test_a_converted_set_is_the_set_that_is_read(tmp_path: Path, name: str):
+def test_a_converted_data_set_equals_the_loaded_one(tmp_path: Path, name: str):
     rng = np.random.default_rng(0)
     flow = rng.integers(0, 5, (60, 3)).astype(float)
     _write_largest(tmp_path, np.where(flow == 4, np.nan, flow), SENSORS)
@@ -182,7 +182,7 @@ def test_a_converted_set_is_the_set_that_is_read(tmp_path: Path, name: str):
     assert converted.name == panel.name == name
 
 
-def test_a_set_that_is_another_is_not_converted(tmp_path: Path):
+def test_a_data_set_of_another_shape_is_not_converted(tmp_path: Path):
     np.savez(tmp_path / "PEMS04.npz", data=np.ones((6, 2, 1)))
     with pytest.raises(InputError, match=r"expected pems04 of shape \(7, 2, 1\)"):
         convert_published(small("pems04", 7, 2, 1), tmp_path, tmp_path / "panel")
@@ -223,7 +223,7 @@ def test_values_out_of_range_are_refused(tmp_path: Path, wrong: float):
         ("etth1", "etth1"),
     ],
 )
-def test_what_the_catalogue_states_holds_for_the_real_data(shared_data: Path, name: str, file: str):
+def test_the_real_data_are_as_the_catalogue_states(shared_data: Path, name: str, file: str):
     dataset = CATALOG[name]
     panel: Panel = read_panel(shared_data / f"{file}.npz")
     check_panel(panel, dataset)

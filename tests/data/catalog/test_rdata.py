@@ -25,7 +25,7 @@ FRAME = {
 }
 
 
-def test_the_columns_of_a_data_frame_come_back_by_name(write_rdata: Callable[..., None], tmp_path: Path):
+def test_a_data_frame_is_read_by_the_names_of_its_columns(write_rdata: Callable[..., None], tmp_path: Path):
     write_rdata(tmp_path / "two.rda", {"observations": FRAME, "stations": {"station": ["A"], "height": np.array([7])}})
     read = read_rdata(tmp_path / "two.rda")
     assert list(read) == ["observations", "stations"]
@@ -56,7 +56,7 @@ def test_the_third_version_of_the_format_is_read_too(write_rdata: Callable[..., 
 
 
 @pytest.mark.parametrize("keep", [5, 30, -1])
-def test_a_file_that_is_cut_short_is_refused(write_rdata: Callable[..., None], tmp_path: Path, keep: int):
+def test_a_truncated_file_is_refused(write_rdata: Callable[..., None], tmp_path: Path, keep: int):
     path = tmp_path / "cut.rda"
     write_rdata(path, {"frame": FRAME})
     path.write_bytes(path.read_bytes()[:keep])
@@ -73,7 +73,7 @@ def test_a_file_that_is_cut_short_is_refused(write_rdata: Callable[..., None], t
     ],
     ids=["a page", "a function", "one object without a name"],
 )
-def test_what_is_no_workspace_of_data_is_refused(tmp_path: Path, content: bytes, message: str):
+def test_other_files_and_objects_are_refused(tmp_path: Path, content: bytes, message: str):
     (tmp_path / "other.rda").write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_rdata(tmp_path / "other.rda")

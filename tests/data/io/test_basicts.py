@@ -1,4 +1,4 @@
-"""Folders as BasicTS writes its data sets."""
+"""Folders of BasicTS data sets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ META = {
 
 
 def write_folder(folder: Path, data: np.ndarray = DATA, meta: dict[str, object] | None = None) -> Path:
-    """The files that scripts/data_preparation/<set>/generate_training_data.py writes."""
+    """Write the files of scripts/data_preparation/<set>/generate_training_data.py."""
     folder.mkdir()
     for part, span in {"train": slice(0, 12), "val": slice(12, 16), "test": slice(16, 20)}.items():
         np.save(folder / f"{part}_data.npy", data[span])
@@ -45,13 +45,13 @@ def write_folder(folder: Path, data: np.ndarray = DATA, meta: dict[str, object] 
     return folder
 
 
-def test_the_parts_are_joined_and_the_null_value_is_known(tmp_path: Path) -> None:
+def test_the_parts_are_joined_and_the_null_value_is_read(tmp_path: Path) -> None:
     panel = read_panel(write_folder(tmp_path / "PEMS08"))
     np.testing.assert_array_equal(panel.values[..., 0], np.where(DATA == 0, np.nan, DATA))
     assert (panel.name, panel.freq, panel.channels) == ("PEMS08", None, ("value",))
 
 
-def test_a_start_is_enough_because_the_step_is_known(tmp_path: Path) -> None:
+def test_a_start_without_a_step_is_enough(tmp_path: Path) -> None:
     panel = read_panel(write_folder(tmp_path / "PEMS08"), start="2016-07-01")
     assert panel.freq == "5min"
     assert panel.timestamps[-1] == np.datetime64("2016-07-01T01:35")
@@ -64,7 +64,7 @@ def test_no_null_value_leaves_zeros_as_they_are(tmp_path: Path, null_value: floa
     np.testing.assert_array_equal(read_panel(folder, null_value=null_value).values[..., 0], DATA)
 
 
-def test_names_are_read_where_they_are_written(tmp_path: Path) -> None:
+def test_names_are_read_if_present(tmp_path: Path) -> None:
     named = META | {"variable_names": ["HUFL", "HULL", "OT"], "regular_settings": None, "frequency (minutes)": None}
     assert read_panel(write_folder(tmp_path / "a", meta=named)).series == ("HUFL", "HULL", "OT")
     featured = META | {"feature_description": ["traffic flow", "time of day"]}
@@ -79,7 +79,7 @@ def test_meta_may_be_absent(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_panel(folder).values[..., 0], DATA)
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"expected a BasicTS folder with train_data\.npy, .* none called train_data\.npy"
     ):
@@ -100,7 +100,7 @@ def test_the_older_layout_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("meta", ["{", "[1]", "\xff"])
-def test_a_meta_file_of_something_else_is_refused(tmp_path: Path, meta: str) -> None:
+def test_a_meta_file_without_an_object_is_refused(tmp_path: Path, meta: str) -> None:
     folder = write_folder(tmp_path / "a")
     (folder / "meta.json").write_bytes(meta.encode("latin-1"))
     with pytest.raises(InputError, match=r"expected (JSON|a JSON object) in meta\.json"):
@@ -115,7 +115,7 @@ def test_parts_of_other_shapes_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
-def test_a_part_that_is_no_array_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_part_is_refused(tmp_path: Path, content: bytes) -> None:
     folder = write_folder(tmp_path / "a")
     (folder / "val_data.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"expected a whole array of numbers in val_data\.npy"):

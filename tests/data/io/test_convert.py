@@ -1,4 +1,4 @@
-"""Converted panels are the panels that are read, whatever the file."""
+"""Converted panels: equal to the panels that are read, for every kind of file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def outcome(make: Callable[[], Panel]) -> Panel | str:
 
 
 def assert_converted_as_read(source: Path, folder: Path, **options: Any) -> None:
-    """The same panel, or the same sentence."""
+    """Check that both ways give the same panel, or the same message."""
     read, converted = (
         outcome(lambda: read_panel(source, **options)),
         outcome(lambda: convert_panel(source, folder, overwrite=True, **options)),
@@ -150,7 +150,7 @@ WRITERS = [
 @pytest.mark.parametrize("write", WRITERS)
 @settings(max_examples=8)
 @given(data=st.data())
-def test_a_converted_panel_is_the_panel_that_is_read(
+def test_a_converted_panel_equals_the_panel_that_is_read(
     write: Write, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     shape = (data.draw(st.integers(3, 9)), data.draw(st.integers(1, 4)), data.draw(st.sampled_from([1, 1, 3])))
@@ -177,7 +177,7 @@ def convert(tmp_path: Path, source: Path, **options: Any) -> Panel:
     return convert_panel(source, tmp_path / "out", **options)
 
 
-def test_a_panel_on_disk_is_converted_once_more_to_say_what_is_missing(tmp_path: Path) -> None:
+def test_a_panel_on_disk_is_converted_again_with_a_null_value(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", data=[[1.0, 2], [0, 3]])
     first = convert(tmp_path, tmp_path / "a.npz")
     second = convert_panel(tmp_path / "out", tmp_path / "other", null_value=0.0)
@@ -207,14 +207,14 @@ def test_progress_ends_with_all_values(tmp_path: Path, monkeypatch: pytest.Monke
     assert seen == [(4, 12), (8, 12), (12, 12)]
 
 
-def test_rows_of_several_series_may_come_in_any_order_of_series(tmp_path: Path) -> None:
+def test_rows_of_several_series_may_be_mixed_in_a_conversion(tmp_path: Path) -> None:
     days = [f"2024-01-0{day}" for day in (1, 1, 2, 2, 3, 3)]
     frame = pd.DataFrame({"unique_id": list("abbaab"), "ds": days, "y": np.arange(6.0)})
     frame.to_parquet(tmp_path / "a.parquet")
     assert_converted_as_read(tmp_path / "a.parquet", tmp_path / "out")
 
 
-def test_a_converted_hdf5_table_is_the_one_that_is_read(tmp_path: Path) -> None:
+def test_a_converted_hdf5_table_equals_the_one_that_is_read(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["df/axis0"] = file["df/block0_items"] = np.array([b"x", b"y"])

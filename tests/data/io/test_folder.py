@@ -1,4 +1,4 @@
-"""Panels on disk: what comes back, what is refused, and that nothing half written is left behind."""
+"""Panels on disk: round trips, refusals, and no remains of a failed write."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def folder(tmp_path: Path, two_channel_panel: Panel) -> Path:
     ],
     ids=["times", "locations", "step numbers", "any names", "service hours"],
 )
-def test_a_panel_comes_back_as_it_was(tmp_path: Path, two_channel_panel: Panel, changes: dict[str, object]) -> None:
+def test_a_written_panel_is_read_unchanged(
+    tmp_path: Path, two_channel_panel: Panel, changes: dict[str, object]
+) -> None:
     if changes.get("steps_per_day"):
         hours = Panel.from_arrays(np.ones((240, 4)), start="2024-01-01T06", freq="10min", steps_per_day=24)
         changes = {**changes, "timestamps": hours.timestamps}
@@ -61,7 +63,7 @@ def test_the_values_are_mapped_and_cannot_be_changed(folder: Path) -> None:
         panel.values[0] = 0
 
 
-def test_the_folder_says_what_it_holds_and_any_numpy_reads_it(folder: Path, two_channel_panel: Panel) -> None:
+def test_the_folder_describes_itself_and_numpy_reads_its_arrays(folder: Path, two_channel_panel: Panel) -> None:
     meta = json.loads((folder / "meta.json").read_text())
     assert meta["shape"] == [240, 4, 2]
     assert (meta["format"], meta["schema"], meta["dtype"]) == ("elinformer-panel", 1, "float32")
@@ -75,7 +77,7 @@ def test_names_can_be_given_when_a_panel_is_opened(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [{"null_value": 0.0}, {"start": "2024-01-01", "freq": "1h"}, {"steps_per_day": 3}])
-def test_what_would_change_a_panel_on_disk_is_refused_with_the_way_to_do_it(
+def test_options_that_would_change_a_panel_on_disk_are_refused_with_the_remedy(
     folder: Path, option: dict[str, object]
 ) -> None:
     with pytest.raises(InputError, match=f"expected no {' or '.join(option)} for a panel on disk.*: convert it once"):
@@ -134,7 +136,7 @@ def test_values_that_are_not_finite_or_all_missing_are_refused_and_leave_nothing
     assert not list(tmp_path.iterdir())
 
 
-def test_a_panel_is_replaced_only_when_asked_and_nothing_else_ever(folder: Path, hourly_panel: Panel) -> None:
+def test_only_a_panel_is_replaced_and_only_with_overwrite(folder: Path, hourly_panel: Panel) -> None:
     with pytest.raises(InputError, match="holds a panel: choose another name or pass --overwrite"):
         write_panel(hourly_panel, folder)
     assert write_panel(hourly_panel, folder, overwrite=True).n_channels == 1
@@ -176,14 +178,14 @@ def test_a_folder_with_an_array_of_another_panel_is_refused(folder: Path) -> Non
         ({"freq": "often"}, "expected a frequency"),
     ],
 )
-def test_a_description_that_does_not_fit_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:
+def test_a_description_of_another_panel_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:
     meta = json.loads((folder / "meta.json").read_text()) | changes
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(InputError, match=f"panel: {message}"):
         read_panel(folder)
 
 
-def test_a_description_with_something_left_out_is_refused(folder: Path) -> None:
+def test_an_incomplete_description_is_refused(folder: Path) -> None:
     meta = json.loads((folder / "meta.json").read_text())
     del meta["series"], meta["shape"]
     (folder / "meta.json").write_text(json.dumps(meta))
@@ -191,7 +193,7 @@ def test_a_description_with_something_left_out_is_refused(folder: Path) -> None:
         read_panel(folder)
 
 
-def test_a_folder_of_something_else_is_no_panel(tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_no_panel(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected the folder of a panel, but it has no meta\.json"):
         open_panel(tmp_path)
 
@@ -210,7 +212,7 @@ except InputError as error:
 """
 
 
-def test_a_full_disk_ends_in_one_sentence_and_leaves_what_stood_there(folder: Path, hourly_panel: Panel) -> None:
+def test_a_full_disk_is_reported_and_keeps_the_old_panel(folder: Path, hourly_panel: Panel) -> None:
     text = FULL_DISK.replace("shape=(100, 200))", "shape=(100, 200), overwrite=True)")
     done = subprocess.run([sys.executable, "-c", text, str(folder)], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"expected to be able to write the folder {folder}, but File too large")

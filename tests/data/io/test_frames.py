@@ -73,7 +73,7 @@ def test_series_of_a_long_frame_keep_the_order_in_which_they_first_appear() -> N
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_rows_of_different_series_may_stand_in_any_order(data: st.DataObject) -> None:
+def test_rows_of_several_series_may_be_mixed(data: st.DataObject) -> None:
     south = sorted(data.draw(st.sets(st.integers(0, 11), min_size=6, max_size=6)))
     order = np.argsort([*(i for i in range(12) if i not in south), *south], kind="stable")
     panel = panel_from_frame(LONG.iloc[order])
@@ -111,7 +111,7 @@ def test_a_time_index_of_pandas_is_the_time() -> None:
     np.testing.assert_array_equal(panel_from_frame(LONG.set_index(["unique_id", "ds"])).values[..., 0], VALUES)
 
 
-def test_an_index_that_means_nothing_is_left_out() -> None:
+def test_an_index_without_a_meaning_is_ignored() -> None:
     assert panel_from_frame(LONG.set_axis(TIMES.append(TIMES))).series == ("north", "south")
     assert panel_from_frame(WIDE.set_axis(list("abcdef"))).series == ("north", "south")
 
@@ -123,13 +123,13 @@ def test_names_that_are_no_text_become_text() -> None:
     assert panel_from_frame(LONG.astype({"unique_id": "category"})).series == ("north", "south")
 
 
-def test_zeros_are_missing_where_zero_is_the_null_value() -> None:
+def test_zeros_are_missing_if_zero_is_the_null_value() -> None:
     panel = panel_from_frame(WIDE.assign(north=0.0), null_value=0.0)
     assert not panel.mask[:, 0].any()
     assert panel.mask[:, 1].sum() == 5
 
 
-def test_service_hours_keep_their_nights_out() -> None:
+def test_service_hours_have_no_steps_at_night() -> None:
     times = [day + pd.Timedelta(hours=h) for day in pd.date_range("2024-01-01", periods=3) for h in range(6, 10)]
     panel = panel_from_frame(pd.DataFrame({"ds": times, "a": 1.0}).drop([1, 5]), steps_per_day=4)
     assert (panel.n_steps, panel.freq, panel.steps_per_day) == (12, "1h", 4)
@@ -223,13 +223,13 @@ def test_booleans_with_gaps_are_ones_and_zeros(convert: Callable[[pd.DataFrame],
         ([1, 2, 3], "expected an eager data frame .* got list"),
     ],
 )
-def test_a_frame_that_cannot_be_a_panel_is_refused(frame: object, message: str) -> None:
+def test_a_frame_that_makes_no_panel_is_refused(frame: object, message: str) -> None:
     with pytest.raises(InputError, match=f"(?s){message}"):
         panel_from_frame(frame)
 
 
 @each_kind
-def test_a_bad_cell_is_named_whatever_the_library(convert: Callable[[pd.DataFrame], object]) -> None:
+def test_a_wrong_cell_is_named_for_frames_of_every_library(convert: Callable[[pd.DataFrame], object]) -> None:
     with pytest.raises(InputError, match="column 'north', got 'x' in row 3"):
         panel_from_frame(convert(WIDE.assign(north=list("12x456"))))
     with pytest.raises(InputError, match="column 'time', got 'noon' in row 2"):
@@ -251,7 +251,7 @@ def test_every_library_is_read_by_the_wall_clock_of_the_zone(
         np.testing.assert_array_equal(panel.timestamps[panel.mask[:, 0, 0]], expected)
 
 
-def test_times_of_several_zones_are_refused_as_objects_too() -> None:
+def test_times_of_several_zones_are_refused() -> None:
     zones = ["UTC", *["Europe/Berlin"] * 5]
     times = pd.Series([pd.Timestamp(time, tz=zone) for time, zone in zip(TIMES, zones, strict=True)], dtype=object)
     with pytest.raises(InputError, match="times of one zone in column 'time', got several"):
@@ -279,7 +279,7 @@ def test_options_that_contradict_the_frame_are_refused() -> None:
         panel_from_frame(WIDE, freq="2h")
 
 
-def test_forecasts_of_one_channel_stand_in_one_column() -> None:
+def test_forecasts_of_one_channel_have_one_column() -> None:
     frame = long_frame(VALUES[:2, :, None], TIMES[:2].to_numpy(), ["north", "south"], ["speed"])
     assert list(frame.columns) == ["unique_id", "ds", "elinformer"]
     assert list(frame["unique_id"]) == ["north", "north", "south", "south"]
@@ -288,7 +288,7 @@ def test_forecasts_of_one_channel_stand_in_one_column() -> None:
     assert frame["elinformer"].dtype == np.float32
 
 
-def test_forecasts_of_several_channels_stand_in_columns_of_their_names() -> None:
+def test_forecasts_of_several_channels_have_a_column_each() -> None:
     values = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     frame = long_frame(values, np.array([5, 6]), ["a", "b"], ["x", "y", "z"])
     assert list(frame.columns) == ["unique_id", "ds", "elinformer_x", "elinformer_y", "elinformer_z"]

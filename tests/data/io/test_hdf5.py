@@ -1,4 +1,4 @@
-"""HDF5 files of the layout in which pandas and PyTables write METR-LA and PEMS-BAY."""
+"""HDF5 files in the layout of pandas and PyTables, as METR-LA and PEMS-BAY."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_table(
     times: pd.DatetimeIndex = TIMES,
     **time_attributes: bytes,
 ) -> Path:
-    """The attributes and data sets that `DataFrame.to_hdf(path, key=key)` writes."""
+    """Write the attributes and data sets that `DataFrame.to_hdf(path, key=key)` writes."""
     numbers = times.to_numpy().astype(f"M8[{unit}]").astype(np.int64)
     label_kind = b"string" if isinstance(columns[0], str) else b"integer"
     with h5py.File(path, "a") as file:
@@ -92,7 +92,7 @@ def test_a_clock_that_is_set_back_is_refused_as_in_a_table(tmp_path: Path) -> No
         read_panel(path)
 
 
-def test_a_zone_that_is_no_name_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_zone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the name of a time zone, got 'cpytz"):
         read_panel(write_table(tmp_path / "a.h5", tz=b"cpytz\n_p\np0\n."))
 
@@ -120,7 +120,7 @@ def test_columns_of_several_types_are_put_in_their_order(tmp_path: Path) -> None
     np.testing.assert_array_equal(panel.values[:, 2, 0], VALUES[:, 2].astype(np.float32))
 
 
-def test_pickled_attributes_are_left_alone(tmp_path: Path) -> None:
+def test_pickled_attributes_are_not_read(tmp_path: Path) -> None:
     bomb = b"cbuiltins\nexec\n(Vraise SystemExit('unpickled')\ntR."
     with pytest.raises(SystemExit, match="unpickled"):
         pickle.loads(bomb)
@@ -161,9 +161,7 @@ def test_the_appendable_format_is_refused(tmp_path: Path) -> None:
         ("axis1", TIMES[::-1].to_numpy().astype(np.int64), "time goes back at step 1"),
     ],
 )
-def test_a_table_that_cannot_be_a_panel_is_refused(
-    tmp_path: Path, replaced: str, data: np.ndarray, message: str
-) -> None:
+def test_a_table_that_makes_no_panel_is_refused(tmp_path: Path, replaced: str, data: np.ndarray, message: str) -> None:
     path = write_table(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         del file["df"][replaced]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,7 @@ LONG = long_frame(VALUES[..., None], TIMES.to_numpy(), ["0071", "south"], ["y"],
 
 
 def convert(path: Path) -> Panel:
-    """Convert into a folder beside the file, of which nothing may stay where the file is refused."""
+    """Convert into a folder beside the file, and check that nothing remains if the file is refused."""
     before = sorted(path.parent.glob("*"))
     try:
         return convert_panel(path, path.parent / "out")
@@ -58,7 +60,7 @@ SHARED = {  # steps, series, channels, first and last time, share observed in %
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", SHARED)
-def test_the_shared_data_are_read_as_their_readme_says(name: str, shared_data: Path) -> None:
+def test_the_shared_data_are_as_their_readme_states(name: str, shared_data: Path) -> None:
     panel = read_panel(shared_data / f"{name}.npz")
     n_steps, n_series, n_channels, first, last, observed = SHARED[name]
     assert panel.values.shape == (n_steps, n_series, n_channels)
@@ -85,7 +87,7 @@ def test_names_of_the_shared_data_are_kept(shared_data: Path) -> None:
 
 
 @pytest.mark.shared_data
-def test_an_archive_of_something_else_is_refused_by_its_keys(shared_data: Path) -> None:
+def test_an_archive_without_data_is_refused_with_its_keys(shared_data: Path) -> None:
     with pytest.raises(InputError, match=r"metr_la_adj\.npz: expected an array called 'data', got adj, sensor_ids"):
         read_panel(shared_data / "metr_la_adj.npz")
 
@@ -111,7 +113,7 @@ def test_a_pems_archive_has_data_and_no_times(tmp_path: Path, n_channels: int | 
 @pytest.mark.parametrize(
     "start", ["", " ", np.array([], "U1"), np.datetime64("NaT"), b""], ids=["none", "blank", "nothing", "NaT", "bytes"]
 )
-def test_a_start_that_is_empty_means_step_numbers(tmp_path: Path, start: object) -> None:
+def test_an_empty_start_means_step_numbers(tmp_path: Path, start: object) -> None:
     np.savez(tmp_path / "a.npz", data=VALUES, timestamps_start=start, freq="5min", steps_per_day=3)
     assert not read_panel(tmp_path / "a.npz").has_time
     timed = read_panel(tmp_path / "a.npz", start="2024-01-01 06:00")
@@ -124,7 +126,7 @@ def test_a_start_may_be_stored_in_many_ways(tmp_path: Path, start: object) -> No
     np.testing.assert_array_equal(read_panel(tmp_path / "a.npz").timestamps, TIMES.to_numpy())
 
 
-def test_the_callers_word_goes_before_the_files(tmp_path: Path) -> None:
+def test_arguments_replace_the_description_of_the_file(tmp_path: Path) -> None:
     stored = {"timestamps_start": "2024-01-01", "freq": "5min", "series": ["a", "b"], "channels": ["flow"]}
     np.savez(tmp_path / "a.npz", data=VALUES, **stored)  # pyright: ignore[reportArgumentType]
     panel = read_panel(tmp_path / "a.npz", start="2020-01-01", freq="1h", series=["x", "y"], channels=["speed"])
@@ -244,9 +246,7 @@ CSV_REFUSED = [
 
 @each_reader
 @pytest.mark.parametrize(("text", "message"), CSV_REFUSED)
-def test_a_csv_that_cannot_be_a_panel_is_refused_by_row_and_column(
-    tmp_path: Path, read: Read, text: str, message: str
-) -> None:
+def test_a_wrong_csv_is_refused_with_row_and_column(tmp_path: Path, read: Read, text: str, message: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=f"a.csv: .*{message}") as caught:
@@ -299,7 +299,7 @@ def test_a_long_table_that_is_not_sorted_is_refused(  # noqa: PLR0917  a table o
 
 
 @each_reader
-def test_a_range_as_the_index_is_refused_with_the_step_that_is_missing(tmp_path: Path, read: Read) -> None:
+def test_a_range_as_the_index_is_refused_with_the_remedy(tmp_path: Path, read: Read) -> None:
     pd.DataFrame({"a": [1.0, 2, 3]}, index=pd.RangeIndex(3, name="ds")).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"got a range as the index: write it with reset_index\(\)"):
         read(tmp_path / "a.parquet")
@@ -402,7 +402,7 @@ def test_python_objects_in_an_archive_are_never_unpickled(tmp_path: Path, key: s
         ({"data": VALUES, "series": ["a"]}, "expected 2 names of series, got 1"),
     ],
 )
-def test_an_archive_that_cannot_be_a_panel_is_refused(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
+def test_an_archive_that_makes_no_panel_is_refused(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match=message):
         read_panel(tmp_path / "a.npz")
@@ -412,3 +412,17 @@ def test_a_step_without_a_start_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", data=VALUES)
     with pytest.raises(InputError, match=r"expected start=\.\.\. beside freq='5min'"):
         read_panel(tmp_path / "a.npz", freq="5min")
+
+
+def test_a_missing_file_is_reported_without_torch(tmp_path: Path) -> None:
+    code = """
+import sys
+from elinformer.data import read_panel
+try:
+    read_panel("gone.csv")
+except ValueError as error:
+    print(error, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "no such file" in done.stdout
+    assert done.stdout.endswith("False\n")

@@ -25,7 +25,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def a_road(n_cells: int = 40, narrow_from: int = 40) -> Freeway:
-    """One corridor of three lanes, from some cell on two, that is entered at its first cell and left at its last."""
+    """Return one corridor of three lanes, two after some cell, with an entry at its begin and an exit at its end."""
     lanes = np.where(np.arange(n_cells) < narrow_from, 3.0, 2.0)
     capacity = 0.95 * apex_vph(np.full(n_cells, FREE_KMH), lanes)
     at_last = np.arange(n_cells) == n_cells - 1
@@ -50,7 +50,7 @@ def run(traffic: Traffic, n_steps: int) -> None:
 
 
 def loaded(seed: int, n_sensors: int) -> tuple[Freeway, Traffic]:
-    """A random network at the height of an overloaded peak, with some cells nearly closed."""
+    """Return a random network at the height of an overloaded peak, with some cells nearly closed."""
     rng = np.random.default_rng(seed)
     freeway = random_freeway(n_sensors, rng)
     traffic = Traffic(freeway)
@@ -65,7 +65,7 @@ def in_network(traffic: Traffic) -> float:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, n_sensors=st.integers(10, 300))
-def test_no_vehicle_appears_or_gets_lost(seed: int, n_sensors: int):
+def test_the_number_of_vehicles_is_conserved(seed: int, n_sensors: int):
     _, traffic = loaded(seed, n_sensors)
     expected = 0.0
     for _ in range(150):
@@ -77,7 +77,7 @@ def test_no_vehicle_appears_or_gets_lost(seed: int, n_sensors: int):
 
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, n_sensors=st.integers(10, 300))
-def test_no_cell_holds_fewer_than_no_vehicle_or_more_than_a_standing_jam(seed: int, n_sensors: int):
+def test_a_cell_holds_between_no_vehicle_and_a_standing_jam(seed: int, n_sensors: int):
     freeway, traffic = loaded(seed, n_sensors)
     run(traffic, 300)
     assert traffic.vehicles.min() >= -1e-4
@@ -89,7 +89,7 @@ def test_no_cell_holds_fewer_than_no_vehicle_or_more_than_a_standing_jam(seed: i
 
 @settings(max_examples=5, deadline=None)
 @given(seed=seeds, n_sensors=st.integers(10, 300))
-def test_an_overloaded_network_empties_when_the_road_is_clear_and_nobody_arrives_any_more(seed: int, n_sensors: int):
+def test_an_overloaded_network_empties_without_arrivals(seed: int, n_sensors: int):
     freeway, traffic = loaded(seed, n_sensors)
     run(traffic, 240)
     before, traffic.arrivals[:] = in_network(traffic), 0
@@ -117,7 +117,7 @@ def test_free_traffic_moves_at_free_speed_and_passes_unchanged():
     np.testing.assert_allclose(flow * CELL_KM / traffic.vehicles[:-1], FREE_KMH, rtol=1e-4)
 
 
-def test_a_lane_drop_lets_its_capacity_pass_and_the_queue_grows_upstream_as_a_shock_wave():
+def test_the_queue_at_a_lane_drop_grows_upstream_as_a_shock_wave():
     road = a_road(narrow_from=30)
     traffic = Traffic(road)
     upstream_vph, downstream_vph = 4500.0, road.capacity[30]
@@ -136,7 +136,7 @@ def test_a_lane_drop_lets_its_capacity_pass_and_the_queue_grows_upstream_as_a_sh
     assert shock_kmh < -3
 
 
-def test_where_main_line_and_ramp_both_queue_the_space_is_shared_by_priority():
+def test_queues_on_main_line_and_ramp_share_the_space_by_priority():
     road = a_road()
     road = replace(road, entry_limit=np.where(np.arange(40) == 20, road.capacity / 3, road.entry_limit))
     traffic = Traffic(road)
@@ -148,7 +148,7 @@ def test_where_main_line_and_ramp_both_queue_the_space_is_shared_by_priority():
 
 
 @pytest.mark.parametrize("lets_pass_vph", [300.0, 600.0])
-def test_a_full_exit_holds_up_those_who_stay_on_the_main_line(lets_pass_vph: float):
+def test_a_full_exit_holds_up_the_main_line(lets_pass_vph: float):
     road = a_road()
     road = replace(
         road,

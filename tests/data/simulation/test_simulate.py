@@ -30,13 +30,13 @@ def corridors(panel: Panel) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def week() -> Panel:
-    """Monday to Sunday."""
+    """Simulated week from Monday to Sunday."""
     return simulate_freeway(150, 7 * 288, seed=1)
 
 
 @pytest.fixture(scope="module")
 def minutes() -> Panel:
-    """A Tuesday from 5 to 21, minute by minute."""
+    """Simulated Tuesday from 5 to 21 hours, by minutes."""
     return simulate_freeway(400, 16 * 60, seed=2, freq="1min", start="2024-01-02 05:00")
 
 
@@ -51,7 +51,7 @@ def of_hours(panel: Panel, first: float, last: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("n_series", "n_steps"), [(10, 1), (11, 30), (257, 13), (3000, 2)])
-def test_the_panel_has_the_size_asked_for(n_series: int, n_steps: int):
+def test_the_panel_has_the_requested_size(n_series: int, n_steps: int):
     panel = simulate_freeway(n_series, n_steps)
     assert panel.values.shape == (n_steps, n_series, 2)
     assert panel.values.dtype == np.float32
@@ -110,7 +110,7 @@ def test_free_traffic_is_steady_between_60_and_70_mph(week: Panel):
     assert np.nanmax(np.nanstd(at_night, 0)) < 4
 
 
-def test_congestion_clears_at_night_and_comes_back(week: Panel):
+def test_congestion_clears_at_night_and_returns(week: Panel):
     jammed = speed(week) < 45
     assert jammed[of_hours(week, 3, 5)].mean() < 0.002
     by_day = jammed.reshape(7, 288, -1)[:5]
@@ -143,7 +143,7 @@ def test_corridors_peak_at_different_times(week: Panel):
 
 
 @pytest.mark.parametrize("freq", ["1min", "1h"])
-def test_one_or_two_per_cent_are_missing_whatever_the_frequency(freq: str):
+def test_one_or_two_per_cent_are_missing_at_every_frequency(freq: str):
     panel = simulate_freeway(3000, 6, freq=freq)
     assert 0.01 < 1 - panel.observed_share < 0.02
 
@@ -157,7 +157,7 @@ def test_sensors_drop_out_with_both_channels_and_in_bursts(week: Panel):
 
 
 def waves(panel: Panel, distance: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lags in minutes, and for every pair of sensors in a common queue the correlation of their quick changes."""
+    """Return lags in minutes, and the correlations of quick changes for every pair of sensors in a common queue."""
     jammed, road = speed(panel) < 35, corridors(panel)
     lags, found = np.arange(-15, 16), []
     for i in np.flatnonzero(road[:-distance] == road[distance:]):
@@ -175,7 +175,7 @@ def quick_changes(values: np.ndarray) -> np.ndarray:
 
 
 def correlation(upstream: np.ndarray, downstream: np.ndarray, lag: int) -> float:
-    """Of what happens downstream with what happens upstream `lag` minutes later."""
+    """Return the correlation of changes downstream with changes upstream `lag` minutes later."""
     n = len(upstream) - abs(lag)
     late, early = upstream[max(lag, 0) :][:n], downstream[max(-lag, 0) :][:n]
     return float(np.corrcoef(late, early)[0, 1])
@@ -214,7 +214,7 @@ def test_the_queue_reaches_a_sensor_upstream_after_one_downstream(minutes: Panel
         ({"start": "yesterday-ish"}, "expected a time"),
     ],
 )
-def test_what_cannot_be_simulated_is_refused(arguments: dict, message: str):
+def test_invalid_arguments_are_refused(arguments: dict, message: str):
     with pytest.raises(InputError, match=message):
         simulate_freeway(**{"n_series": 10, "n_steps": 2, **arguments})
 
@@ -233,7 +233,7 @@ def test_100000_sensors_are_simulated():
     assert panel.series[-1].startswith("c2499-")
 
 
-def test_a_panel_that_is_simulated_to_disk_is_the_one_in_memory(tmp_path: Path) -> None:
+def test_a_panel_simulated_to_disk_equals_the_one_in_memory(tmp_path: Path) -> None:
     panel, mapped = simulate_freeway(12, 5, seed=3), simulate_freeway(12, 5, seed=3, folder=tmp_path / "freeway")
     assert isinstance(mapped.values.base, np.memmap)
     assert fingerprint(mapped) == fingerprint(panel)
