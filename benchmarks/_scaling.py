@@ -18,7 +18,7 @@ from elinformer._allocator import keep_freed_memory
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.series_info import SeriesInfo
-from elinformer.data.simulate import simulate_freeway
+from elinformer.data.simulation.simulate import simulate_freeway
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.evaluation import AbsoluteError
 from elinformer.trained_model import TrainedModel, new_model, tokens_per_window

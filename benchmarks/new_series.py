@@ -20,7 +20,6 @@ import torch
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from elinformer import Forecaster, Panel, read_panel
-from elinformer.data.part import part_of
 from elinformer.evaluation import naives_for, score_naive
 from elinformer.training import TrainingConfig
 
@@ -92,7 +91,7 @@ def _number(error: float | None) -> str:
 def _rows(name: str, panel: Panel, runs: Path, days: Sequence[float]) -> list[dict[str, Any]]:
     held = np.sort(np.random.default_rng(SEED).permutation(panel.n_series)[: round(SHARE * panel.n_series)])
     others = np.setdiff1d(np.arange(panel.n_series), held)
-    forecaster = _trained(part_of(panel, others), runs / f"{name}-held", EPOCHS[name])
+    forecaster = _trained(panel.select(others), runs / f"{name}-held", EPOCHS[name])
     case = Case(panel, held, forecaster)
     whole = _trained(panel, runs / f"{name}-all", EPOCHS[name])
     shared = {
@@ -100,7 +99,7 @@ def _rows(name: str, panel: Panel, runs: Path, days: Sequence[float]) -> list[di
         "held": len(held),
         "trained_on": _mae(whole, panel, held),
         "naive": min(_naives(case).values()),
-        "others_before": forecaster.backtest(part_of(panel, others)).scores().mae,
+        "others_before": forecaster.backtest(panel.select(others)).scores().mae,
     }
     steps = [case.test, *(round(count * (panel.steps_of_day or 1)) for count in days)]
     return [{**shared, **_added(case, min(n, case.test))} for n in dict.fromkeys(steps)]
@@ -110,7 +109,7 @@ def _added(case: Case, n_steps: int) -> dict[str, Any]:
     """Scores if the last `n_steps` before the test part of the held-out series are known."""
     mask = case.panel.mask[: case.test].copy()
     mask[: case.test - n_steps, case.held] = False
-    history = part_of(case.panel, steps=slice(case.test))
+    history = case.panel.select(steps=slice(case.test))
     began = time.perf_counter()
     grown = case.forecaster.add_series(replace(history, mask=mask, checked=True))
     seconds = time.perf_counter() - began
@@ -137,7 +136,7 @@ def _forget(grown: Forecaster, n_known: int) -> None:
 
 
 def _naives(case: Case) -> dict[str, float]:
-    panel = part_of(case.panel, case.held)
+    panel = case.panel.select(case.held)
     split, horizon = case.forecaster.split_panel(panel), case.forecaster.reach.horizon
     origins, mean = split.origins("test"), split.moments.mean
     return {naive.name: score_naive(naive, panel, origins, horizon, mean).scores().mae for naive in naives_for(panel)}

@@ -27,9 +27,9 @@ from benchmarks._common import OtherLoad, environment, environment_text, load_wa
 from benchmarks._memory import PeakMemory
 from benchmarks._steps import FewSteps
 from elinformer._allocator import keep_freed_memory
-from elinformer.data.conversion import convert_panel
-from elinformer.data.disk import open_panel
-from elinformer.data.fingerprint import fingerprint
+from elinformer.data.io.convert import convert_panel
+from elinformer.data.io.folder import open_panel
+from elinformer.data.panel import fingerprint
 from elinformer.data.scaling import measure
 from elinformer.data.windows import Reach, WindowDataset, window_origins
 from elinformer.forecaster import Forecaster

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks._common import Bystanders, described, load_warning, surroundings, write_results
+from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from elinformer.options import Settings
 from elinformer.workflows import train_run
 
@@ -73,12 +73,12 @@ def main() -> None:
     """Measure, print a table, and write it where asked."""
     options = _options()
     print(load_warning() or "")
-    with tempfile.TemporaryDirectory() as name, Bystanders() as others:
+    with tempfile.TemporaryDirectory() as name, OtherLoad() as others:
         folder = Path(name)
         _prepare(folder)
         rows = [_measured(start, folder, options.rounds) for start in STARTS]
-    about = surroundings("cpu", 1)
-    text = "\n".join([described(about), "", *_lines(rows), "", *filter(None, [others.note()])])
+    about = environment("cpu", 1)
+    text = "\n".join([environment_text(about), "", *_lines(rows), "", *filter(None, [others.note()])])
     print(text)
     if options.out:
         write_results(options.out, {"about": about, "rounds": options.rounds, "rows": rows}, text)

@@ -490,7 +490,7 @@ def test_ctrl_c_elsewhere_ends_without_a_traceback(cli: Cli, run: Path, monkeypa
     def interrupt(path: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elinformer.data.formats.read_panel", interrupt)
+    monkeypatch.setattr("elinformer.data.io.read.read_panel", interrupt)
     result = cli("evaluate", "run")
     assert (result.code, result.out) == (130, "")
     assert "Traceback" not in result.err
@@ -536,7 +536,7 @@ def test_convert_says_how_a_file_is_to_be_read(cli: Cli, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("convert", "gone.csv", "out"), "gone.csv: expected a file that can be read"),
+        (("convert", "gone.csv", "out"), "gone.csv: no such file"),
         (("convert", "narrow.toml", "out"), "narrow.toml: expected .npz"),
         (("convert", "d.npz", "narrow.toml"), "expected a folder to write to, got the file narrow.toml"),
         (("convert", "d.npz", "."), "holds other files"),

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from elinformer.data.panel import Panel
-from elinformer.data.part import part_of
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 
@@ -89,7 +88,7 @@ def test_a_frame_to_predict_from_need_not_be_the_frame_of_training(make_forecast
     wide = wide_frame(hourly_panel)
     forecaster = make_forecaster(epochs=1).fit(wide)
     frame = forecaster.predict(wide.iloc[100:106, ::-1])
-    panel = part_of(hourly_panel, steps=slice(100, 106))
+    panel = hourly_panel.select(steps=slice(100, 106))
     expected = forecaster.forecasts(replace(panel, channels=("value",)), np.array([6]))[0, :, ::-1, 0]
     np.testing.assert_allclose(frame["elinformer"].to_numpy().reshape(4, 3), expected.T, rtol=1e-5)
     assert frame["unique_id"].tolist()[:4] == ["d", "d", "d", "c"]
@@ -97,12 +96,12 @@ def test_a_frame_to_predict_from_need_not_be_the_frame_of_training(make_forecast
 
 
 def test_only_the_last_window_counts(trained: Forecaster, hourly_panel: Panel) -> None:
-    frame, short = trained.predict(hourly_panel), trained.predict(part_of(hourly_panel, steps=slice(-6, None)))
+    frame, short = trained.predict(hourly_panel), trained.predict(hourly_panel.select(steps=slice(-6, None)))
     np.testing.assert_allclose(short["elinformer"], frame["elinformer"], rtol=1e-5)
 
 
 def test_series_in_another_order_get_the_same_forecasts(trained: Forecaster, hourly_panel: Panel) -> None:
-    frame = trained.predict(part_of(hourly_panel, [2, 0, 3, 1]))
+    frame = trained.predict(hourly_panel.select([2, 0, 3, 1]))
     assert frame["unique_id"].unique().tolist() == ["c", "a", "d", "b"]
     merged = frame.merge(trained.predict(hourly_panel), on=["unique_id", "ds"])
     assert len(merged) == 12
@@ -112,7 +111,7 @@ def test_series_in_another_order_get_the_same_forecasts(trained: Forecaster, hou
 def test_a_part_of_the_series_is_forecast_as_if_the_others_were_silent(
     trained: Forecaster, hourly_panel: Panel
 ) -> None:
-    frame = trained.predict(part_of(hourly_panel, [3, 1]))
+    frame = trained.predict(hourly_panel.select([3, 1]))
     assert frame["unique_id"].unique().tolist() == ["d", "b"]
     values = hourly_panel.values.copy()
     values[:, [0, 2]] = np.nan
@@ -128,7 +127,7 @@ def test_forecasts_at_moments_of_the_past_do_not_know_the_future(trained: Foreca
     forecasts = trained.forecasts(hourly_panel, origins)
     assert forecasts.shape == (3, 3, 4, 1)
     for origin, forecast in zip(origins, forecasts, strict=True):
-        frame = trained.predict(part_of(hourly_panel, steps=slice(0, origin)))
+        frame = trained.predict(hourly_panel.select(steps=slice(0, origin)))
         np.testing.assert_allclose(forecast[..., 0].T.ravel(), frame["elinformer"], rtol=1e-5)
 
 
@@ -184,7 +183,7 @@ def test_what_is_learnt_depends_on_the_steps_of_training(make_forecaster: Maker,
 def test_days_that_training_hardly_saw_have_a_stand_in_in_the_test_part(
     make_forecaster: Maker, hourly_panel: Panel
 ) -> None:
-    week = part_of(hourly_panel, steps=slice(0, 168))  # training ends early on the fifth day, as in metr_la_week1
+    week = hourly_panel.select(steps=slice(0, 168))  # training ends early on the fifth day, as in metr_la_week1
     forecaster = make_forecaster(epochs=1).fit(week)
     assert forecaster.info.calendar is not None
     assert forecaster.info.calendar.known_days == (0, 1, 2, 3)
@@ -273,7 +272,7 @@ def test_data_too_short_for_the_windows_are_refused(
     forecaster = Forecaster(6, 3, split=(0.6, 0.1, 0.3), model=narrow)
     message = rf"expected enough steps for window=6 and horizon=3, but the {part} part of hourly has .* {n_steps} steps"
     with pytest.raises(InputError, match=message):
-        forecaster.fit(part_of(hourly_panel, steps=slice(0, n_steps)))
+        forecaster.fit(hourly_panel.select(steps=slice(0, n_steps)))
 
 
 @pytest.mark.parametrize(("steps", "part"), [(slice(0, 144), "train"), (slice(144, 192), "validation")])
@@ -306,9 +305,9 @@ def test_a_loaded_forecaster_asks_for_data(trained: Forecaster, tmp_path: Path) 
 
 def test_a_history_shorter_than_the_window_is_refused(trained: Forecaster, hourly_panel: Panel) -> None:
     with pytest.raises(InputError, match="expected at least 6 steps of history, got 5"):
-        trained.predict(part_of(hourly_panel, steps=slice(0, 5)))
+        trained.predict(hourly_panel.select(steps=slice(0, 5)))
     with pytest.raises(InputError, match="expected a part of at least 3 steps to score, but the test has 2"):
-        trained.backtest(part_of(hourly_panel, steps=slice(0, 9)))
+        trained.backtest(hourly_panel.select(steps=slice(0, 9)))
 
 
 def test_strangers_among_the_series_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:

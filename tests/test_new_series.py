@@ -14,7 +14,6 @@ import torch
 
 from elinformer.__main__ import main
 from elinformer.data.panel import Panel
-from elinformer.data.part import part_of
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.training import TrainingConfig
@@ -37,12 +36,12 @@ def town() -> Panel:
 
 @pytest.fixture(scope="module")
 def known(make_forecaster: Callable[..., Forecaster], town: Panel) -> Forecaster:
-    return make_forecaster(epochs=60).fit(part_of(town, list(range(N_KNOWN))))
+    return make_forecaster(epochs=60).fit(town.select(list(range(N_KNOWN))))
 
 
 @pytest.fixture(scope="module")
 def grown(known: Forecaster, town: Panel) -> Forecaster:
-    return known.add_series(part_of(town, list(range(N_KNOWN + N_NEW)), slice(HISTORY)), steps=FEW)
+    return known.add_series(town.select(list(range(N_KNOWN + N_NEW)), slice(HISTORY)), steps=FEW)
 
 
 def mae(forecaster: Forecaster, panel: Panel, series: range) -> float:
@@ -88,12 +87,12 @@ def test_the_forecaster_that_is_added_to_stays_as_it_is(known: Forecaster, town:
 
 def test_the_order_of_the_series_changes_nothing(known: Forecaster, grown: Forecaster, town: Panel) -> None:
     order = np.random.default_rng(1).permutation(N_KNOWN + N_NEW).tolist()
-    shuffled = part_of(town, order)
+    shuffled = town.select(order)
     pd.testing.assert_frame_equal(
         grown.predict(shuffled).sort_values(["unique_id", "ds"], ignore_index=True),
         grown.predict(town).sort_values(["unique_id", "ds"], ignore_index=True),
     )
-    again = known.add_series(part_of(shuffled, list(range(len(order))), slice(HISTORY)), steps=FEW)
+    again = known.add_series(shuffled.select(list(range(len(order))), slice(HISTORY)), steps=FEW)
     assert set(again.info.series) == set(grown.info.series)
     assert mae(again, town, NEW) == pytest.approx(mae(grown, town, NEW), rel=0.15)
 
@@ -117,12 +116,12 @@ def test_it_is_saved_and_loaded_like_any_run(grown: Forecaster, town: Panel, tmp
 
 
 def test_the_same_call_finds_the_same(known: Forecaster, grown: Forecaster, town: Panel) -> None:
-    again = known.add_series(part_of(town, list(range(N_KNOWN + N_NEW)), slice(HISTORY)), steps=FEW)
+    again = known.add_series(town.select(list(range(N_KNOWN + N_NEW)), slice(HISTORY)), steps=FEW)
     pd.testing.assert_frame_equal(again.predict(town), grown.predict(town), check_exact=True)
 
 
 def test_a_subset_with_a_new_series_is_forecast(grown: Forecaster, town: Panel) -> None:
-    frame = grown.predict(part_of(town, [12, 3]))
+    frame = grown.predict(town.select([12, 3]))
     assert frame["unique_id"].unique().tolist() == ["new 2", "old 3"]
     assert np.isfinite(frame["elinformer"]).all()
 
@@ -132,18 +131,18 @@ def test_a_day_of_history_is_enough_and_less_is_not(known: Forecaster, town: Pan
     values[: HISTORY - 24, 10] = np.nan
     short = replace(town, values=values, mask=~np.isnan(values))
     series = [*OLD, 10]
-    grown = known.add_series(part_of(short, series, slice(HISTORY)), steps=FEW)
-    assert np.isfinite(mae(grown, part_of(town, series), range(10, 11)))
+    grown = known.add_series(short.select(series, slice(HISTORY)), steps=FEW)
+    assert np.isfinite(mae(grown, town.select(series), range(10, 11)))
     with pytest.raises(InputError, match="expected at least 24 observed steps of a new series, but new 0 has less"):
-        known.add_series(part_of(short, [*OLD, 10, 11], slice(HISTORY - 1)), steps=FEW)
+        known.add_series(short.select([*OLD, 10, 11], slice(HISTORY - 1)), steps=FEW)
     silent = replace(short, mask=short.mask & (np.arange(14) != 11)[:, None])
     with pytest.raises(InputError, match="but new 1 has less"):
-        known.add_series(part_of(silent, [*OLD, 11]))
+        known.add_series(silent.select([*OLD, 11]))
 
 
 def test_what_is_known_beside_the_history_is_used(known: Forecaster, grown: Forecaster, town: Panel) -> None:
     features = pd.DataFrame({"unique_id": town.series, "level": np.arange(14.0), "kind": np.arange(14) % 2})
-    history = part_of(town, list(range(14)), slice(HISTORY))
+    history = town.select(list(range(14)), slice(HISTORY))
     told = known.add_series(history, features=features.sample(frac=1, random_state=0), steps=FEW)
     assert not told.predict(town).equals(grown.predict(town))
     located = replace(history, locations=np.random.default_rng(0).normal(size=(14, 2)))
@@ -178,9 +177,9 @@ def test_features_have_to_be_finite_numbers(bad: Any, known: Forecaster, town: P
 
 def test_series_that_are_known_and_series_alone_are_refused(known: Forecaster, town: Panel) -> None:
     with pytest.raises(InputError, match="expected series that training did not have, but all 10 are known"):
-        known.add_series(part_of(town, list(OLD)))
+        known.add_series(town.select(list(OLD)))
     with pytest.raises(InputError, match="expected series of training beside the new ones"):
-        known.add_series(part_of(town, list(NEW)))
+        known.add_series(town.select(list(NEW)))
 
 
 def test_unknown_series_are_refused_with_the_way_out(known: Forecaster, town: Panel) -> None:
@@ -194,9 +193,7 @@ def test_unknown_series_are_refused_with_the_way_out(known: Forecaster, town: Pa
 )
 def test_other_models_take_new_series_too(model: dict[str, Any], town: Panel) -> None:
     forecaster = Forecaster(6, 3, model=model, training=TrainingConfig(epochs=2))
-    grown = forecaster.fit(part_of(town, list(OLD))).add_series(
-        part_of(town, list(range(14)), slice(HISTORY)), steps=FEW
-    )
+    grown = forecaster.fit(town.select(list(OLD))).add_series(town.select(list(range(14)), slice(HISTORY)), steps=FEW)
     assert np.isfinite(mae(grown, town, NEW))
     assert grown.info.series == town.series
 
@@ -209,7 +206,7 @@ def test_other_models_take_new_series_too(model: dict[str, Any], town: Panel) ->
     ],
 )
 def test_models_that_have_to_be_trained_again_are_refused(model: dict[str, Any], reason: str, town: Panel) -> None:
-    forecaster = Forecaster(6, 3, model=model, training=TrainingConfig(epochs=1)).fit(part_of(town, list(OLD)))
+    forecaster = Forecaster(6, 3, model=model, training=TrainingConfig(epochs=1)).fit(town.select(list(OLD)))
     with pytest.raises(InputError, match=f"expected a model whose series come and go, .*{reason}"):
         forecaster.add_series(town, steps=FEW)
 
@@ -217,7 +214,7 @@ def test_models_that_have_to_be_trained_again_are_refused(model: dict[str, Any],
 def test_several_channels_with_gaps_take_new_series(
     make_forecaster: Callable[..., Forecaster], two_channel_panel: Panel
 ) -> None:
-    forecaster = make_forecaster().fit(part_of(two_channel_panel, [0, 1, 2]))
+    forecaster = make_forecaster().fit(two_channel_panel.select([0, 1, 2]))
     grown = forecaster.add_series(two_channel_panel, steps=FEW)
     assert np.isfinite(grown.predict()[["elinformer_flow", "elinformer_speed"]].to_numpy()).all()
     assert grown.trained.scaled.mean.shape == (4, 2)
@@ -228,7 +225,7 @@ def test_steps_without_times_take_new_series() -> None:
     waves = np.sin(np.arange(200)[:, None] / rng.uniform(2, 6, 5)) + 0.1 * rng.normal(size=(200, 5))
     panel = Panel.from_arrays(waves, series=list("abcde"))
     forecaster = Forecaster(6, 3, model={"n_layers": 1}, training=TrainingConfig(epochs=1))
-    grown = forecaster.fit(part_of(panel, [0, 1, 2, 3])).add_series(panel, steps=FEW)
+    grown = forecaster.fit(panel.select([0, 1, 2, 3])).add_series(panel, steps=FEW)
     assert np.isfinite(grown.predict(panel)["elinformer"]).all()
 
 

@@ -102,12 +102,13 @@ def test_operators_layers_and_models_need_torch_and_numpy_alone(tmp_path: Path) 
     code = f"""{BLOCK}
 import elinformer.ops, elinformer.nn, elinformer.models, torch
 from elinformer import ELinFormer, ELinFormerConfig, eala_attention
+from elinformer.batch import Batch
 x = torch.randn(2, 5, 4, requires_grad=True)
 eala_attention(x, x, x).sum().backward()
 assert x.grad.isfinite().all()
 model = ELinFormer(ELinFormerConfig(window=4, horizon=2, n_series=5))
 values = torch.randn(2, 4, 5, 1)
-model(values, torch.ones_like(values, dtype=torch.bool)).sum().backward()
+model(Batch(values, torch.ones_like(values, dtype=torch.bool))).sum().backward()
 try:
     import elinformer.forecaster
 except ModuleNotFoundError:

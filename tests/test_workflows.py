@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from elinformer.data.address import load_panel
-from elinformer.data.formats import read_panel
+from elinformer.data.io.read import read_panel
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster

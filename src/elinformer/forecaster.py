@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from elinformer import __version__
-from elinformer.data.frames import long_frame
-from elinformer.data.given import as_panel, described
+from elinformer.data.io.frames import long_frame
+from elinformer.data.io.read import as_panel
+from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import PartName, Reach, SplitPanel, chronological_split, part_origins
 from elinformer.errors import InputError
@@ -124,7 +125,7 @@ class Forecaster:
             run=run,
             machines=machines,
         )
-        known = described(panel) if run is None else run.config.get("data")
+        known = data_description(panel) if run is None else run.config.get("data")
         self._trained = TrainedModel(
             trained.model, scaler, info, self.reach, self._config, self.loss, data=known, mesh=trained.mesh
         )
@@ -169,7 +170,7 @@ class Forecaster:
         Raises:
             InputError: The folder may not be written to.
         """
-        config = {**self._config, "data": described(panel), "source": source}
+        config = {**self._config, "data": data_description(panel), "source": source}
         return UnfinishedRun.new(folder, config, overwrite=overwrite)
 
     def predict(

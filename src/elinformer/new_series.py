@@ -19,9 +19,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from elinformer.data.given import described
-from elinformer.data.part import part_of
-from elinformer.data.profile import history_profile, principal_components, static_features
+from elinformer.data.covariates import static_features
+from elinformer.data.panel import data_description
+from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.scaling import Scaler, measure
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.errors import InputError
@@ -94,7 +94,7 @@ def with_new_series(
     """What was trained, and the series of `given` that it does not know; arguments as in `Forecaster.add_series`."""
     if steps < 1:
         raise InputError(f"expected at least one step, got steps={steps}")
-    new = trained.info.unknown(given)
+    new = trained.info.new_series(given)
     if not new:
         raise InputError(f"expected series that training did not have, but all {given.n_series} are known: add others")
     info = trained.info.with_series(new)
@@ -113,7 +113,7 @@ def with_new_series(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         added = _add(wide, panel, len(new), usable, static, steps=steps)
-    return wide.replaced(data=described(given), added=added.to_document())
+    return wide.replaced(data=data_description(given), added=added.to_document())
 
 
 def _add(
@@ -124,7 +124,7 @@ def _add(
     stop = panel.n_steps - _judged_steps(panel, n_new, wide.reach)
 
     def rows_from(stop: int) -> tuple[NewRows, Tensor]:
-        features = _features(part_of(panel, steps=slice(stop)), wide.scaler, usable, static)
+        features = _features(panel.select(steps=slice(stop)), wide.scaler, usable, static)
         search = NewRows(wide, panel, features, is_new, torch.from_numpy(usable))
         return search, search.find(window_origins((0, stop), wide.reach), steps)
 
@@ -149,7 +149,7 @@ def _judge(search: NewRows, rows: Tensor, origins: np.ndarray, stop: int) -> Add
         hidden = known & (torch.arange(len(new)) % FOLDS == fold)
         sums = search.score(rows, hidden | new, origins)
         absolute, count = absolute + float(sums.absolute[:, hidden].sum()), count + int(sums.count[:, hidden].sum())
-    only_new = part_of(panel, new.numpy())
+    only_new = panel.select(new.numpy())
     mean = measure(only_new.values[:stop], only_new.mask[:stop]).mean
     naive = {
         each.name: score_naive(each, only_new, origins, search.trained.reach.horizon, mean).scores().mae

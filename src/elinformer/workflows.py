@@ -138,7 +138,7 @@ def add_series_run(
     """
     check_run_folder(out, overwrite=overwrite)
     forecaster, panel = open_run(run, data)
-    from elinformer.data.profile import read_features
+    from elinformer.data.covariates import read_features
 
     grown = forecaster.add_series(panel, features=None if features is None else read_features(features))
     source = (read_json(Path(run) / CONFIG).get("source") or {}) | {"data": whole_address(data)}

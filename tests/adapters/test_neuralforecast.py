@@ -14,8 +14,8 @@ from small_models import mean_before
 from torch import Tensor, nn
 
 from elinformer.adapters.neuralforecast import PEERS, PeerForecaster, PeerNetwork, _TrainingPart
-from elinformer.data.formats import read_panel
-from elinformer.data.frames import long_frame
+from elinformer.data.io.frames import long_frame
+from elinformer.data.io.read import read_panel
 from elinformer.data.panel import Panel
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Reach, WindowDataset, window_origins

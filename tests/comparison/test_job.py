@@ -15,7 +15,7 @@ from small_models import mean_before
 
 from elinformer.comparison.job import Work, run_job
 from elinformer.comparison.plan import Job
-from elinformer.data.formats import read_panel
+from elinformer.data.io.read import read_panel
 from elinformer.data.windows import Reach, split_panel, window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import Naive, score_naive

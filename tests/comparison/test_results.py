@@ -14,7 +14,7 @@ from made_runs import run
 from elinformer.comparison.plan import Job
 from elinformer.comparison.results import FORMAT, SCHEMA, ResultsFolder, is_done
 from elinformer.comparison.summary import summarise
-from elinformer.data.formats import read_panel
+from elinformer.data.io.read import read_panel
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.run_folder.folder import write_json

@@ -1,4 +1,4 @@
-"""Calendar: slots of the day and weekdays, with stand-ins for what training never saw."""
+"""Calendar: slots of the day and weekdays, with substitutes for unknown ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_slots_count_from_midnight_and_days_from_monday() -> None:
     start=st.datetimes(pd.Timestamp("1990-01-01").to_pydatetime(), pd.Timestamp("2050-01-01").to_pydatetime()),
     freq=st.sampled_from(["5min", "7min", "10min", "1h", "6h", "1D"]),
 )
-def test_what_training_saw_is_encoded_by_the_clock_of_the_wall(start: pd.Timestamp, freq: str) -> None:
+def test_known_slots_and_days_are_encoded_by_the_wall_clock(start: pd.Timestamp, freq: str) -> None:
     times = hours(pd.Timestamp(start).floor("min").to_datetime64(), 50, freq)
     calendar = Calendar.fit(times, freq)
     encoded = calendar.encode(times)
@@ -50,7 +50,7 @@ def test_what_training_saw_is_encoded_by_the_clock_of_the_wall(start: pd.Timesta
         assert slot <= calendar.n_slots
 
 
-def test_a_slot_and_a_kind_of_day_that_training_never_saw_are_neutral() -> None:
+def test_unknown_slots_and_kinds_of_day_are_neutral() -> None:
     training = hours("2024-01-01 06:00", 12)  # Monday, 6 to 17 o'clock
     calendar = Calendar.fit(training, "1h")
     later = np.array(["2024-01-01T05", "2024-01-06T06", "2024-01-07T20", "2024-01-08T17"], "datetime64[ns]")
@@ -66,7 +66,7 @@ def test_a_slot_and_a_kind_of_day_that_training_never_saw_are_neutral() -> None:
         (24 * 7, [1, 2, 3, 4, 5, 6, 7]),
     ],
 )
-def test_the_nearest_known_day_of_its_kind_stands_in_for_a_weekday(hours_of_training: int, week: list[int]) -> None:
+def test_an_unknown_weekday_is_encoded_as_the_nearest_of_its_kind(hours_of_training: int, week: list[int]) -> None:
     calendar = Calendar.fit(hours("2012-03-01", hours_of_training), "1h")  # a Thursday
     assert calendar.encode(hours("2012-03-05", 7, "1D"))[:, 1].tolist() == week
 

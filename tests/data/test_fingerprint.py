@@ -1,4 +1,4 @@
-"""The fingerprint of a panel: what it depends on, and what not."""
+"""Fingerprint of a panel: dependence on values, times and names, and on nothing else."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elinformer.data import row_blocks
-from elinformer.data.fingerprint import fingerprint
-from elinformer.data.panel import Panel
+from elinformer.data import pieces
+from elinformer.data.panel import Panel, fingerprint
 
 VALUES = np.random.default_rng(0).normal(size=(30, 4, 2)).astype(np.float32)
 VALUES[3, 1] = np.nan
@@ -20,16 +19,16 @@ def a_panel(values: np.ndarray = VALUES, **changes: object) -> Panel:
     return Panel.from_arrays(values, **given)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_same_data_have_the_same_fingerprint_whatever_the_panel_is_called() -> None:
+def test_the_name_of_a_panel_does_not_change_its_fingerprint() -> None:
     assert fingerprint(a_panel()) == fingerprint(a_panel(VALUES.copy(), name="other"))
 
 
-def test_the_fingerprint_says_how_it_was_made_and_never_changes() -> None:
+def test_the_fingerprint_names_its_method_and_never_changes() -> None:
     panel = Panel.from_arrays(np.arange(6.0).reshape(3, 2), start="2024-01-01", freq="1h")
     assert fingerprint(panel) == "sha256:d458c8bca5549c07eeffcfcc82d6d43b04cfe03668943f81aad8aa0d61e12341"
 
 
-def test_what_is_not_observed_does_not_count() -> None:
+def test_missing_values_do_not_change_the_fingerprint() -> None:
     panel = a_panel()
     others = np.where(panel.mask, panel.values, np.float32(7))
     assert fingerprint(replace(panel, values=others)) == fingerprint(panel)
@@ -37,11 +36,11 @@ def test_what_is_not_observed_does_not_count() -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("rows", [1, 7])
-def test_neither_the_order_in_memory_nor_the_size_of_blocks_changes_it(
+def test_memory_order_and_block_size_do_not_change_the_fingerprint(
     order: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, panel = fingerprint(a_panel()), a_panel()
-    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", rows * VALUES[0].size)
+    monkeypatch.setattr(pieces, "VALUES_AT_A_TIME", rows * VALUES[0].size)
     assert fingerprint(replace(panel, values=np.array(panel.values, order=order))) == expected  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
@@ -63,5 +62,5 @@ def test_neither_the_order_in_memory_nor_the_size_of_blocks_changes_it(
         a_panel(channels=["flow", "speed"]),
     ],
 )
-def test_anything_else_that_differs_changes_it(other: Panel) -> None:
+def test_any_other_difference_changes_the_fingerprint(other: Panel) -> None:
     assert fingerprint(other) != fingerprint(a_panel())

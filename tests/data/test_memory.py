@@ -1,4 +1,4 @@
-"""What conversion and training hold in memory of a panel on disk: blocks of it, however large it is."""
+"""Memory of conversion and training: they hold blocks of a panel on disk, for any size of the panel."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
 
-from elinformer.data.disk import write_panel
-from elinformer.data.frames import long_frame
+from elinformer.data.io.folder import write_blocks
+from elinformer.data.io.frames import long_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 MEASURED = """
 import re, sys, threading
 import numpy as np
-from elinformer.data import conversion, row_blocks, table_streams, wide_streams
-from elinformer.data.formats import read_panel
+from elinformer.data import pieces
+from elinformer.data.io import convert, tables
+from elinformer.data.io.read import read_panel
 
 def anonymous():
     return 1024 * int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -38,8 +39,8 @@ def watch(done, peak):
     while not done.wait(0.005):
         peak[0] = max(peak[0], anonymous())
 
-row_blocks.VALUES_AT_A_TIME = wide_streams.COLUMN_VALUES = 1 << 17
-table_streams.TABLE_ROWS = table_streams.CSV_BYTES = 1 << 17
+pieces.VALUES_AT_A_TIME = tables.COLUMN_VALUES = 1 << 17
+tables.TABLE_ROWS = tables.CSV_BYTES = 1 << 17
 
 {work}
 
@@ -57,14 +58,14 @@ print(peak[0] - before)
 
 CONVERTED = """
 def run(path, out):
-    conversion.convert_panel(path, out, overwrite=True)
+    convert.convert_panel(path, out, overwrite=True)
 """
 LARGEST = """
 from dataclasses import replace
 from pathlib import Path
 from elinformer.data.catalog import CATALOG
-from elinformer.data.convert.published import convert_published
-from elinformer.data.hdf5 import read_hdf5
+from elinformer.data.catalog.published import convert_published
+from elinformer.data.io.hdf5 import read_hdf5
 
 def run(path, out):
     n_steps, n_series, _ = read_hdf5(Path(path, "ca_his_raw_2019.h5")).pieces.shape
@@ -76,24 +77,24 @@ def run(path, out):
     return read_panel(path)
 """
 TRAINED = """
-from elinformer.data import fingerprint, scaling, windows
+from elinformer.data import panel as panels, windows
 from elinformer.evaluation import Naive, score_naive
 
 def run(path, out):
     panel = read_panel(path)
-    fingerprint.fingerprint(panel)
+    panels.fingerprint(panel)
     reach = windows.Reach(12, 12)
-    train = windows.split_panel(panel, (0.6, 0.2, 0.2), reach).train
-    scaling.Scaler.of(scaling.measure(panel.values[: train[1]], panel.mask[: train[1]]))
-    dataset = windows.WindowDataset(panel, None, windows.window_origins(train, reach), reach)
+    data = windows.SplitPanel.of(panel, (0.6, 0.2, 0.2), reach)
+    data.scaler("series")
+    dataset = data.windows("train", None)
     for first in range(20):
         dataset[list(range(first, first + 4))]
-    score_naive(Naive("yesterday", 24), panel, panel.n_steps - np.arange(12, 20), 12, mean_before(panel, train[1]))
+    score_naive(Naive("yesterday", 24), panel, panel.n_steps - np.arange(12, 20), 12, data.moments.mean)
 """
 
 
 def peak(work: str, small: Path, large: Path) -> int:
-    """Bytes of anonymous memory that the function `run` of `work` adds at most, in a process of its own."""
+    """Return the most bytes of anonymous memory that the function `run` of `work` adds, in a new process."""
     out = large.parent / "out"
     command = [sys.executable, "-c", MEASURED.replace("{work}", work), *map(str, (small, large, out))]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -146,11 +147,11 @@ def write_largest(path: Path, values: np.ndarray) -> None:
 
 
 def write_panel_folder(path: Path, values: np.ndarray) -> None:
-    write_panel(path, [values], shape=values.shape)
+    write_blocks([values], path, shape=values.shape)
 
 
 def written(write: Callable[[Path, np.ndarray], None], values: np.ndarray, path: Path) -> tuple[Path, Path]:
-    """A small file, on which libraries take what they keep, and a large one."""
+    """Write a small file, on which libraries allocate their caches, and a large one."""
     write(path / "small", values[: N_STEPS // 8])
     write(path / "large", values)
     small, large = (next(path.glob(f"{name}*")) for name in ("small", "large"))
@@ -168,20 +169,20 @@ def written(write: Callable[[Path, np.ndarray], None], values: np.ndarray, path:
         pytest.param(write_long_parquet, marks=pytest.mark.slow),
     ],
 )
-def test_conversion_holds_a_part_of_the_values_in_memory(
+def test_conversion_holds_few_of_the_values_in_memory(
     write: Callable[[Path, np.ndarray], None], values: np.ndarray, tmp_path: Path
 ) -> None:
     assert peak(CONVERTED, *written(write, values, tmp_path)) < BOUND
 
 
-def test_converting_largest_holds_a_part_of_the_values_in_memory(values: np.ndarray, tmp_path: Path) -> None:
+def test_conversion_of_largest_holds_few_of_the_values_in_memory(values: np.ndarray, tmp_path: Path) -> None:
     assert peak(LARGEST, *written(write_largest, values, tmp_path)) < BOUND
 
 
-def test_training_holds_a_part_of_a_panel_on_disk_in_memory(values: np.ndarray, tmp_path: Path) -> None:
+def test_training_holds_few_of_the_values_on_disk_in_memory(values: np.ndarray, tmp_path: Path) -> None:
     assert peak(TRAINED, *written(write_panel_folder, values, tmp_path)) < BOUND
 
 
-def test_a_panel_that_is_read_into_memory_is_held_once(values: np.ndarray, tmp_path: Path) -> None:
+def test_a_panel_in_memory_is_held_once(values: np.ndarray, tmp_path: Path) -> None:
     held = peak(READ, *written(write_npz, values, tmp_path)) / VALUES_BYTES
     assert 1.1 < held < 1.6  # values and mask

@@ -1,4 +1,4 @@
-"""Panel: what it holds, and what it refuses."""
+"""Panel: content, checks and views."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_values_are_nan_exactly_where_the_mask_is_false(
     np.testing.assert_array_equal(panel.values[panel.mask], values[observed])
 
 
-def test_the_callers_array_is_left_as_it_is() -> None:
+def test_the_array_of_the_caller_is_not_changed() -> None:
     values = VALUES.copy()
     a_panel(values=values, null_value=3.0)
     np.testing.assert_array_equal(values, VALUES)
@@ -98,8 +98,8 @@ def test_the_callers_array_is_left_as_it_is() -> None:
         ({"values": VALUES.astype(np.float64) * 1e300}, "expected finite values"),
         ({"mask": np.zeros(VALUES.shape, bool)}, "at least one observed value"),
         ({"mask": np.ones(VALUES.shape)}, "expected a bool mask"),
-        ({"mask": np.ones((4, 3), bool)}, r"expected a mask of the values' shape \(4, 3, 2\), got \(4, 3\)"),
-        ({"mask": np.ones((3, 4, 2), bool)}, "expected a mask of the values' shape"),
+        ({"mask": np.ones((4, 3), bool)}, r"expected a mask of the shape of the values \(4, 3, 2\), got \(4, 3\)"),
+        ({"mask": np.ones((3, 4, 2), bool)}, "expected a mask of the shape of the values"),
         ({"series": ["a", "b", "a"]}, "distinct names of series, got 'a' more than once"),
         ({"series": ["a", "b"]}, "expected 3 names of series, got 2"),
         ({"channels": ["a", "a"]}, "distinct names of channels"),
@@ -121,7 +121,7 @@ def test_the_callers_array_is_left_as_it_is() -> None:
         ),
     ],
 )
-def test_what_cannot_be_a_panel_is_refused_in_one_sentence(changes: dict[str, object], message: str) -> None:
+def test_arguments_that_make_no_panel_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         a_panel(**changes)
     assert "\n" not in str(caught.value)
@@ -132,7 +132,7 @@ def test_a_mask_may_leave_the_one_channel_out() -> None:
     assert panel.mask.sum() == 10
 
 
-def test_a_panel_built_by_hand_is_validated_too() -> None:
+def test_the_constructor_checks_a_panel() -> None:
     panel = a_panel()
     with pytest.raises(InputError, match="expected float32 values"):
         replace(panel, values=panel.values.astype(np.float64))
@@ -145,7 +145,7 @@ def test_a_panel_cannot_be_changed() -> None:
         a_panel().name = "other"  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_the_future_goes_on_where_the_panel_ends() -> None:
+def test_the_future_continues_the_time_stamps() -> None:
     assert a_panel().future_timestamps(2)[1] == np.datetime64("2024-01-01T05:00")
     service = a_panel(start="2024-01-01 06:00", steps_per_day=3)
     np.testing.assert_array_equal(
@@ -170,7 +170,7 @@ def test_the_last_steps_of_service_hours_begin_with_the_hours_of_a_day(n_steps: 
     np.testing.assert_array_equal(last.future_timestamps(4), panel.future_timestamps(4))
 
 
-def test_a_panel_says_what_it_is() -> None:
+def test_a_panel_describes_itself() -> None:
     text = repr(a_panel(null_value=0.0, name="roads"))
     assert "roads: 4 steps x 3 series x 2 channels, 1h" in text
     assert "95.8% observed" in text

@@ -1,18 +1,15 @@
-"""What is known of a series: profiles of its history, and what tells series apart."""
+"""Profiles of series and their principal components."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from elinformer.data.panel import Panel
-from elinformer.data.profile import history_profile, principal_components, read_features, static_features
+from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.scaling import Scaler
-from elinformer.errors import InputError
 
 
 def profile_of(panel: Panel) -> np.ndarray:
@@ -24,13 +21,13 @@ def waves(phases: list[float]) -> Panel:
     return Panel.from_arrays(5 + np.sin(hours + np.array(phases)), start="2024-01-01", freq="1h")
 
 
-def test_series_that_run_alike_have_like_profiles() -> None:
+def test_similar_series_have_similar_profiles() -> None:
     profile = profile_of(waves([0.0, 0.0, 2.0]))
     np.testing.assert_array_equal(profile[0], profile[1])
     assert np.abs(profile[0] - profile[2]).max() > 1
 
 
-def test_the_unit_of_a_series_shows_in_its_size_alone() -> None:
+def test_the_unit_of_a_series_changes_only_its_deviation() -> None:
     panel = waves([0.0, 1.0])
     larger = replace(panel, values=panel.values * 64)
     different = np.flatnonzero(~np.isclose(profile_of(panel), profile_of(larger), atol=1e-4).all(0))
@@ -38,7 +35,7 @@ def test_the_unit_of_a_series_shows_in_its_size_alone() -> None:
     np.testing.assert_allclose((profile_of(larger) - profile_of(panel))[:, different], np.log(64), rtol=1e-4)
 
 
-def test_what_was_not_observed_may_hold_anything() -> None:
+def test_missing_values_may_hold_anything() -> None:
     panel = waves([0.0, 1.0])
     mask = np.random.default_rng(0).random(panel.mask.shape) < 0.8
     scaler = Scaler.fit(panel.values, mask)
@@ -54,7 +51,7 @@ def test_short_histories_and_steps_without_times_have_profiles(n_steps: int) -> 
     assert np.isfinite(profile_of(panel)).all()
 
 
-def test_components_are_few_and_of_unit_variance_whatever_the_units() -> None:
+def test_components_are_few_and_of_unit_variance_for_all_units() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(30, 50)), rng.normal(size=(30, 2))
     found = principal_components(first, second)
@@ -64,19 +61,6 @@ def test_components_are_few_and_of_unit_variance_whatever_the_units() -> None:
     np.testing.assert_allclose(np.abs(again), np.abs(found), atol=1e-3)
 
 
-def test_series_that_nothing_tells_apart_have_one_component() -> None:
+def test_identical_series_have_one_component() -> None:
     assert principal_components(np.ones((4, 3))).shape == (4, 1)
     assert np.isfinite(principal_components(np.ones((4, 3)))).all()
-
-
-def test_features_come_in_the_order_that_is_asked_for() -> None:
-    frame = pd.DataFrame({"unique_id": ["b", "c", "a"], "x": [1, 2, 3], "y": [0.5, 0.25, 0.125]})
-    np.testing.assert_array_equal(static_features(frame, ["a", "b"]), [[3, 0.125], [1, 0.5]])
-
-
-def test_names_in_a_file_stay_as_they_are_written(tmp_path: Path) -> None:
-    path = tmp_path / "features.csv"
-    path.write_text("unique_id,height\n007,12\n7,3\n", encoding="utf-8")
-    np.testing.assert_array_equal(static_features(read_features(path), ["7", "007"]), [[3], [12]])
-    with pytest.raises(InputError, match="expected a CSV file with unique_id"):
-        read_features(tmp_path / "none.csv")

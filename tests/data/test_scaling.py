@@ -1,4 +1,4 @@
-"""Scaling: moments of what was observed, never a division by zero."""
+"""Scaling: moments of observed values, without division by zero."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from elinformer.data import row_blocks
+from elinformer.data import pieces
 from elinformer.data.scaling import ScalePer, Scaler, error_scale, measure, seasonal_scale
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def test_a_channel_has_one_scale_of_all_its_observed_values(recording: tuple[np.
 
 @pytest.mark.parametrize("per", ["series", "channel"])
 @given(recording=recordings())
-def test_what_is_scaled_stays_finite_whatever_was_observed(
-    per: ScalePer, recording: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_scaled_values_are_finite_for_any_mask(per: ScalePer, recording: tuple[np.ndarray, np.ndarray]) -> None:
     values, mask = recording
     scaler = Scaler.fit(values, mask, per=per)
     assert scaler.mean.dtype == scaler.std.dtype == np.float32
@@ -97,7 +95,7 @@ def test_a_never_observed_series_takes_mean_and_deviation_of_its_channel() -> No
     assert scaler.std[1] == pytest.approx(np.nanstd(values), rel=1e-4)
 
 
-def test_a_never_observed_channel_is_left_as_it_is() -> None:
+def test_a_never_observed_channel_is_not_scaled() -> None:
     values = np.full((5, 2, 2), np.nan, np.float32)
     values[..., 0] = 3
     scaler = Scaler.fit(values, ~np.isnan(values))
@@ -112,13 +110,13 @@ def test_blocks_merge_to_the_moments_of_one_pass(rows: int, monkeypatch: pytest.
     mask = rng.random(values.shape) < 0.7
     mask[:50, 0] = False
     whole = Scaler.fit(values, mask)
-    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", rows * values[0].size)
-    pieces = Scaler.fit(values, mask)
-    np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-6)
-    np.testing.assert_allclose(pieces.std, whole.std, rtol=1e-6)
+    monkeypatch.setattr(pieces, "VALUES_AT_A_TIME", rows * values[0].size)
+    merged = Scaler.fit(values, mask)
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-6)
+    np.testing.assert_allclose(merged.std, whole.std, rtol=1e-6)
 
 
-def test_a_large_offset_does_not_eat_the_deviation() -> None:
+def test_a_large_offset_does_not_cancel_the_deviation() -> None:
     values = (1e6 + np.random.default_rng(2).integers(0, 3, (500, 1, 1))).astype(np.float32)
     scaler = Scaler.fit(values, np.ones_like(values, bool), per="channel")
     assert scaler.std[0, 0] == pytest.approx(values.astype(np.float64).std(), rel=1e-5)
@@ -137,12 +135,12 @@ def test_the_seasonal_scale_is_merged_from_blocks(monkeypatch: pytest.MonkeyPatc
     values = np.random.default_rng(0).normal(size=(40, 2, 1)).astype(np.float32)
     mask = np.ones_like(values, dtype=bool)
     whole = seasonal_scale(values, mask, 5)
-    monkeypatch.setattr(row_blocks, "VALUES_AT_A_TIME", 6)
+    monkeypatch.setattr(pieces, "VALUES_AT_A_TIME", 6)
     np.testing.assert_allclose(seasonal_scale(values, mask, 5), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["channel", "series", "seasonal"])
-def test_moments_that_are_known_change_no_scale(
+def test_given_moments_do_not_change_a_scale(
     two_channel_panel: Panel, kind: Literal["channel", "series", "seasonal"]
 ) -> None:
     moments = measure(two_channel_panel.values[:200], two_channel_panel.mask[:200])

@@ -1,4 +1,4 @@
-"""The regular grid of time: made, inferred, filled and continued."""
+"""Time grids: make, infer, fill and continue them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_two_times_are_enough_to_infer_the_step() -> None:
     assert infer_freq(make_grid("2024-01-01", 2, "10min")) == "10min"
 
 
-def test_the_commonest_difference_is_the_step_where_rows_are_left_out() -> None:
+def test_the_most_frequent_difference_is_the_step_of_times_with_gaps() -> None:
     assert infer_freq(np.delete(make_grid("2024-01-01", 50, "5min"), [3, 4, 20])) == "5min"
 
 
@@ -50,7 +50,7 @@ def test_one_time_is_too_few_to_infer_a_step() -> None:
 
 
 @pytest.mark.parametrize("freq", ["often", "0min", "-1h", ""])
-def test_a_frequency_that_is_none_is_refused(freq: str) -> None:
+def test_an_invalid_frequency_is_refused(freq: str) -> None:
     with pytest.raises(InputError, match=f"expected a frequency such as '5min'.*got '{freq}'"):
         offset(freq)
 
@@ -74,7 +74,7 @@ def test_steps_that_do_not_fit_into_a_day_are_refused(freq: str, steps_per_day: 
 
 
 @pytest.mark.parametrize("start", ["soon", "", "NaT"])
-def test_a_start_that_is_no_time_is_refused(start: str) -> None:
+def test_an_invalid_start_is_refused(start: str) -> None:
     with pytest.raises(InputError, match=r"expected a time such as .* pass start="):
         make_grid(start, 3, "1h")
 
@@ -107,13 +107,13 @@ def test_step_numbers_continue_to_count() -> None:
 
 
 @pytest.mark.parametrize(("hours", "kind"), [([0, 1, 1], "repeats at step 2"), ([0, 2, 1], "goes back at step 2")])
-def test_times_that_do_not_increase_are_refused_with_the_place(hours: list[int], kind: str) -> None:
+def test_times_that_do_not_increase_are_refused_with_their_step(hours: list[int], kind: str) -> None:
     times = np.datetime64("2024-01-01", "ns") + np.array(hours) * np.timedelta64(1, "h")
-    with pytest.raises(InputError, match=f"in the log, but time {kind}"):
-        check_increasing(times, ["the log"])
+    with pytest.raises(InputError, match=f"time {kind}"):
+        check_increasing(times)
 
 
-def test_a_step_off_the_grid_is_refused_with_the_place() -> None:
+def test_a_time_off_the_grid_is_refused_with_its_step() -> None:
     times = np.delete(make_grid("2024-01-01", 10, "1h"), 4)
     with pytest.raises(InputError, match=r"step 4 is 2024-01-01T05.* where 2024-01-01T04.* was due"):
         check_grid(times, "1h", None)
@@ -131,7 +131,7 @@ def test_steps_left_out_are_filled_in(data: st.DataObject, freq: str, n_steps: i
 
 @settings(deadline=None)
 @given(first=st.integers(0, 107), left_out=st.sets(st.integers(108, 3 * 108 - 1), max_size=40))
-def test_service_hours_are_filled_in_even_where_the_first_day_begins_late(first: int, left_out: set[int]) -> None:
+def test_service_hours_are_filled_in_if_the_first_day_begins_late(first: int, left_out: set[int]) -> None:
     whole = make_grid("2019-01-01 06:00", 4 * 108, "10min", 108)
     kept = [i for i in range(first, len(whole)) if i not in left_out]
     grid, places = fill_grid(whole[kept], "10min", 108)
@@ -139,7 +139,7 @@ def test_service_hours_are_filled_in_even_where_the_first_day_begins_late(first:
     np.testing.assert_array_equal(places, kept)
 
 
-def test_a_whole_day_begins_where_the_record_begins() -> None:
+def test_a_grid_without_service_hours_begins_with_the_first_time() -> None:
     whole = make_grid("2024-01-01 12:00", 100, "1h")
     np.testing.assert_array_equal(fill_grid(whole, "1h", 24)[0], whole)
 
@@ -163,6 +163,6 @@ def test_a_time_between_two_steps_is_refused(freq: str) -> None:
 
 
 @pytest.mark.parametrize("steps_per_day", [None, 86400])
-def test_a_step_length_that_would_make_nearly_all_of_the_grid_missing_is_refused(steps_per_day: int | None) -> None:
+def test_a_step_that_leaves_the_grid_nearly_empty_is_refused(steps_per_day: int | None) -> None:
     with pytest.raises(InputError, match=r"100 recorded times spread over \d+ of them"):
         fill_grid(make_grid("2024-01-01", 100, "1h"), "1s", steps_per_day)

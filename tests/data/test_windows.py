@@ -1,4 +1,4 @@
-"""Windows: parts of the data, what lies in them, and batches."""
+"""Windows: the split, the windows of its parts, and batches."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_parts_follow_each_other_and_hold_every_step(n_steps: int, cuts: tup
     ],
     ids=str,
 )
-def test_a_split_that_is_no_split_is_refused(fractions: tuple[float, ...]) -> None:
+def test_an_invalid_split_is_refused(fractions: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="expected a split of three fractions"):
         chronological_split(100, fractions)
 
@@ -73,7 +73,7 @@ def test_every_target_lies_in_its_own_part_and_no_window_is_left_out(
     assert len(seen) == len(set(seen))
 
 
-def test_a_history_reaches_back_over_the_border_and_targets_never_do() -> None:
+def test_only_the_history_of_a_window_may_begin_before_its_part() -> None:
     parts = chronological_split(100, (0.6, 0.2, 0.2))
     train, validation, test = (window_origins(part, Reach(WINDOW, HORIZON)) for part in parts)
     assert (train[0], train[-1]) == (WINDOW, 60 - HORIZON)
@@ -94,22 +94,26 @@ def test_a_batch_equals_the_slices_of_its_windows(hourly_panel: Panel, origins: 
     batch = windows[[origin - WINDOW for origin in origins]]
     encoded = Calendar.fit(hourly_panel.timestamps, "1h").encode(hourly_panel.timestamps)
     assert batch.calendar is not None
+    assert batch.target is not None
+    assert batch.target_mask is not None
     for i, origin in enumerate(origins):
         past, future = slice(origin - WINDOW, origin), slice(origin, origin + HORIZON)
         np.testing.assert_array_equal(batch.values[i], hourly_panel.values[past])
         np.testing.assert_array_equal(batch.mask[i], hourly_panel.mask[past])
         np.testing.assert_array_equal(batch.target[i], hourly_panel.values[future])
         np.testing.assert_array_equal(batch.target_mask[i], hourly_panel.mask[future])
-        np.testing.assert_array_equal(batch.calendar[i], encoded[past])
+        np.testing.assert_array_equal(batch.calendar[i], encoded[origin - WINDOW : origin + HORIZON])
 
 
 def test_a_batch_has_the_documented_shapes_and_types(two_channel_panel: Panel) -> None:
     batch = windows_of(two_channel_panel, np.array([50, 60]))[[0, 1]]
     assert batch.values.shape == (2, WINDOW, 4, 2)
     assert batch.mask.shape == (2, WINDOW, 4, 2)
+    assert batch.target is not None
+    assert batch.target_mask is not None
     assert batch.target.shape == batch.target_mask.shape == (2, HORIZON, 4, 2)
     assert batch.calendar is not None
-    assert batch.calendar.shape == (2, WINDOW, 2)
+    assert batch.calendar.shape == (2, WINDOW + HORIZON, 2)
     assert (batch.values.dtype, batch.mask.dtype, batch.calendar.dtype) == (torch.float32, torch.bool, torch.int64)
 
 
@@ -119,12 +123,17 @@ def test_windows_of_step_numbers_have_no_calendar() -> None:
 
 
 def test_a_window_without_targets_needs_no_future(hourly_panel: Panel) -> None:
-    last = WindowDataset(hourly_panel, None, np.array([240]), Reach(WINDOW, HORIZON), with_targets=False)[[0]]
+    calendar = Calendar.fit(hourly_panel.timestamps, "1h")
+    last = WindowDataset(hourly_panel, calendar, np.array([240]), Reach(WINDOW, HORIZON), with_targets=False)[[0]]
     np.testing.assert_array_equal(last.values[0], hourly_panel.values[-WINDOW:])
-    assert last.target.shape == (1, 0, 4, 1)
+    assert last.target is None
+    assert last.target_mask is None
+    assert last.calendar is not None
+    future = calendar.encode(hourly_panel.future_timestamps(HORIZON))
+    np.testing.assert_array_equal(last.calendar[0, WINDOW:], future)
 
 
-def test_lags_read_the_steps_of_earlier_seasons_that_the_forecast_is_for(hourly_panel: Panel) -> None:
+def test_lags_read_the_targets_of_earlier_seasons(hourly_panel: Panel) -> None:
     reach = Reach(WINDOW, HORIZON, lags=(24, 48))
     origins = window_origins((0, 240), reach)
     assert origins[0] == reach.history == 48
@@ -142,14 +151,14 @@ def test_lags_read_the_steps_of_earlier_seasons_that_the_forecast_is_for(hourly_
         (4, 3, (24, 2), "expected lags of at least horizon=3 steps, got 2"),
     ],
 )
-def test_a_reach_that_cannot_be_is_refused(window: int, horizon: int, lags: tuple[int, ...], message: str) -> None:
+def test_an_invalid_reach_is_refused(window: int, horizon: int, lags: tuple[int, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Reach(window, horizon, lags)
 
 
-def test_a_loader_gives_every_window_once_in_the_order_of_time(hourly_panel: Panel) -> None:
+def test_a_loader_yields_every_window_once_in_the_order_of_time(hourly_panel: Panel) -> None:
     windows = windows_of(hourly_panel, np.arange(WINDOW, 60))
     batches = list(window_loader(windows, 10))
     assert [len(batch.values) for batch in batches] == [10, 10, 10, 10, 10, 6]
-    firsts = torch.cat([batch.target[:, 0] for batch in batches])
+    firsts = torch.cat([batch.target[:, 0] for batch in batches if batch.target is not None])
     np.testing.assert_array_equal(firsts.numpy(), hourly_panel.values[WINDOW:60])

@@ -34,10 +34,16 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a panel in this folder.")] = False,
 ) -> None:
     """Write data to a folder of arrays that are mapped from disk, so that they may be larger than memory."""
-    from elinformer.data.conversion import convert_panel
+    from elinformer.data.catalog import CATALOG, convert_dataset, refuse_options
+    from elinformer.data.io.convert import convert_panel
 
+    options = options or {}
     with _progress("converting") as progress:
-        panel = convert_panel(source, out, **(options or {}), overwrite=overwrite, progress=progress)
+        if source.lower() in CATALOG:
+            refuse_options(source, options)
+            panel = convert_dataset(source, out, overwrite=overwrite, progress=progress)
+        else:
+            panel = convert_panel(source, out, **options, overwrite=overwrite, progress=progress)
     typer.echo(f"{out}: {panel}")
 
 
@@ -54,7 +60,7 @@ def datasets(context: typer.Context) -> None:
 @datasets_app.command(epilog="Example: elinformer datasets fetch metr-la")
 def fetch(name: Annotated[str, typer.Argument(help="Name of the catalogue.", show_default=False)]) -> None:
     """Fetch a data set into the cache, check it, and print its folder."""
-    from elinformer.data.fetch import fetch_dataset
+    from elinformer.data.catalog import fetch_dataset
 
     typer.echo(fetch_dataset(name))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elinformer.comparison.machine import code_fingerprint
 from elinformer.data.address import load_panel, whole_address
-from elinformer.data.fingerprint import fingerprint
+from elinformer.data.panel import fingerprint
 from elinformer.data.windows import Reach, SplitPanel
 from elinformer.errors import InputError
 from elinformer.models.registry import MODELS, whole_options

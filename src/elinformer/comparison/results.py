@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinformer._files import held_folder, new_folder
 from elinformer.comparison.plan import NAME, Contender
-from elinformer.data.fingerprint import fingerprint
-from elinformer.data.formats import read_panel
+from elinformer.data.io.folder import write_panel
+from elinformer.data.io.read import read_panel
+from elinformer.data.panel import fingerprint
 from elinformer.errors import InputError
 from elinformer.run_folder.folder import read_json, write_json
 
@@ -100,7 +101,7 @@ class ResultsFolder:
         """Write a panel into the folder, for the workers; returns its path."""
         folder = self.folder / DATA / _safe(panel.name)
         if not folder.is_dir() or fingerprint(read_panel(folder)) != fingerprint(panel):
-            panel.save(folder, overwrite=True)
+            write_panel(panel, folder, overwrite=True)
         return folder
 
     def restore(self) -> int:

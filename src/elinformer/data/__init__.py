@@ -1,4 +1,4 @@
-"""Panels of series: reading, fetching, simulating, splitting into windows. Knows nothing of networks."""
+"""Panels of series: read, fetch, simulate, scale and split them into windows. No module here imports a network."""
 
 import lazy_loader as _lazy
 

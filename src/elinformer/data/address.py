@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elinformer.data.catalog import CATALOG, check_unasked, load_dataset
+from elinformer.data.catalog import CATALOG, load_dataset, refuse_options
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ def load_panel(
         InputError: Nothing is there, or it is no panel.
     """
     if is_in_catalogue(address):
-        check_unasked(address, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
+        options = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
+        refuse_options(address, options)
         return load_dataset(address)
     check_address(address)
-    from elinformer.data.formats import read_panel
+    from elinformer.data.io.read import read_panel
 
     return read_panel(address, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
 

@@ -1,4 +1,4 @@
-"""Calendar features: slot of the day and day of the week, with stand-ins for what training never saw."""
+"""Calendar features: slot of the day and day of the week, with substitutes for those that training never saw."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Calendar:
     """Slots and weekdays that occur in training.
 
     Other slots are encoded as `NEUTRAL`. Other weekdays are encoded as the nearest known one of their kind (Monday to
-    Friday, or the weekend), so that a model of a few days forecasts a Tuesday as it would a Thursday; as `NEUTRAL` if
-    there is none.
+    Friday, or the weekend): a model that was trained on a few days forecasts a Tuesday as it would a Thursday. They
+    are encoded as `NEUTRAL` if no day of their kind is known.
 
     Attributes:
-        freq: The step.
-        n_slots: Slots of a whole day, night hours that are not recorded included; at most one a minute.
+        freq: Step as pandas writes it.
+        n_slots: Slots of a whole day, including hours that are not recorded; at most one a minute.
         known_slots: Slots (0 = midnight) that occur in training.
-        known_days: Weekdays (0 = Monday) of which training saw at least half as much as of that it saw most of.
+        known_days: Weekdays (0 = Monday) that occur in training at least half as often as the most frequent one.
     """
 
     freq: str
@@ -37,7 +37,7 @@ class Calendar:
 
     @classmethod
     def fit(cls, timestamps: np.ndarray, freq: str) -> Calendar:
-        """The calendar of training: `timestamps` are the moments (n,) that training forecasts from."""
+        """Return the calendar of training, which forecasts from the times `timestamps` (n,)."""
         step = step_length(freq)
         n_slots = 1 if step is None or step >= DAY else min(MAX_SLOTS, int(np.ceil(DAY / step)))
         slot, day = _slot_and_day(timestamps, n_slots)
@@ -46,14 +46,14 @@ class Calendar:
         return cls(freq, n_slots, *(tuple(int(i) for i in x) for x in (np.unique(slot), known_days)))
 
     def encode(self, timestamps: np.ndarray) -> np.ndarray:
-        """(n,) time stamps -> (n, 2) int64: slot + 1 and weekday + 1, those of the stand-in, or `NEUTRAL`."""
+        """Encode (n,) time stamps as (n, 2) int64: slot + 1 and weekday + 1, those of the substitute, or `NEUTRAL`."""
         slot, day = _slot_and_day(timestamps, self.n_slots)
         slots = np.where(np.isin(slot, self.known_slots), slot + 1, NEUTRAL)
-        days = np.array([self._stand_in(day) for day in range(DAYS_PER_WEEK)])[day]
+        days = np.array([self._code_of_day(day) for day in range(DAYS_PER_WEEK)])[day]
         return np.stack([slots, days], axis=-1).astype(np.int64)
 
-    def _stand_in(self, day: int) -> int:
-        """What a weekday is encoded as."""
+    def _code_of_day(self, day: int) -> int:
+        """Return the code of a weekday."""
         (kind,) = (kind for kind in KINDS_OF_DAY if day in kind)
         known = [other for other in self.known_days if other in kind]
         return 1 + min(known, key=lambda other: abs(other - day)) if known else NEUTRAL

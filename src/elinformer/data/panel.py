@@ -1,39 +1,45 @@
-"""Panel: many series on one time grid, with what was observed and what was not."""
+"""Panel: many series on one time grid, with a mask of the observed values."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elinformer.data.pieces import as_observed, panel_shape
-from elinformer.data.row_blocks import row_blocks
+from elinformer.data.pieces import panel_shape, row_blocks, values_and_mask
 from elinformer.data.time_grid import DAY, check_grid, check_increasing, continue_grid, make_grid, step_length
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
     """N series of C channels over T steps of one regular time grid.
 
-    Make one with `Panel.from_arrays`, `read_panel` or `load_dataset`; every way validates.
+    Make one with `Panel.from_arrays`, `read_panel` or `load_dataset`. Each of them checks the data.
 
     Attributes:
-        values: (T, N, C) float32 in the data's own units, NaN where nothing was observed.
-        mask: (T, N, C) bool, True where a value was observed.
-        timestamps: (T,) datetime64[ns], or int64 step numbers where the time is not known.
-        freq: The step as pandas writes it ("5min", "1h"), None with step numbers.
+        values: (T, N, C) float32 in the units of the data, NaN where a value is missing.
+        mask: (T, N, C) bool, True = observed.
+        timestamps: (T,) datetime64[ns], or int64 step numbers if the time is unknown.
+        freq: Step as pandas writes it ("5min", "1h"), None with step numbers.
         series: N distinct names.
         channels: C distinct names.
         locations: (N, 2) latitude and longitude in degrees, or None.
-        steps_per_day: Set where only a part of every day is recorded (service hours).
-        name: What this panel is called in messages and reports.
-        checked: Whether every value has been looked at before, as those on disk were when they were written.
+        steps_per_day: Steps of a day if only a part of it is recorded (service hours), else None.
+        name: Name of the panel in messages and reports.
+        checked: Skip the check of the values, which reads all of them. Values on disk were checked when they were
+            written.
+
+    Raises:
+        InputError: The arrays, names and times do not make a panel.
     """
 
     values: np.ndarray
@@ -75,19 +81,19 @@ class Panel:
 
         Args:
             values: (T, N) or (T, N, C) numbers; NaN is missing.
-            mask: The shape of `values`, True = observed; what is not observed becomes NaN.
-            start: The first time stamp; without it, and without `timestamps`, time is step numbers.
-            freq: The step as pandas writes it; needed with `start` and with `timestamps`.
+            mask: Array of the shape of `values`, True = observed; other values become NaN.
+            start: Time of the first step. Without `start` and `timestamps`, the panel has step numbers.
+            freq: Step as pandas writes it; needed with `start` and with `timestamps`.
             timestamps: (T,) datetime64 or integer step numbers.
             series: N names; "0", "1", ... by default.
             channels: C names; "value" for one channel, "0", "1", ... for more.
             locations: (N, 2) latitude and longitude in degrees.
-            steps_per_day: Where only a part of every day is recorded.
-            null_value: A number that stands for missing, such as 0.0 in traffic data.
-            name: What the panel is called.
+            steps_per_day: Steps of a day if only a part of it is recorded.
+            null_value: Number that stands for missing, such as 0.0 in traffic data.
+            name: Name of the panel.
 
         Raises:
-            InputError: Anything that cannot be a panel, with what was expected.
+            InputError: The arguments do not make a panel.
         """
         array = np.asarray(values)
         shape = panel_shape(array.dtype, array.shape)
@@ -102,32 +108,32 @@ class Panel:
             steps_per_day=steps_per_day,
             name=name,
         )
-        copied, observed = _observed(array.reshape(shape), _as_mask(mask, shape), null_value)
+        copied, observed = _copy_in_blocks(array.reshape(shape), _as_mask(mask, shape), null_value)
         return cls(values=copied, mask=observed, **fields)
 
     @property
     def n_steps(self) -> int:
-        """T, the number of time steps."""
+        """Number of time steps, T."""
         return self.values.shape[0]
 
     @property
     def n_series(self) -> int:
-        """N, the number of series."""
+        """Number of series, N."""
         return self.values.shape[1]
 
     @property
     def n_channels(self) -> int:
-        """C, the number of channels."""
+        """Number of channels, C."""
         return self.values.shape[2]
 
     @property
     def has_time(self) -> bool:
-        """Whether the time of every step is known (rather than only its number)."""
+        """True if the time of every step is known, False if only its number is."""
         return self.freq is not None
 
     @property
     def steps_of_day(self) -> int | None:
-        """Recorded steps of a day, or None where time is not known or a day is no whole number of steps."""
+        """Recorded steps of a day, or None if the time is unknown or a day is no whole number of steps."""
         if self.steps_per_day is not None or self.freq is None:
             return self.steps_per_day
         step = step_length(self.freq)
@@ -135,29 +141,38 @@ class Panel:
 
     @property
     def observed_share(self) -> float:
-        """The share of values that were observed, 0 to 1."""
+        """Share of the values that are observed, 0 to 1."""
         return np.count_nonzero(self.mask) / self.mask.size
 
     def future_timestamps(self, n_steps: int) -> np.ndarray:
-        """(n_steps,) time stamps that follow the panel's last one."""
+        """Return the (n_steps,) time stamps that follow the last one."""
         return continue_grid(self.timestamps, n_steps, self.freq, self.steps_per_day)
 
     def last_steps(self, n_steps: int) -> Panel:
-        """The last `n_steps` steps, without a copy; a few more where only a part of every day is recorded."""
-        start = max(0, self.n_steps - n_steps)
-        start -= start % (self.steps_per_day or 1)  # such a panel begins where the hours of a day do
-        arrays = {name: getattr(self, name)[start:] for name in ("values", "mask", "timestamps")}
-        return replace(self, **arrays, checked=True)
+        """Return the last `n_steps` steps without a copy.
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Panel:
-        """Write the panel to a folder and return it mapped from there; see `elinformer.data.disk`.
-
-        Raises:
-            InputError: The folder cannot be written to, or holds something that may not go.
+        With `steps_per_day`, the result begins with the first recorded hour of a day and may be a little longer.
         """
-        from elinformer.data.disk import save_panel
+        start = max(0, self.n_steps - n_steps)
+        start -= start % (self.steps_per_day or 1)
+        return self.select(steps=slice(start, None))
 
-        return save_panel(self, folder, overwrite=overwrite)
+    def select(self, series: Sequence[int] | np.ndarray | slice = ALL, steps: slice = ALL) -> Panel:
+        """Return some series and steps, without a copy if both are slices.
+
+        Args:
+            series: Numbers of the series in the order wanted, or a mask (N,).
+            steps: Slice of the steps; with `steps_per_day`, it has to begin with the first recorded hour of a day.
+        """
+        arrays = {name: getattr(self, name)[steps, series] for name in ("values", "mask")}
+        return replace(
+            self,
+            **arrays,
+            timestamps=self.timestamps[steps],
+            series=tuple(self.series[i] for i in np.arange(self.n_series)[series]),
+            locations=None if self.locations is None else self.locations[series],
+            checked=True,
+        )
 
     def __repr__(self) -> str:
         ends = (np.datetime_as_string(time, unit="m") for time in self.timestamps[[0, -1]]) if self.has_time else ()
@@ -180,7 +195,11 @@ def panel_fields(
     steps_per_day: int | None,
     name: str,
 ) -> dict[str, Any]:
-    """The fields of a panel of `shape` apart from values and mask; arguments as in `Panel.from_arrays`."""
+    """Return the fields of a panel of `shape` apart from values and mask; arguments as in `Panel.from_arrays`.
+
+    Raises:
+        InputError: The arguments contradict each other.
+    """
     n_steps, n_series, n_channels = shape
     if start is not None and timestamps is not None:
         raise InputError("expected start or timestamps, got both: pass one of them")
@@ -206,21 +225,21 @@ def panel_fields(
 def _as_mask(mask: np.ndarray | None, shape: tuple[int, int, int]) -> np.ndarray:
     if mask is None:
         return np.broadcast_to(True, shape)
-    given = np.asarray(mask)
-    if given.dtype != bool:
-        raise InputError(f"expected a bool mask (True = observed), got {given.dtype}")
-    if given.ndim == 2:
-        given = given[..., None]
-    if given.shape != shape:
-        raise InputError(f"expected a mask of the values' shape {shape}, got {np.shape(mask)}")
-    return given
+    array = np.asarray(mask)
+    if array.dtype != bool:
+        raise InputError(f"expected a bool mask (True = observed), got {array.dtype}: compare it with a number first")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.shape != shape:
+        raise InputError(f"expected a mask of the shape of the values {shape}, got {np.shape(mask)}: reshape it")
+    return array
 
 
-def _observed(array: np.ndarray, given: np.ndarray, null_value: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Values as float32 with NaN where nothing was observed, and where something was, copied block by block."""
+def _copy_in_blocks(array: np.ndarray, mask: np.ndarray, null_value: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return copies of values and mask, made block by block so that no third array of this size is needed."""
     values, observed = np.empty(array.shape, np.float32), np.empty(array.shape, bool)
     for rows in row_blocks(array.shape):
-        values[rows], observed[rows] = as_observed(array[rows], null_value, given[rows])
+        values[rows], observed[rows] = values_and_mask(array[rows], null_value, mask[rows])
     return values, observed
 
 
@@ -252,12 +271,12 @@ def _check_shapes(panel: Panel) -> None:
         )
 
 
-def _check_names(what: str, names: tuple[str, ...], count: int) -> None:
+def _check_names(kind: str, names: tuple[str, ...], count: int) -> None:
     if len(names) != count:
-        raise InputError(f"expected {count} names of {what}, got {len(names)}: give one for each")
+        raise InputError(f"expected {count} names of {kind}, got {len(names)}: give one for each")
     if len(set(names)) != count:
         repeated = next(name for i, name in enumerate(names) if name in names[:i])
-        raise InputError(f"expected distinct names of {what}, got {repeated!r} more than once: rename one of them")
+        raise InputError(f"expected distinct names of {kind}, got {repeated!r} more than once: rename one of them")
 
 
 def _check_time(panel: Panel) -> None:
@@ -277,7 +296,11 @@ def _check_time(panel: Panel) -> None:
 
 
 def check_values(panel: Panel) -> None:
-    """Refuse a panel without any observed value, or with one that is not finite."""
+    """Check that some value is observed, and that all observed values are finite.
+
+    Raises:
+        InputError: They are not.
+    """
     if not panel.mask.any():
         raise InputError(
             f"expected at least one observed value, but all {panel.values.size} values are missing: "
@@ -292,3 +315,29 @@ def check_values(panel: Panel) -> None:
                 f"{rows.start + step}, series {panel.series[series]!r}, channel {panel.channels[channel]!r}: mark such "
                 "values as missing (NaN)"
             )
+
+
+def fingerprint(panel: Panel) -> str:
+    """Return the SHA-256 of the values, times, names and locations of a panel, as "sha256:...".
+
+    It is the same in memory and on disk. The name of the panel and the content of `values` where the mask is False do
+    not count. Every value is read once, block by block: about a second a gigabyte.
+    """
+    digest = hashlib.sha256(_header(panel))
+    digest.update(np.ascontiguousarray(panel.timestamps.astype(np.int64, copy=False), "<i8").data)
+    if panel.locations is not None:
+        digest.update(np.ascontiguousarray(panel.locations, "<f8").data)
+    for rows in row_blocks(panel.values.shape):
+        block = np.where(panel.mask[rows], panel.values[rows], np.float32(np.nan))
+        digest.update(np.ascontiguousarray(block, "<f4").data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _header(panel: Panel) -> bytes:
+    fields = {name: getattr(panel, name) for name in ("freq", "steps_per_day", "series", "channels")}
+    return json.dumps({**fields, "shape": panel.values.shape, "located": panel.locations is not None}).encode()
+
+
+def data_description(panel: Panel) -> dict[str, Any]:
+    """Return the name and the fingerprint of a panel, by which a run recognises its data."""
+    return {"name": panel.name, "fingerprint": fingerprint(panel)}

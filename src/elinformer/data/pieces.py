@@ -1,13 +1,13 @@
-"""Values that come piece by piece, so that a file larger than memory can be read."""
+"""Arrays as a sequence of pieces, so that files larger than memory can be read and written."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from elinformer.data.row_blocks import row_blocks
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     Index = slice | np.ndarray
     Progress = Callable[[int, int], None]
 
+VALUES_AT_A_TIME = 1 << 21
+"""Size of a block: it fits into the cache of a processor, and the loop over the blocks costs next to nothing."""
+
 
 class Piece(NamedTuple):
-    """Some of the values of a recording.
+    """Values of some rows of some series.
 
     Attributes:
-        rows: Which of the recorded rows.
-        series: Which series.
-        numbers: (r, n, C), what stands in these rows of these series; or (k, C) where row and series go in k pairs.
-            NaN is missing.
+        rows: Numbers of the rows, or a slice.
+        series: Numbers of the series, or a slice.
+        numbers: (r, n, C) values of r rows and n series. Or (k, C) values of k pairs of a row and a series. NaN is
+            missing.
     """
 
     rows: Index
@@ -34,17 +37,22 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Pieces:
-    """Values of `shape` (T, N, C), given out piece by piece as often as asked for; what is in no piece is missing."""
+    """Array of `shape` (T, N, C) that is read piece by piece, as often as needed.
+
+    Attributes:
+        shape: (T, N, C).
+        read: Returns an iterator over the pieces. Values that are in no piece are missing.
+    """
 
     shape: tuple[int, int, int]
     read: Callable[[], Iterator[Piece]]
 
     @classmethod
     def of(cls, values: np.ndarray) -> Pieces:
-        """Pieces of an array (T, N) or (T, N, C), in memory or mapped from a file, along its order in memory.
+        """Cut an array (T, N) or (T, N, C), in memory or mapped from a file, along its order in memory.
 
         Raises:
-            InputError: It has another number of axes, or holds something else than numbers.
+            InputError: The array has another number of axes, or its cells are no numbers.
         """
         shape = panel_shape(values.dtype, values.shape)
         array = values.reshape(shape)
@@ -61,10 +69,10 @@ class Pieces:
         return cls(shape, read)
 
     @classmethod
-    def of_rows(cls, blocks: Iterable[np.ndarray], shape: tuple[int, int, int]) -> Pieces:
-        """Pieces of blocks (t, N) or (t, N, C) that follow each other in time, `shape` in all; an iterator serves once.
+    def of_blocks(cls, blocks: Iterable[np.ndarray], shape: tuple[int, int, int]) -> Pieces:
+        """Take blocks (t, N) or (t, N, C) that follow each other in time, `shape` in all.
 
-        Reading them raises InputError where they are of another shape.
+        Reading raises an InputError if the blocks have another shape. An iterator can be read once only.
         """
 
         def read() -> Iterator[Piece]:
@@ -81,23 +89,23 @@ class Pieces:
         return cls(shape, read)
 
     @classmethod
-    def joined(cls, parts: Sequence[Pieces]) -> Pieces:
-        """Parts of the same series and channels, one after the other in time."""
+    def concatenate(cls, parts: Sequence[Pieces]) -> Pieces:
+        """Join arrays of the same series and channels along time."""
         starts = [sum(part.shape[0] for part in parts[:i]) for i in range(len(parts))]
 
         def read() -> Iterator[Piece]:
             for start, part in zip(starts, parts, strict=True):
                 for rows, series, numbers in part.read():
-                    yield Piece(_later(rows, start, part.shape[0]), series, numbers)
+                    yield Piece(_shift(rows, start, part.shape[0]), series, numbers)
 
         return cls((sum(part.shape[0] for part in parts), *parts[0].shape[1:]), read)
 
 
 def panel_shape(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(T, N, C) of an array of `shape` (T, N) or (T, N, C).
+    """Return (T, N, C) for an array of `shape` (T, N) or (T, N, C).
 
     Raises:
-        InputError: It has another number of axes, or holds something else than numbers.
+        InputError: The array has another number of axes, or its cells are no numbers.
     """
     if dtype.kind not in "fiub":
         raise InputError(f"expected numbers, got an array of {dtype}: convert the values to floats")
@@ -106,15 +114,15 @@ def panel_shape(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, int, int]
     return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
 
 
-def as_observed(
+def values_and_mask(
     numbers: np.ndarray, null_value: float | None, mask: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A copy of `numbers` as float32, NaN where nothing was observed, and where something was.
+    """Return a copy of `numbers` as float32 with NaN where they are missing, and its mask (True = observed).
 
     Args:
         numbers: Numbers of any type, NaN is missing.
-        null_value: A number that stands for missing, too.
-        mask: True where something was observed, as far as the caller knows.
+        null_value: Another number that stands for missing, None for no other.
+        mask: False where a number counts as missing, whatever it is.
     """
     with np.errstate(over="ignore"):
         values = numbers.astype(np.float32)
@@ -127,7 +135,7 @@ def as_observed(
     return values, observed
 
 
-def fill(
+def fill_arrays(
     values: np.ndarray,
     mask: np.ndarray,
     pieces: Pieces,
@@ -136,34 +144,42 @@ def fill(
     null_value: float | None,
     progress: Progress | None,
 ) -> None:
-    """Write all pieces to `values` and `mask` (T', N, C), which hold nothing yet but NaN and False.
+    """Write all pieces into the arrays `values` and `mask` (T', N, C).
 
     Args:
-        values: Where the numbers go.
-        mask: Where it goes what was observed.
-        pieces: What to write.
-        places: (T,) the row that each recorded row goes to; the same by default.
-        null_value: A number that stands for missing.
+        values: Array that takes the values, all NaN before.
+        mask: Array that takes the mask, all False before.
+        pieces: Pieces to write.
+        places: (T,) number of the row in `values` for every row of the pieces; None if they are the same.
+        null_value: Number that stands for missing.
         progress: Called with the number of values that are written, and of all.
     """
     done, total = 0, int(np.prod(pieces.shape))
     for rows, series, numbers in pieces.read():
-        at = _places(rows if places is None else places[rows], series, paired=numbers.ndim == 2)
-        values[at], mask[at] = as_observed(numbers, null_value)
+        index = _index(rows if places is None else places[rows], series, paired=numbers.ndim == 2)
+        values[index], mask[index] = values_and_mask(numbers, null_value)
         done += numbers.size
         if progress is not None:
             progress(min(done, total), total)
 
 
-def _places(rows: Index, series: Index, *, paired: bool) -> tuple[Index, Index]:
-    """The index of some rows of some series; NumPy takes two arrays for pairs."""
+def _index(rows: Index, series: Index, *, paired: bool) -> tuple[Index, Index]:
+    """Return NumPy's index of some rows of some series; NumPy takes two arrays as pairs."""
     if paired or isinstance(rows, slice) or isinstance(series, slice):
         return rows, series
     return rows[:, None], series
 
 
-def _later(rows: Index, steps: int, n_rows: int) -> Index:
+def _shift(rows: Index, steps: int, n_rows: int) -> Index:
+    """Add `steps` to the numbers of some of `n_rows` rows."""
     if isinstance(rows, slice):
         start, stop, _ = rows.indices(n_rows)
         return slice(start + steps, stop + steps)
     return rows + steps
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield slices of the first axis of an array of `shape`, in order, of about `VALUES_AT_A_TIME` values each."""
+    rows = max(1, VALUES_AT_A_TIME // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], rows):
+        yield slice(start, min(start + rows, shape[0]))

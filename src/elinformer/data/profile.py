@@ -1,66 +1,61 @@
-"""What is known of a series besides its name: a profile of its recent history, static features, a location."""
+"""Profiles of series: features of their recent history that tell how alike two series are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from elinformer.errors import InputError
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import Scaler
 
 BINS = 24
-"""Parts of a day that a profile tells apart."""
+"""Intervals of a day, each with its own mean and deviation."""
 COMPONENTS = 20
+"""Most components that are returned. An encoder that is trained on few series learns nothing from more."""
 LAGS = (1, 2, 3, 6, 12)
-"""Steps over which it says how alike a series stays."""
+"""Lags, in steps, of the autocorrelations."""
 
 
 def history_profile(panel: Panel, scaler: Scaler) -> np.ndarray:
-    """How series (N, F) float32 run through the day, in scaled units, and how they fluctuate.
+    """Return features (N, F) float32 of the history of every series, in scaled units.
 
-    For each part of the day that was recorded, on weekdays and at weekends: mean, deviation and observed share. Then
-    correlations from step to step, and how large deviation and mean are. What was not observed counts as zero, the
-    mean of a series.
+    They are: mean, autocorrelations, then mean, deviation and observed share of every interval of the day that was
+    recorded, on weekdays and at weekends, then the logarithm of the deviation and the ratio of mean and deviation. A
+    missing value counts as zero, the mean of its series.
     """
     mask = panel.mask
     scaled = np.where(mask, (panel.values - scaler.mean) / scaler.std, 0)
-    parts = [scaled.mean(0), *(_correlation(scaled, mask, lag) for lag in LAGS if lag < panel.n_steps)]
-    for rows in _times_of_day(panel):
-        seen = np.maximum(mask[rows].sum(0), 1)
-        mean = scaled[rows].sum(0) / seen
-        deviation = np.sqrt(np.maximum((scaled[rows] ** 2).sum(0) / seen - mean**2, 0))
-        parts += [mean, deviation, mask[rows].mean(0)]
-    parts += [np.log(scaler.std), scaler.mean / scaler.std]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    features = [scaled.mean(0), *(_autocorrelation(scaled, mask, lag) for lag in LAGS if lag < panel.n_steps)]
+    for rows in _steps_by_interval(panel):
+        count = np.maximum(mask[rows].sum(0), 1)
+        mean = scaled[rows].sum(0) / count
+        deviation = np.sqrt(np.maximum((scaled[rows] ** 2).sum(0) / count - mean**2, 0))
+        features += [mean, deviation, mask[rows].mean(0)]
+    features += [np.log(scaler.std), scaler.mean / scaler.std]
+    return np.concatenate(features, axis=1).astype(np.float32)
 
 
-def _times_of_day(panel: Panel) -> list[np.ndarray]:
-    """The steps of every part of the day, on weekdays and at weekends; those of the whole panel without times."""
+def _steps_by_interval(panel: Panel) -> list[np.ndarray]:
+    """Return the steps of every interval of the day, weekdays and weekends apart; all steps if there are no times."""
     if not panel.has_time:
         return [np.arange(panel.n_steps)]
     index = pd.DatetimeIndex(panel.timestamps)
-    part = (60 * index.hour + index.minute) * BINS // 1440 + BINS * (index.day_of_week >= 5)
-    return [np.flatnonzero(part == i) for i in np.unique(part)]
+    interval = (60 * index.hour + index.minute) * BINS // 1440 + BINS * (index.day_of_week >= 5)
+    return [np.flatnonzero(interval == i) for i in np.unique(interval)]
 
 
-def _correlation(scaled: np.ndarray, mask: np.ndarray, lag: int) -> np.ndarray:
+def _autocorrelation(scaled: np.ndarray, mask: np.ndarray, lag: int) -> np.ndarray:
     both = (mask[lag:] & mask[:-lag]).sum(0)
     return (scaled[lag:] * scaled[:-lag]).sum(0) / np.maximum(both, 1)
 
 
 def principal_components(*groups: np.ndarray) -> np.ndarray:
-    """What tells series apart most (N, R) float32, of unit variance, in groups of features (N, F) that count alike.
+    """Return the principal components (N, R) float32, of unit variance, of groups of features (N, F).
 
-    At most `COMPONENTS`, and fewer where there are few series: an encoder that is trained on so many sees no more.
+    Every group has the same weight. R is at most `COMPONENTS`, and at most the rank of the features.
     """
     joined = np.concatenate([_unit(group) / np.sqrt(group.shape[1]) for group in groups], axis=1)
     left, sizes, _ = np.linalg.svd(joined, full_matrices=False)
@@ -71,53 +66,3 @@ def principal_components(*groups: np.ndarray) -> np.ndarray:
 def _unit(features: np.ndarray) -> np.ndarray:
     spread = features.std(0)
     return (features - features.mean(0)) / np.where(spread > 1e-9, spread, 1)
-
-
-def static_features(frame: Any, series: Sequence[str], *, id_column: str = "unique_id") -> np.ndarray:
-    """The numbers of a frame (N, F) float64, one row a series, in the order of `series`.
-
-    Args:
-        frame: An eager frame with `id_column`, and numbers in every other column; rows of other series may be there.
-        series: N names.
-        id_column: The name of the column that says the series.
-
-    Raises:
-        InputError: Not such a frame, a series is missing or there twice, or a cell is no finite number.
-    """
-    table = nw.from_native(frame, eager_only=True, pass_through=True)
-    if not isinstance(table, nw.DataFrame):
-        raise InputError(f"expected features as an eager data frame, got {type(frame).__name__}")
-    columns = [name for name in table.columns if name != id_column]
-    if id_column not in table.columns or not columns:
-        raise InputError(
-            f"expected features with the column {id_column} and at least one column of numbers, got "
-            f"{', '.join(table.columns)}"
-        )
-    place = {str(name): i for i, name in enumerate(table[id_column].to_list())}
-    if len(place) != len(table):
-        raise InputError(f"expected one row of features a series, got {len(table)} rows of {len(place)} series")
-    if missing := [name for name in series if name not in place]:
-        raise InputError(f"expected features of every series, but {missing[0]!r} has none ({len(missing)} in all)")
-    return _numbers(table, columns)[[place[name] for name in series]]
-
-
-def read_features(path: str | Path, *, id_column: str = "unique_id") -> pd.DataFrame:
-    """A CSV file as a frame for `static_features`; names stay as they are written.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    try:
-        return pd.read_csv(path, dtype={id_column: str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"expected a CSV file with {id_column} and numbers in {path}: {error}") from error
-
-
-def _numbers(table: nw.DataFrame[Any], columns: list[str]) -> np.ndarray:
-    try:
-        numbers = np.stack([table[name].to_numpy().astype(np.float64) for name in columns], axis=1)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected numbers in the columns {', '.join(columns)} of the features: {error}") from error
-    if not np.isfinite(numbers).all():
-        raise InputError("expected finite numbers as features, got one that is missing: fill it in or drop its column")
-    return numbers

@@ -1,4 +1,4 @@
-"""Scaling by mean and standard deviation of what was observed in training."""
+"""Scaling by mean and standard deviation of the observed values in training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from elinformer.data.row_blocks import row_blocks
+from elinformer.data.pieces import row_blocks
 
 if TYPE_CHECKING:
     from elinformer.data.panel import Panel
@@ -17,7 +17,7 @@ LossScale = Literal["channel", "series", "seasonal"]
 
 
 class Moments(NamedTuple):
-    """How often a series and channel was observed, mean, and sum of squared deviations; (N, C) float64."""
+    """Number of observed values, their mean, and the sum of squared deviations from it; each (N, C) float64."""
 
     observed: np.ndarray
     mean: np.ndarray
@@ -26,7 +26,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """Mean and standard deviation of every series and channel, (N, C) float32, never zero."""
+    """Mean and standard deviation of every series and channel, (N, C) float32. No deviation is zero."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -35,19 +35,19 @@ class Scaler:
     def fit(cls, values: np.ndarray, mask: np.ndarray, *, per: ScalePer = "series") -> Scaler:
         """Measure the observed values of the training steps.
 
-        A series that is constant, or never observed, takes what is missing from its channel as a whole, and
-        a standard deviation of 1 where the channel is constant too.
+        A constant series takes the standard deviation of its channel, a series without observed values the mean too.
+        The standard deviation is 1 if the whole channel is constant.
 
         Args:
-            values: (T, N, C), the training steps alone.
+            values: (T, N, C), the training steps only.
             mask: (T, N, C), True = observed.
-            per: "series" for every series and channel by itself, "channel" for one scale a channel.
+            per: "series" for one scale per series and channel, "channel" for one scale per channel.
         """
         return cls.of(measure(values, mask), per=per)
 
     @classmethod
     def of(cls, moments: Moments, *, per: ScalePer = "series") -> Scaler:
-        """As `fit`, of what was measured before."""
+        """Return the scaler for moments that `measure` returned; see `fit`."""
         count, mean, spread = moments
         n = count.sum(0)
         channel_mean = (count * mean).sum(0) / np.maximum(n, 1)
@@ -63,15 +63,16 @@ class Scaler:
 
 
 def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int, *, moments: Moments | None = None) -> np.ndarray:
-    """Mean absolute change over a season, (N, C) float32: what seasonal naive errs by in training, never zero.
+    """Mean absolute change over a season, (N, C) float32: the error of the seasonal naive forecast in training.
 
-    Where a series has no pair of observations a season apart, or never changes, its standard deviation.
+    It is never zero: a series that never changes, or has no two observations a season apart, has its standard
+    deviation instead.
 
     Args:
-        values: (T, N, C), the training steps alone.
+        values: (T, N, C), the training steps only.
         mask: (T, N, C), True = observed.
         season: Steps of a season; 1 = from step to step.
-        moments: Those of `values`, where they are known.
+        moments: Moments of `values`, measured here if None.
 
     Source: the scale of MASE, Hyndman and Koehler 2006.
     """
@@ -89,22 +90,25 @@ def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int, *, moments
 
 
 def error_scale(panel: Panel, train_end: int, kind: LossScale, *, moments: Moments | None = None) -> np.ndarray:
-    """What errors are divided by in the loss, (N, C) float32, from the steps [0, train_end).
+    """Unit of the errors in the loss, (N, C) float32, measured on the steps [0, train_end).
 
     Args:
-        panel: The data.
-        train_end: Where training ends.
+        panel: Panel of training.
+        train_end: Step after the last training step.
         kind: See `TrainingConfig.loss_scale`.
-        moments: Those of the training steps, where they are known.
+        moments: Moments of the training steps, measured here if None.
     """
-    known = panel.values[:train_end], panel.mask[:train_end]
+    train = panel.values[:train_end], panel.mask[:train_end]
     if kind == "seasonal":
-        return seasonal_scale(*known, panel.steps_of_day or 1, moments=moments)
-    return Scaler.of(moments or measure(*known), per=kind).std
+        return seasonal_scale(*train, panel.steps_of_day or 1, moments=moments)
+    return Scaler.of(moments or measure(*train), per=kind).std
 
 
 def measure(values: np.ndarray, mask: np.ndarray) -> Moments:
-    """The moments of values (T, N, C) where `mask` is True, in one pass: merged block by block (Chan et al. 1979)."""
+    """Return the moments of the observed values (T, N, C) in one pass over blocks of rows.
+
+    Source: Chan, Golub and LeVeque 1979 (merging the moments of two blocks).
+    """
     count, mean, spread = (np.zeros(values.shape[1:]) for _ in range(3))
     for rows in row_blocks(values.shape):
         x, seen = values[rows].astype(np.float64), mask[rows]

@@ -1,4 +1,4 @@
-"""What a trained model has to remember of its panel."""
+"""SeriesInfo: names, time and calendar of the panel that a model was trained on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class SeriesInfo:
     """Names, time and calendar of the panel a model was trained on.
 
     Attributes:
-        name: What the panel was called.
+        name: Name of the panel.
         series: N names.
         channels: C names.
-        freq: The step, None for step numbers.
-        steps_per_day: Where only a part of every day is recorded.
+        freq: Step as pandas writes it, None for step numbers.
+        steps_per_day: Steps of a day if only a part of it is recorded.
         calendar: Slots and weekdays of training, None for step numbers.
     """
 
@@ -38,23 +38,28 @@ class SeriesInfo:
     calendar: Calendar | None
 
     @classmethod
-    def of(cls, panel: Panel, moments: np.ndarray) -> SeriesInfo:
-        """The information of `panel`, where training forecasts from the steps `moments` (n,)."""
-        calendar = None if panel.freq is None else Calendar.fit(panel.timestamps[moments], panel.freq)
+    def of(cls, panel: Panel, steps: np.ndarray) -> SeriesInfo:
+        """Return the information on `panel` if training forecasts from the steps `steps` (n,)."""
+        calendar = None if panel.freq is None else Calendar.fit(panel.timestamps[steps], panel.freq)
         return cls(panel.name, panel.series, panel.channels, panel.freq, panel.steps_per_day, calendar)
 
     @property
     def n_slots(self) -> int:
-        """Slots of a day, 0 without a calendar."""
+        """Number of slots of a day, 0 without a calendar."""
         return 0 if self.calendar is None else self.calendar.n_slots
 
     def to_document(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the information as a document for JSON."""
         return asdict(self)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> SeriesInfo:
-        """From JSON; KeyError or TypeError where something is missing."""
+        """Return the information that `to_document` wrote.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: A field has another type.
+        """
         calendar = document["calendar"]
         if calendar is not None:
             known = {name: tuple(calendar[name]) for name in ("known_slots", "known_days")}
@@ -69,10 +74,10 @@ class SeriesInfo:
         )
 
     def align(self, panel: Panel) -> Panel:
-        """The panel with the series of training in their order; absent ones are not observed.
+        """Return the panel with the series of training, in their order; series that it lacks are missing values.
 
         Raises:
-            InputError: Other channels, another step, or series that training did not have.
+            InputError: The panel has other channels, another step, or series that training did not have.
         """
         self._check(panel)
         if panel.series == self.series:
@@ -84,22 +89,22 @@ class SeriesInfo:
         values[:, places], mask[:, places] = panel.values, panel.mask
         return replace(panel, values=values, mask=mask, series=self.series, locations=None, checked=True)
 
-    def unknown(self, panel: Panel) -> tuple[str, ...]:
-        """Series of a panel that training did not have, in its order.
+    def new_series(self, panel: Panel) -> tuple[str, ...]:
+        """Return the series of a panel that training did not have, in the order of the panel.
 
         Raises:
-            InputError: Other channels, or another step.
+            InputError: The panel has other channels, or another step.
         """
         self._check_kind(panel)
         known = set(self.series)
         return tuple(name for name in panel.series if name not in known)
 
     def with_series(self, new: tuple[str, ...]) -> SeriesInfo:
-        """The same with further series at the end."""
+        """Return the information with the series `new` appended."""
         return replace(self, series=self.series + new)
 
     def check_scaler(self, scaler: Scaler) -> None:
-        """Refuse a scaler of other series.
+        """Check that a scaler belongs to these series.
 
         Raises:
             InputError: Its shape is not (N, C).
@@ -109,9 +114,9 @@ class SeriesInfo:
             raise InputError(f"expected a scaler of shape {shape}, got {scaler.mean.shape} and {scaler.std.shape}")
 
     def _check(self, panel: Panel) -> None:
-        if unknown := self.unknown(panel):
+        if new := self.new_series(panel):
             raise InputError(
-                f"expected series of training, got {len(unknown)} others, such as {unknown[0]!r}: leave them out, or "
+                f"expected series of training, got {len(new)} others, such as {new[0]!r}: leave them out, or "
                 "add them with add_series or `elinformer add-series`"
             )
 

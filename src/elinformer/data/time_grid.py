@@ -1,23 +1,20 @@
-"""Regular time: the grid a panel's steps lie on, made, inferred and continued in one place."""
+"""Time grids: make the regular times of a panel, infer their step, and continue them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from elinformer.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 DAY = pd.Timedelta(days=1)
-SPARSEST = 20  # a grid of more steps for each recorded one is taken for a wrong step length
+MAX_STEPS_PER_TIME = 20  # with more steps for each recorded time, the step is taken to be wrong
 
 
 def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
-    """The pandas offset that `freq` names, such as "5min", "1h", "1D" or "MS".
+    """Return the pandas offset that `freq` names, such as "5min", "1h", "1D" or "MS".
 
     Raises:
         InputError: `freq` is no frequency.
@@ -33,7 +30,7 @@ def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
 
 
 def step_length(freq: str) -> pd.Timedelta | None:
-    """The length of one step, or None where steps differ in length (months, business days)."""
+    """Return the length of a step, or None if steps differ in length (months, business days)."""
     step = offset(freq)
     if isinstance(step, pd.offsets.Day):
         return DAY * step.n
@@ -41,17 +38,17 @@ def step_length(freq: str) -> pd.Timedelta | None:
 
 
 def make_grid(start: str | np.datetime64, n_steps: int, freq: str, steps_per_day: int | None = None) -> np.ndarray:
-    """`n_steps` time stamps from `start` on, as datetime64[ns].
+    """Return `n_steps` time stamps from `start` on, as datetime64[ns].
 
     Args:
-        start: The first step.
-        n_steps: How many.
-        freq: The step, as pandas writes it.
-        steps_per_day: Given where only a part of every day is recorded (service hours): after this many
-            steps the grid goes on at the first slot of the next day.
+        start: Time of the first step.
+        n_steps: Number of time stamps.
+        freq: Step as pandas writes it.
+        steps_per_day: Steps of a day if only a part of it is recorded (service hours): after this many steps, the
+            grid continues at the first slot of the next day.
 
     Raises:
-        InputError: The start is no time or between two steps, or the steps of a day do not fit into a day.
+        InputError: The start is no time or lies between two steps, or `steps_per_day` do not fit into a day.
     """
     first = _timestamp(start)
     if steps_per_day is None:
@@ -79,11 +76,11 @@ def _timestamp(start: str | np.datetime64) -> pd.Timestamp:
         ) from error
     if first is pd.NaT:
         raise InputError("expected a time such as '2012-03-01 00:00' as the start, got nothing: pass start=...")
-    return first.tz_localize(None)  # the wall clock of its own zone, as everywhere in this package
+    return first.tz_localize(None)  # the wall clock of its zone: see io/README.md
 
 
 def infer_freq(timestamps: np.ndarray) -> str:
-    """The frequency of increasing time stamps: pandas' inference, else the commonest difference.
+    """Return the step of increasing time stamps: as pandas infers it, else the most frequent difference.
 
     Raises:
         InputError: Fewer than two time stamps.
@@ -92,30 +89,30 @@ def infer_freq(timestamps: np.ndarray) -> str:
         raise InputError(f"expected at least 2 time steps to tell the step from, got {len(timestamps)}: pass freq=...")
     inferred = pd.DatetimeIndex(timestamps, freq="infer").freq
     if inferred is None or isinstance(inferred, pd.offsets.BusinessHour):  # eight hours a day need not be 9 to 17
-        inferred = pd.tseries.frequencies.to_offset(pd.Timedelta(_commonest_step(timestamps)))
+        inferred = pd.tseries.frequencies.to_offset(pd.Timedelta(_most_frequent_step(timestamps)))
     name = inferred.freqstr
     return f"1{name}" if step_length(name) is not None and name[0].isalpha() else name
 
 
-def _commonest_step(timestamps: np.ndarray) -> Any:
+def _most_frequent_step(timestamps: np.ndarray) -> Any:
     differences, counts = np.unique(np.diff(timestamps), return_counts=True)
     return differences[counts.argmax()]
 
 
 def fill_grid(timestamps: np.ndarray, freq: str | None, steps_per_day: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The regular grid under increasing time stamps that leave some steps out.
+    """Return the regular grid under increasing time stamps, which may leave steps out.
 
     Args:
         timestamps: (T,) datetime64, or step numbers, which count by one.
-        freq: The step; None with step numbers.
-        steps_per_day: Given where only a part of every day is recorded; the grid then begins with a slot
-            that begins the days, if need be before the first time stamp.
+        freq: Step as pandas writes it; None with step numbers.
+        steps_per_day: Steps of a day if only a part of it is recorded. The grid then begins with the first slot of a
+            day, which may lie before the first time stamp.
 
     Returns:
-        The grid (G,) from the first to the last time stamp, and the place (T,) of each time stamp on it.
+        Grid (G,) from the first to the last time stamp, and the place (T,) of each time stamp on the grid.
 
     Raises:
-        InputError: A time stamp lies between two steps of the grid, or hardly any step was recorded.
+        InputError: A time stamp lies between two steps of the grid, or the grid is nearly empty.
     """
     grid = _grid_of_steps(timestamps) if freq is None else _grid_of_times(timestamps, freq, steps_per_day)
     stray = np.flatnonzero(~np.isin(timestamps, grid))
@@ -129,7 +126,7 @@ def fill_grid(timestamps: np.ndarray, freq: str | None, steps_per_day: int | Non
 
 
 def _grid_of_steps(steps: np.ndarray) -> np.ndarray:
-    if len(steps) > 1 and (step := _commonest_step(steps)) != 1:
+    if len(steps) > 1 and (step := _most_frequent_step(steps)) != 1:
         raise InputError(
             f"expected step numbers that count by one, got {steps[0]} and {steps[1]} (mostly {step} apart): "
             "number the steps 0, 1, 2, ... or write times such as '2012-03-01 00:00'"
@@ -152,7 +149,7 @@ def _grid_of_times(timestamps: np.ndarray, freq: str, steps_per_day: int | None)
 
 
 def _start_of_first_day(timestamps: np.ndarray) -> pd.Timestamp:
-    """When the recorded part of the first day begins, which is after the longest gap of the clock."""
+    """Return the begin of the recorded hours of the first day: they follow the longest daily gap."""
     slots = np.unique((timestamps - timestamps[0]) % DAY.to_timedelta64())
     gaps = np.diff(slots, prepend=slots[-1] - DAY.to_timedelta64())
     begin = pd.Timedelta(slots[gaps.argmax()])
@@ -160,7 +157,7 @@ def _start_of_first_day(timestamps: np.ndarray) -> pd.Timestamp:
 
 
 def _check_density(n_recorded: int, n_steps: int, unit: str) -> None:
-    if n_steps > 1000 + SPARSEST * n_recorded:
+    if n_steps > 1000 + MAX_STEPS_PER_TIME * n_recorded:
         raise InputError(
             f"expected a regular grid of {unit}, but {n_recorded} recorded times spread over {n_steps} of them: "
             "pass freq=... as the data were recorded, or bring the rows to one step length"
@@ -168,7 +165,7 @@ def _check_density(n_recorded: int, n_steps: int, unit: str) -> None:
 
 
 def continue_grid(timestamps: np.ndarray, n_steps: int, freq: str | None, steps_per_day: int | None) -> np.ndarray:
-    """The `n_steps` time stamps that follow the last one."""
+    """Return the `n_steps` time stamps that follow the last one."""
     if freq is None:
         return timestamps[-1] + 1 + np.arange(n_steps)
     if steps_per_day is None:
@@ -176,21 +173,28 @@ def continue_grid(timestamps: np.ndarray, n_steps: int, freq: str | None, steps_
     return make_grid(timestamps[0], len(timestamps) + n_steps, freq, steps_per_day)[len(timestamps) :]
 
 
-def check_increasing(timestamps: np.ndarray, names: Sequence[str] = ()) -> None:
-    """Refuse time stamps that repeat or go back, naming the first place."""
+def check_increasing(timestamps: np.ndarray) -> None:
+    """Check that every time stamp is later than the one before it.
+
+    Raises:
+        InputError: One is not. The message names the first.
+    """
     wrong = np.flatnonzero(np.diff(timestamps) <= np.zeros(1, np.diff(timestamps[:1]).dtype))
     if len(wrong):
         before, after = timestamps[wrong[0]], timestamps[wrong[0] + 1]
         kind = "repeats" if before == after else "goes back"
-        where = f" in {', '.join(names)}" if names else ""
         raise InputError(
-            f"expected increasing time stamps{where}, but time {kind} at step {wrong[0] + 1} ({before} then "
+            f"expected increasing time stamps, but time {kind} at step {wrong[0] + 1} ({before} then "
             f"{after}): sort the rows by time and keep one row a time"
         )
 
 
 def check_grid(timestamps: np.ndarray, freq: str, steps_per_day: int | None) -> None:
-    """Refuse time stamps that leave the regular grid of `freq`, naming the first place."""
+    """Check that time stamps are the regular grid of `freq`.
+
+    Raises:
+        InputError: They are not. The message names the first that is off the grid.
+    """
     expected = make_grid(timestamps[0], len(timestamps), freq, steps_per_day)
     wrong = np.flatnonzero(expected != timestamps)
     if len(wrong):

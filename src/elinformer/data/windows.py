@@ -1,4 +1,4 @@
-"""Windows over a panel: chronological split, and batches that are one gather."""
+"""Windows of a panel: the chronological split, and batches, each one gather from the arrays of the panel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PartName = Literal["train", "validation", "test"]
 
 
 class Split(NamedTuple):
-    """The steps [start, stop) of the training, validation and test part."""
+    """Steps [start, stop) of training, validation and test."""
 
     train: tuple[int, int]
     validation: tuple[int, int]
@@ -35,10 +35,10 @@ class Split(NamedTuple):
 
 
 def chronological_split(n_steps: int, fractions: Sequence[float]) -> Split:
-    """Cut `n_steps` into three parts, oldest first.
+    """Cut `n_steps` into training, validation and test, the oldest first.
 
     Raises:
-        InputError: Not three fractions that are positive and add up to 1.
+        InputError: `fractions` are not three numbers from 0 to 1 that add up to 1.
     """
     numbers = [f for f in fractions if isinstance(f, int | float) and f >= 0]
     if len(fractions) != 3 or len(numbers) != 3 or not fractions[0] or abs(sum(fractions) - 1) > 1e-6:
@@ -52,13 +52,16 @@ def chronological_split(n_steps: int, fractions: Sequence[float]) -> Split:
 
 @dataclass(frozen=True)
 class Reach:
-    """Which steps a window reads and which it forecasts, relative to its origin, the first target step.
+    """Steps that a window reads and forecasts, relative to its origin, the first target step.
 
     Attributes:
-        window: Steps before the origin that are read.
-        horizon: Steps from the origin on that are forecast.
-        lags: Seasons whose steps are read too: with a lag of 168 hours, the `horizon` steps of last week that the
-            forecast is for. Each is at least `horizon`, so that they are known.
+        window: Steps that are read, directly before the origin.
+        horizon: Steps that are forecast, from the origin on.
+        lags: Seasons, in steps. With a lag of 168 hours, the `horizon` steps one week before the targets are read too.
+            A lag is at least `horizon`, so that these steps are known at the origin.
+
+    Raises:
+        InputError: A number of steps is below 1, or a lag is shorter than the horizon.
     """
 
     window: int
@@ -74,31 +77,30 @@ class Reach:
 
     @property
     def inputs(self) -> np.ndarray:
-        """Steps that are read, lags first, (T,) and negative: T = window + lags x horizon."""
+        """Steps that are read (T,), negative, lags first: T = window + lags x horizon."""
         seasons = [np.arange(self.horizon) - lag for lag in sorted(self.lags, reverse=True)]
         return np.concatenate([*seasons, np.arange(-self.window, 0)])
 
     @property
     def history(self) -> int:
-        """Steps that have to lie before the origin."""
+        """Number of steps before the origin that the window needs."""
         return max(self.window, *self.lags, 0)
 
 
 def window_origins(part: tuple[int, int], reach: Reach) -> np.ndarray:
-    """First target steps of all windows that belong to a part, (n,).
+    """Return the origins (n,) of all windows of a part, the steps [start, stop).
 
-    A window belongs to the part that all its targets lie in. Its history may reach back over the border, as
-    it is known at forecast time.
+    All targets of a window lie in its part. Its history may begin before the part, since it is known at forecast time.
     """
     start, stop = part
     return np.arange(max(start, reach.history), stop - reach.horizon + 1)
 
 
 def part_origins(n_steps: int, fractions: Sequence[float], part: str | None, reach: Reach) -> np.ndarray:
-    """First target steps (n,) of the windows of a part of `n_steps`, or of all with None.
+    """Return the origins (n,) of all windows of a part of `n_steps`; of all steps if `part` is None.
 
     Raises:
-        InputError: There is no window.
+        InputError: The part is too short for a window.
     """
     steps = (0, n_steps) if part is None else getattr(chronological_split(n_steps, fractions), part)
     origins = window_origins(steps, reach)
@@ -111,10 +113,10 @@ def part_origins(n_steps: int, fractions: Sequence[float], part: str | None, rea
 
 
 def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split:
-    """The parts of a panel, of which training and validation can be used.
+    """Split a panel into training, validation and test.
 
     Raises:
-        InputError: Training or validation has no window, or nothing observed.
+        InputError: Training or validation has no window, or no observed value.
     """
     parts = chronological_split(panel.n_steps, fractions)
     for name, part in zip(Split._fields[:2], parts[:2], strict=True):
@@ -135,10 +137,10 @@ def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split
 
 @dataclass(frozen=True, eq=False)
 class SplitPanel:
-    """A panel with its split, and the moments of its training steps: each is computed once.
+    """Panel with its split and the moments of its training steps, each computed once.
 
     Attributes:
-        panel: The data.
+        panel: Panel that is split.
         reach: Steps that a window reads and forecasts.
         split: Steps of training, validation and test.
     """
@@ -152,18 +154,18 @@ class SplitPanel:
         """Split a panel.
 
         Raises:
-            InputError: Training or validation has no window, or nothing observed.
+            InputError: Training or validation has no window, or no observed value.
         """
         return cls(panel, reach, split_panel(panel, fractions, reach))
 
     @cached_property
     def moments(self) -> Moments:
-        """Moments of the observed values in training."""
+        """Moments of the observed values of the training steps."""
         end = self.split.train[1]
         return measure(self.panel.values[:end], self.panel.mask[:end])
 
     def scaler(self, per: ScalePer) -> Scaler:
-        """Return the scaler of training."""
+        """Return the scaler of the training steps."""
         return Scaler.of(self.moments, per=per)
 
     def error_scale(self, kind: LossScale) -> np.ndarray:
@@ -171,26 +173,26 @@ class SplitPanel:
         return error_scale(self.panel, self.split.train[1], kind, moments=self.moments)
 
     def origins(self, part: PartName) -> np.ndarray:
-        """Return the first target steps of the windows of a part, (n,)."""
+        """Return the origins (n,) of all windows of a part."""
         return window_origins(getattr(self.split, part), self.reach)
 
     def windows(self, part: PartName, calendar: Calendar | None) -> WindowDataset:
-        """Return the windows of a part."""
+        """Return all windows of a part."""
         return WindowDataset(self.panel, calendar, self.origins(part), self.reach)
 
 
 class WindowDataset(Dataset[Batch]):
-    """Windows that start to forecast at `origins`; indexing with a list of numbers gives a `Batch`.
+    """Windows with the origins `origins` (n,). An index, a list of B numbers, returns a `Batch`.
 
-    The panel's arrays are used in place, in memory or mapped from a file: no window is read before it is asked for.
-    Without targets, a window may start where the panel ends.
+    The arrays of the panel are used in place, in memory or mapped from a file: a window is read when a batch needs it.
+    Without targets, an origin may be the step after the last one.
     """
 
     def __init__(
         self, panel: Panel, calendar: Calendar | None, origins: np.ndarray, reach: Reach, *, with_targets: bool = True
     ) -> None:
-        self.values, self.mask = panel.values, panel.mask  # no tensors, which know no read-only memory
-        self.moments = None if calendar is None else _encoded(panel, calendar, reach.horizon)
+        self.values, self.mask = panel.values, panel.mask  # arrays, since a tensor cannot be read-only
+        self.calendar = None if calendar is None else _encode_steps(panel, calendar, reach.horizon)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
         self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
         self.steps = np.concatenate([reach.inputs, np.arange(reach.horizon)])  # (T + S,)
@@ -201,7 +203,7 @@ class WindowDataset(Dataset[Batch]):
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         steps = self.origins[torch.as_tensor(indices)].numpy()[:, None] + self.steps  # (B, T + S)
-        calendar = None if self.moments is None else self.moments[steps]
+        calendar = None if self.calendar is None else self.calendar[steps]
         rows = steps if self.with_targets else steps[:, : self.n_inputs]
         values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
         past, future = slice(None, self.n_inputs), slice(self.n_inputs, None)
@@ -210,13 +212,13 @@ class WindowDataset(Dataset[Batch]):
         return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future])
 
 
-def _encoded(panel: Panel, calendar: Calendar, horizon: int) -> Tensor:
-    """Return slot and day of all steps of a panel and of the horizon after it, (T' + S, 2)."""
+def _encode_steps(panel: Panel, calendar: Calendar, horizon: int) -> Tensor:
+    """Return slot and weekday of all T' steps of a panel and of the horizon after it, (T' + S, 2)."""
     times = np.concatenate([panel.timestamps, panel.future_timestamps(horizon)])
     return torch.from_numpy(calendar.encode(times))
 
 
 def window_loader(dataset: WindowDataset, batch_size: int) -> DataLoader[Batch]:
-    """Batches of windows in the order of time."""
+    """Return a loader of batches of windows in the order of time."""
     batches = BatchSampler(SequentialSampler(dataset), batch_size, drop_last=False)
     return DataLoader(dataset, sampler=batches, batch_size=None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from elinformer.data.row_blocks import VALUES_AT_A_TIME
+from elinformer.data.pieces import VALUES_AT_A_TIME
 from elinformer.evaluation.metrics import MetricSums
 
 if TYPE_CHECKING:

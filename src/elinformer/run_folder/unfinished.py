@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elinformer._files import held_folder
 from elinformer._process import is_first_process
-from elinformer.data.fingerprint import fingerprint
+from elinformer.data.panel import fingerprint
 from elinformer.errors import InputError
 from elinformer.run_folder.checkpoints import CheckpointFolder
 from elinformer.run_folder.folder import (

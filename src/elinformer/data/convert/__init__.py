@@ -1,1 +1,0 @@
-"""Published files, in the form their authors chose, to panels."""

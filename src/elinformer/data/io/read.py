@@ -1,0 +1,170 @@
+"""read_panel: read a panel from a file or a folder of any kind."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elinformer.data.io.basicts import read_basicts
+from elinformer.data.io.folder import is_panel_folder, open_panel
+from elinformer.data.io.frames import panel_from_frame
+from elinformer.data.io.hdf5 import read_hdf5
+from elinformer.data.io.npz import read_npz
+from elinformer.data.io.tables import KEYS, CsvStream, ParquetStream, read_long, read_wide_columns, read_wide_rows
+from elinformer.data.panel import Panel
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    import numpy as np
+
+    from elinformer.data.io.recording import Recording
+
+    Reader = Callable[[Path], Recording]
+
+
+def read_panel(
+    path: str | Path,
+    *,
+    null_value: float | None = None,
+    start: str | np.datetime64 | None = None,
+    freq: str | None = None,
+    steps_per_day: int | None = None,
+    series: Sequence[str] | None = None,
+    channels: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Panel:
+    """Read a panel from a file, or a folder, of one of these kinds.
+
+    - `.npz`: an array `data` (T, N) or (T, N, C), and any of `timestamps_start`, `freq`, `steps_per_day`, `series`
+      and `channels`; the PEMS files have `data` only.
+    - `.h5`, `.hdf5`: a pandas table, times by series (METR-LA, PEMS-BAY). Needs the extra `hdf5`.
+    - `.csv`, `.parquet`, long: the columns `unique_id`, `ds` and `y`; every further column is one more channel.
+    - `.csv`, `.parquet`, wide: the first column is the time, every other column a series.
+    - A folder that `elinformer convert` or `write_panel` wrote: its values are mapped, not read.
+    - A BasicTS folder: `train_data.npy`, `val_data.npy`, `test_data.npy` and `meta.json`.
+
+    Times are read as ISO 8601, by the wall clock of their zone; whole numbers are step numbers. Times that a table
+    leaves out become missing values. An argument replaces the file's own description. A file without times makes a
+    panel without a calendar, unless `start` and `freq` are given.
+
+    Args:
+        path: File or folder.
+        null_value: Number that stands for missing, such as 0.0 in traffic data. NaN: no number does, whatever the
+            file says.
+        start: Time of the first step, for a file without times.
+        freq: Step as pandas writes it ("5min", "1h"); inferred from the times by default.
+        steps_per_day: Steps of a day if only a part of it is recorded (service hours).
+        series: N names that replace those of the file.
+        channels: C names that replace those of the file.
+        name: Name of the panel; the name of the file by default.
+
+    Raises:
+        InputError: There is no such file, or it does not make a panel. The message begins with the path.
+    """
+    source = Path(path).expanduser()
+    with name_in_errors(source):
+        if source.is_dir() and is_panel_folder(source):
+            _refuse_options(null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
+            return _rename(open_panel(source), series=series, channels=channels, name=name)
+        recording = find_reader(source)(source).with_options(
+            null_value=null_value,
+            start=start,
+            freq=freq,
+            steps_per_day=steps_per_day,
+            series=series,
+            channels=channels,
+            name=name or default_name(source),
+        )
+        return recording.to_panel()
+
+
+@contextmanager
+def name_in_errors(source: Path) -> Generator[None]:
+    """Let every message of an InputError begin with the path."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def default_name(source: Path) -> str:
+    """Return the name of a panel from `source`, if the caller gives none."""
+    return source.absolute().name if source.is_dir() else source.stem
+
+
+def _refuse_options(**options: object) -> None:
+    """Refuse options of reading, for a panel that is mapped as it is."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(
+            f"expected no {' or '.join(given)} for a panel on disk, which is mapped as it is: convert it once more "
+            f"with {' and '.join(given)}"
+        )
+
+
+def _rename(panel: Panel, *, series: Sequence[str] | None, channels: Sequence[str] | None, name: str | None) -> Panel:
+    return replace(
+        panel,
+        series=panel.series if series is None else tuple(series),
+        channels=panel.channels if channels is None else tuple(channels),
+        name=name or panel.name,
+        checked=True,
+    )
+
+
+def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:
+    """Return a panel as it is, or make one of an eager data frame, long or wide.
+
+    Raises:
+        InputError: The frame does not make a panel.
+    """
+    return data if isinstance(data, Panel) else panel_from_frame(data, freq=freq, steps_per_day=steps_per_day)
+
+
+def find_reader(source: Path) -> Reader:
+    """Return the reader for a file, by its ending, or for a BasicTS folder.
+
+    Raises:
+        InputError: There is no such file or no reader for it, or the file is empty or cannot be read.
+    """
+    if not source.exists():
+        raise InputError("no such file or folder: check the path")
+    if source.is_dir():
+        return read_basicts
+    suffix = source.suffix.lower()
+    if suffix not in READERS:
+        raise InputError(
+            f"expected {', '.join(READERS)} or a folder, got {source.suffix or 'a name without an ending'}: "
+            "convert it to one of these"
+        )
+    try:
+        with source.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise InputError(f"expected a file that can be read, got {error.strerror}: check the path") from error
+    if empty:
+        raise InputError("expected data, got an empty file: fetch or write it again")
+    return READERS[suffix]
+
+
+def _read_csv(path: Path) -> Recording:
+    table = CsvStream(path)
+    return read_long(table) if KEYS[0] in table.names else read_wide_rows(table)
+
+
+def _read_parquet(path: Path) -> Recording:
+    table = ParquetStream(path)
+    return read_long(table) if KEYS[0] in table.names else read_wide_columns(table)
+
+
+READERS: dict[str, Reader] = {
+    ".npz": read_npz,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,157 @@
+"""Recording: the content of a file or a frame, before it is put on a regular time grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elinformer.data.panel import Panel, check_values, panel_fields
+from elinformer.data.pieces import Pieces, fill_arrays
+from elinformer.data.time_grid import check_increasing, fill_grid, infer_freq
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from elinformer.data.pieces import Progress
+
+    Allocate = Callable[[tuple[int, int, int]], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Values at the recorded times, with the description that the source gives.
+
+    Attributes:
+        values: (T, N) or (T, N, C) numbers, NaN is missing; or the pieces of such an array.
+        times: (T,) datetime64[ns] or int64 step numbers, which may leave steps out; None if only their order is known.
+        start: Time of the first step, for a source without times.
+        freq: Step as pandas writes it, None if it is to be inferred from `times`.
+        steps_per_day: Steps of a day if only a part of it is recorded.
+        series: N names.
+        channels: C names.
+        locations: (N, 2) latitude and longitude in degrees.
+        null_value: Number that stands for missing.
+        name: Name of the panel.
+    """
+
+    values: np.ndarray | Pieces
+    times: np.ndarray | None = None
+    start: str | np.datetime64 | None = None
+    freq: str | None = None
+    steps_per_day: int | None = None
+    series: Sequence[str] | None = None
+    channels: Sequence[str] | None = None
+    locations: np.ndarray | None = None
+    null_value: float | None = None
+    name: str = "panel"
+
+    @classmethod
+    def of_panel(cls, panel: Panel) -> Recording:
+        """Return the recording of which `panel` was made."""
+        return cls(
+            values=panel.values,
+            times=panel.timestamps,
+            freq=panel.freq,
+            steps_per_day=panel.steps_per_day,
+            series=panel.series,
+            channels=panel.channels,
+            locations=panel.locations,
+            name=panel.name,
+        )
+
+    @property
+    def has_clock(self) -> bool:
+        """True if the source holds the time of every step."""
+        return self.times is not None and self.times.dtype.kind == "M"
+
+    def with_options(
+        self,
+        *,
+        null_value: float | None,
+        start: str | np.datetime64 | None,
+        freq: str | None,
+        steps_per_day: int | None,
+        series: Sequence[str] | None = None,
+        channels: Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> Recording:
+        """Return the recording with every option that is not None in place of the source's own.
+
+        Raises:
+            InputError: The recording has fewer than two rows, a start is given for data that have times, or a step for
+                data that have neither times nor a start.
+        """
+        if self.pieces.shape[0] < 2:
+            raise InputError(f"expected at least 2 time steps, got {self.pieces.shape[0]}: read more rows")
+        if start is not None and self.has_clock:
+            raise InputError(f"expected no start, since the data have their own times, got start={str(start)!r}")
+        options = {
+            "null_value": null_value,
+            "start": start,
+            "freq": freq,
+            "steps_per_day": steps_per_day,
+            "series": series,
+            "channels": channels,
+            "name": name,
+        }
+        merged = replace(self, **{option: value for option, value in options.items() if value is not None})
+        if merged.start is None and not merged.has_clock and (freq is not None or steps_per_day is not None):
+            raise InputError(
+                f"expected start=... beside freq={freq!r} and steps_per_day={steps_per_day}, since the data have no "
+                "times: pass the time of the first step, or none of the three"
+            )
+        return merged
+
+    @property
+    def pieces(self) -> Pieces:
+        """Values piece by piece."""
+        return self.values if isinstance(self.values, Pieces) else Pieces.of(self.values)
+
+    def to_panel(self, allocate: Allocate | None = None, progress: Progress | None = None) -> Panel:
+        """Put the recording on its regular time grid. Steps that were left out become missing values.
+
+        Args:
+            allocate: Returns arrays of a shape for values (all NaN) and mask (all False); in memory by default.
+            progress: Called with the number of values that are read, and of all.
+
+        Raises:
+            InputError: Times repeat, go back or lie on no grid, or the data do not make a panel.
+        """
+        pieces = self.pieces
+        n_rows = pieces.shape[0]
+        timestamps, places, freq = self._grid()
+        shape = (n_rows if timestamps is None else len(timestamps), *pieces.shape[1:])
+        fields = panel_fields(
+            shape,
+            start=self.start,
+            freq=freq,
+            timestamps=timestamps if self.start is None else None,
+            series=self.series,
+            channels=self.channels,
+            locations=self.locations,
+            steps_per_day=self.steps_per_day if freq is not None else None,
+            name=self.name,
+        )
+        values, mask = (allocate or _allocate)(shape)
+        panel = Panel(values=values, mask=mask, **fields, checked=True)
+        places = None if shape[0] == n_rows else places
+        fill_arrays(values, mask, pieces, places=places, null_value=self.null_value, progress=progress)
+        check_values(panel)
+        return panel
+
+    def _grid(self) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:
+        """Return the time grid, the place of every recorded time on it, and its step."""
+        freq = self.freq if self.start is not None or self.has_clock else None
+        if self.times is None:
+            return None, None, freq
+        check_increasing(self.times)
+        freq = infer_freq(self.times) if self.has_clock and freq is None else freq
+        grid, places = fill_grid(self.times, freq if self.has_clock else None, self.steps_per_day)
+        return grid, places, freq
+
+
+def _allocate(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return np.full(shape, np.nan, np.float32), np.zeros(shape, bool)

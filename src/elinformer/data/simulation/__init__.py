@@ -1,0 +1,1 @@
+"""Simulated freeway networks of any size."""

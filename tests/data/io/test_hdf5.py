@@ -1,0 +1,196 @@
+"""HDF5 files in the layout of pandas and PyTables, as METR-LA and PEMS-BAY."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elinformer.data.io.read import read_panel
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+h5py = pytest.importorskip("h5py")
+
+VALUES = np.array([[64.4, 0, 67.1], [62.7, 68.6, np.nan], [64.0, 63.8, 63.4], [60.0, 61.0, 62.0]])
+TIMES = pd.date_range("2012-03-01", periods=4, freq="5min")
+
+
+def write_axis(group: h5py.Group, axis_name: str, labels: Sequence[object], kind: bytes, **attributes: bytes) -> None:
+    data = np.asarray(labels)
+    axis = group.create_dataset(axis_name, data=data.astype("S") if data.dtype.kind == "U" else data)
+    given = {"CLASS": b"ARRAY", "FLAVOR": b"numpy", "VERSION": b"2.4", "kind": kind, "name": pickle.dumps(None, 0)}
+    for key, value in (given | attributes).items():
+        axis.attrs[key] = np.bytes_(value)
+
+
+def write_table(
+    path: Path,
+    *,
+    columns: Sequence[object] = ("773869", "767541", "767542"),
+    key: str = "df",
+    unit: str = "ns",
+    kind: bytes = b"datetime64",
+    times: pd.DatetimeIndex = TIMES,
+    **time_attributes: bytes,
+) -> Path:
+    """Write the attributes and data sets that `DataFrame.to_hdf(path, key=key)` writes."""
+    numbers = times.to_numpy().astype(f"M8[{unit}]").astype(np.int64)
+    label_kind = b"string" if isinstance(columns[0], str) else b"integer"
+    with h5py.File(path, "a") as file:
+        group = file.create_group(key)
+        group.attrs.update({"pandas_type": np.bytes_(b"frame"), "ndim": 2, "nblocks": 1, "axis0_variety": b"regular"})
+        write_axis(group, "axis0", columns, label_kind)
+        write_axis(group, "axis1", numbers, kind, index_class=b"datetime", **time_attributes)
+        write_axis(group, "block0_items", columns, label_kind)
+        group.create_dataset("block0_values", data=VALUES).attrs["transposed"] = np.uint8(1)
+    return path
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"columns": ["773869", "767541", "767542"], "key": "df"},
+        {"columns": [400001, 400017, 400030], "key": "speed"},
+        {"columns": ["a", "b", "c"], "key": "t", "unit": "us", "kind": b"datetime64[us]"},
+        {"columns": ["a", "b", "c"], "kind": b"Vdatetime64\np1\n."},
+    ],
+    ids=["METR-LA", "PEMS-BAY", "pandas 3", "pickled by Python 2"],
+)
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+def test_a_table_of_pandas_is_read(tmp_path: Path, layout: dict[str, Any], suffix: str) -> None:
+    panel = read_panel(write_table(tmp_path / f"metr-la{suffix}", **layout), null_value=0.0)
+    assert panel.series == tuple(str(column) for column in layout["columns"])
+    np.testing.assert_array_equal(panel.timestamps, TIMES.to_numpy())
+    np.testing.assert_array_equal(panel.values[..., 0], np.where(VALUES == 0, np.nan, VALUES).astype(np.float32))
+    assert (panel.freq, panel.name, panel.channels) == ("5min", "metr-la", ("value",))
+
+
+def test_the_hour_that_pems_bay_leaves_out_in_march_is_missing(tmp_path: Path) -> None:
+    spring = pd.DatetimeIndex(["2017-03-12 01:50", "2017-03-12 01:55", "2017-03-12 03:00", "2017-03-12 03:05"])
+    panel = read_panel(write_table(tmp_path / "a.h5", times=spring))
+    assert (panel.n_steps, panel.freq) == (16, "5min")
+    np.testing.assert_array_equal(panel.mask[:, 0, 0], [True] * 2 + [False] * 12 + [True] * 2)
+
+
+def test_times_with_a_zone_are_read_by_its_wall_clock(tmp_path: Path) -> None:
+    panel = read_panel(write_table(tmp_path / "a.h5", tz=b"America/Los_Angeles"))
+    assert panel.timestamps[0] == np.datetime64("2012-02-29T16:00")
+
+
+def test_a_clock_that_is_set_back_is_refused_as_in_a_table(tmp_path: Path) -> None:
+    autumn = pd.date_range("2012-11-04 08:00", periods=3, freq="1h")  # in UTC; 01:00 comes twice
+    path = write_table(tmp_path / "a.h5", times=autumn, tz=b"America/Los_Angeles")
+    with pytest.raises(InputError, match=r"clock of America/Los_Angeles is set back"):
+        read_panel(path)
+
+
+def test_an_unknown_zone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected the name of a time zone, got 'cpytz"):
+        read_panel(write_table(tmp_path / "a.h5", tz=b"cpytz\n_p\np0\n."))
+
+
+def test_step_numbers_as_the_index_give_no_calendar(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.h5", kind=b"integer")
+    with h5py.File(path, "a") as file:
+        file["df/axis1"][:] = range(4)
+    np.testing.assert_array_equal(read_panel(path).timestamps, np.arange(4))
+
+
+def test_columns_of_several_types_are_put_in_their_order(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.h5", columns=["a", "b", "c"])
+    with h5py.File(path, "a") as file:
+        group = file["df"]
+        del group["block0_items"], group["block0_values"]
+        write_axis(group, "block0_items", ["c", "a"], b"string")
+        group["block0_values"] = VALUES[:, [2, 0]]
+        write_axis(group, "block1_items", ["b"], b"string")
+        group["block1_values"] = np.arange(4)[:, None]
+    panel = read_panel(path)
+    assert panel.series == ("a", "b", "c")
+    np.testing.assert_array_equal(panel.values[:, 0, 0], VALUES[:, 0].astype(np.float32))
+    np.testing.assert_array_equal(panel.values[:, 1, 0], np.arange(4))
+    np.testing.assert_array_equal(panel.values[:, 2, 0], VALUES[:, 2].astype(np.float32))
+
+
+def test_pickled_attributes_are_not_read(tmp_path: Path) -> None:
+    bomb = b"cbuiltins\nexec\n(Vraise SystemExit('unpickled')\ntR."
+    with pytest.raises(SystemExit, match="unpickled"):
+        pickle.loads(bomb)
+    panel = read_panel(write_table(tmp_path / "a.h5", freq=bomb, name=bomb))
+    assert panel.n_steps == 4
+
+
+def test_a_pickled_axis_is_refused(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        del file["df/axis0"]
+        axis = file["df"].create_dataset("axis0", (1,), h5py.vlen_dtype(np.uint8))
+        axis[0] = np.frombuffer(pickle.dumps(["a", "b", "c"]), np.uint8)
+    with pytest.raises(InputError, match="in /df/axis0, got Python objects, which are never unpickled"):
+        read_panel(path)
+
+
+def test_a_file_of_several_tables_is_refused(tmp_path: Path) -> None:
+    path = write_table(write_table(tmp_path / "a.h5"), key="speed")
+    with pytest.raises(InputError, match=r"expected one pandas table .* got 2 among df, speed"):
+        read_panel(path)
+
+
+def test_the_appendable_format_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["df/table"] = np.zeros(3)
+    with pytest.raises(InputError, match=r"got one of format='table': .* as Parquet"):
+        read_panel(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("replaced", "data", "message"),
+    [
+        ("axis1", np.arange(4.0), "expected times in /df/axis1, got datetime64 of float64"),
+        ("block0_values", VALUES[:2], r"numbers of shape .* in /df/block0_values, got float64 of shape \(2, 3\)"),
+        ("block0_values", np.full((4, 3), b"x"), r"numbers of shape \(4, 3\) in /df/block0_values, got .S1"),
+        ("block0_values", VALUES[:, :2], r"/df/block0_values, got float64 of shape \(4, 2\): drop"),
+        ("axis1", TIMES[::-1].to_numpy().astype(np.int64), "time goes back at step 1"),
+    ],
+)
+def test_a_table_that_makes_no_panel_is_refused(tmp_path: Path, replaced: str, data: np.ndarray, message: str) -> None:
+    path = write_table(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        del file["df"][replaced]
+        file["df"][replaced] = data
+    with pytest.raises(InputError, match=message):
+        read_panel(path)
+
+
+def test_a_table_with_a_part_missing_is_refused(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        del file["df/block0_items"]
+    with pytest.raises(InputError, match="block0_items"):
+        read_panel(path)
+
+
+def test_a_file_without_any_table_and_a_truncated_one_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["numbers"] = np.zeros(3)
+    with pytest.raises(InputError, match=r"expected one pandas table .* got 0 among numbers"):
+        read_panel(tmp_path / "a.h5")
+    path = write_table(tmp_path / "b.h5")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match="expected a whole HDF5 file"):
+        read_panel(path)
+
+
+def test_without_h5py_the_extra_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_table(tmp_path / "a.h5")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match=r'pip install "elinformer\[hdf5\]"'):
+        read_panel(path)
