@@ -14,9 +14,8 @@ from elinformer.nn.masks import causal_by, key_mask_of
 from elinformer.nn.operators import EalaOperator, is_of_ours, operator_for, operator_name
 from elinformer.ops import KeyState
 from elinformer.ops.baselines import mean_attention
-from elinformer.ops.checks import check_sharpness
 from elinformer.ops.eala.partitioned import WholeExchange, partitioned_attention
-from elinformer.ops.precision import own_precision
+from elinformer.ops.inputs import check_sharpness, own_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from elinformer.nn.attention import EntropyLinearAttention
-from elinformer.ops.checks import check_sharpness
+from elinformer.ops.inputs import check_sharpness
 
 
 def keep_sharpness(model: nn.Module) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from elinformer.ops import KeyState
 from elinformer.ops.eala.partitioned import StateExchange
-from elinformer.ops.precision import own_precision
+from elinformer.ops.inputs import own_precision
 from elinformer.partition.chain import check_partitions, run_chain
 from elinformer.partition.forecast import TokenStore, pass_through_blocks
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs
+from elinformer.ops.inputs import check_inputs
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from elinformer._shapes import Bool, Float
 from elinformer.ops.baselines._shared import prepare
-from elinformer.ops.precision import own_precision
+from elinformer.ops.inputs import own_precision
 
 FEW_KEYS = 512
 """Below so many keys, PyTorch's kernels for a CPU take longer in half precision than in float32."""

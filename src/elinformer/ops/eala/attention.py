@@ -9,11 +9,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs, scale_or_default
 from elinformer.ops.eala import autograd, cpu, triton
-from elinformer.ops.eala.features import check_feature_map
+from elinformer.ops.eala.features import FEATURE_MAPS, check_feature_map
 from elinformer.ops.eala.reference import eala_reference
-from elinformer.ops.precision import autocast, own_precision
+from elinformer.ops.inputs import own_precision, prepare_inputs, scale_or_default
 
 if TYPE_CHECKING:
     from elinformer.ops.eala.features import FeatureMap
@@ -71,9 +70,9 @@ def eala_attention(
         >>> eala_attention(q, k, v).shape
         torch.Size([2, 4, 100, 16])
     """
-    query, key, value = autocast(query, key, value)
-    key_mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale, is_causal=is_causal)
-    check_feature_map(feature_map)
+    if feature_map not in FEATURE_MAPS:
+        check_feature_map(feature_map)
+    query, key, value, key_mask = prepare_inputs(query, key, value, key_mask=key_mask, scale=scale, is_causal=is_causal)
     factor = scale_or_default(scale, query.shape[-1])
     backend, dtype = backend_for(query, value, backend=backend), query.dtype
     if backend == "reference":

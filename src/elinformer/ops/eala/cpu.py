@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from elinformer.ops.eala.eager import empty_state
-from elinformer.ops.eala.statistics import packed_value_width
+from elinformer.ops.eala.statistics import empty_state, packed_value_width
 
 if TYPE_CHECKING:
     from torch import Tensor

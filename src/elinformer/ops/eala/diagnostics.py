@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs, scale_or_default
 from elinformer.ops.eala.causal import causal_scores
 from elinformer.ops.eala.features import FEATURE_MAPS, check_feature_map
 from elinformer.ops.eala.statistics import certified_margin, key_statistics
+from elinformer.ops.inputs import check_inputs, scale_or_default
 
 if TYPE_CHECKING:
     from elinformer.ops.eala.features import FeatureMap

@@ -15,10 +15,10 @@ from elinformer.ops.eala.statistics import (
     KeyStatistics,
     StateGradient,
     apply_statistics,
+    empty_state,
     gradients,
     key_gradients,
     key_statistics,
-    packed_size,
     query_gradients,
 )
 
@@ -101,12 +101,6 @@ def empty_output(query: Tensor, value: Tensor) -> Tensor:
 def empty_gradient(x: Tensor) -> Tensor:
     """Return a gradient of `x` as `backward` lays it out: contiguous."""
     return x.new_empty(x.shape)
-
-
-def empty_state(key: Tensor, value: Tensor, *, is_causal: bool) -> Tensor:
-    """Return an empty packed state of the keys, in float32 or better."""
-    size = 0 if is_causal else packed_size(key.shape[-1], value.shape[-1])
-    return key.new_empty((*key.shape[:-2], size), dtype=torch.promote_types(key.dtype, torch.float32))
 
 
 def _queries(query: Tensor, scale: float, feature_map: str) -> Tensor:

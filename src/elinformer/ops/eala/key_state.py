@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from elinformer._shapes import Bool, Float
-from elinformer.ops.checks import check_inputs, scale_or_default
 from elinformer.ops.eala.features import FEATURE_MAPS, check_feature_map
 from elinformer.ops.eala.statistics import KeyStatistics, apply_statistics, key_statistics, merge_two
+from elinformer.ops.inputs import check_inputs, scale_or_default
 
 if TYPE_CHECKING:
     from elinformer.ops.eala.features import FeatureMap

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from elinformer._shapes import Bool, Float
 from elinformer.errors import InputError
-from elinformer.ops.checks import check_inputs, check_sharpness, scale_or_default
 from elinformer.ops.eala.attention import backend_for, softplus_applied
 from elinformer.ops.eala.autograd import BACKENDS
 from elinformer.ops.eala.features import check_feature_map
 from elinformer.ops.eala.statistics import Group, KeyStatistics, StateGradient, merge_statistics, merge_two, packed_size
-from elinformer.ops.precision import autocast, own_precision
+from elinformer.ops.inputs import check_sharpness, own_precision, prepare_inputs, scale_or_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +139,7 @@ def partitioned_attention(
     """
     check_feature_map(feature_map)
     query, key, value = _with_keys(query, key, value, exchange, feature_map)
-    query, key, value = autocast(query, key, value)
-    mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale)
+    query, key, value, mask = prepare_inputs(query, key, value, key_mask=key_mask, scale=scale)
     factor, dtype = scale_or_default(scale, query.shape[-1]), query.dtype
     if dtype == torch.float16:
         query, key, value = query.float(), key.float(), value.float()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from elinformer.ops.checks import scale_or_default
 from elinformer.ops.eala.features import FEATURE_MAPS
+from elinformer.ops.inputs import scale_or_default
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -63,6 +63,12 @@ def packed_size(e: int, ev: int) -> int:
     return 1 + 3 * e + ev + e * ev
 
 
+def empty_state(key: Tensor, value: Tensor, *, is_causal: bool) -> Tensor:
+    """Return an empty packed state of the keys, in float32 or better."""
+    size = 0 if is_causal else packed_size(key.shape[-1], value.shape[-1])
+    return key.new_empty((*key.shape[:-2], size), dtype=torch.promote_types(key.dtype, torch.float32))
+
+
 def packed_value_width(size: int, e: int) -> int:
     """Return Ev of a packed state of so many numbers."""
     return (size - 1 - 3 * e) // (1 + e)

@@ -1,8 +1,9 @@
-"""Checks of the tensors and options of an attention."""
+"""Inputs of an attention: their precision under autocast, and checks of tensors and options."""
 
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +11,24 @@ import torch
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from torch import Tensor
+
+
+def prepare_inputs(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    key_mask: Tensor | None,
+    scale: float | None,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Cast query, key and value as autocast asks, and check them; the mask gets the keys' number of dimensions."""
+    query, key, value = autocast(query, key, value)
+    key_mask = check_inputs(query, key, value, key_mask=key_mask, scale=scale, is_causal=is_causal)
+    return query, key, value, key_mask
 
 
 def check_inputs(
@@ -28,6 +46,24 @@ def check_inputs(
     if scale is not None and not (scale > 0 and math.isfinite(scale)):
         raise ValueError(f"expected a positive, finite scale, got {scale}: leave it out for E ** -0.5")
     return None if key_mask is None else _aligned_mask(key_mask, query, key)
+
+
+def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors in autocast's dtype where it is on; float64 stays, as everywhere in PyTorch."""
+    device = tensors[0].device
+    if not _is_on(device) or torch.float64 in {x.dtype for x in tensors}:
+        return tensors
+    return tuple(x.to(torch.get_autocast_dtype(device.type)) if x.is_floating_point() else x for x in tensors)
+
+
+def own_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Switch autocast off within an operator, which chooses itself the products in half precision."""
+    return torch.autocast(device.type, enabled=False) if _is_on(device) else nullcontext()
+
+
+def _is_on(device: torch.device) -> bool:
+    """Say if autocast is on; PyTorch refuses to answer for devices without autocast, such as "meta"."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
 def check_sharpness(sharpness: float) -> float:
