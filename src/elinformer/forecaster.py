@@ -7,8 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from elinformer import __version__
-from elinformer.data.io.frames import long_frame
-from elinformer.data.io.read import as_panel
+from elinformer.data.io.frames import as_panel, long_frame
 from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import PartName, Reach, SplitPanel, chronological_split, part_origins

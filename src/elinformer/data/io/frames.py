@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from elinformer.data.io.cells import plain, text_of
 from elinformer.data.io.tables import TABLE_ROWS, distinct_names, index_as_columns, read_long, read_wide_columns
+from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
     from elinformer.data.io.cells import Column
     from elinformer.data.io.recording import Recording
-    from elinformer.data.panel import Panel
+
+
+def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:
+    """Return a panel as it is, or make one of an eager data frame, long or wide.
+
+    Raises:
+        InputError: The frame does not make a panel.
+    """
+    return data if isinstance(data, Panel) else panel_from_frame(data, freq=freq, steps_per_day=steps_per_day)
 
 
 def panel_from_frame(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elinformer.data.io.basicts import read_basicts
 from elinformer.data.io.folder import is_panel_folder, open_panel
-from elinformer.data.io.frames import panel_from_frame
 from elinformer.data.io.hdf5 import read_hdf5
 from elinformer.data.io.npz import read_npz
 from elinformer.data.io.tables import KEYS, CsvStream, ParquetStream, read_long, read_wide_columns, read_wide_rows
@@ -114,15 +113,6 @@ def _rename(panel: Panel, *, series: Sequence[str] | None, channels: Sequence[st
         name=name or panel.name,
         checked=True,
     )
-
-
-def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:
-    """Return a panel as it is, or make one of an eager data frame, long or wide.
-
-    Raises:
-        InputError: The frame does not make a panel.
-    """
-    return data if isinstance(data, Panel) else panel_from_frame(data, freq=freq, steps_per_day=steps_per_day)
 
 
 def find_reader(source: Path) -> Reader:
