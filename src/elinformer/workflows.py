@@ -22,13 +22,13 @@ from elinformer.run_folder.folder import (
     CONFIG,
     METRICS,
     TRAINING,
+    UnfinishedRun,
     check_run_folder,
-    checked_config,
-    progress_of,
+    read_config,
     read_json,
+    read_progress,
     write_json,
 )
-from elinformer.run_folder.unfinished import UnfinishedRun
 from elinformer.settings import Settings
 from elinformer.training.config import TrainingConfig
 
@@ -162,9 +162,9 @@ def add_series_run(
 
 def run_information(run: str | Path) -> Document:
     """What a run is: its settings, its series, its scores; for an unfinished run its settings and how far it is."""
-    config = checked_config(Path(run))
+    config = read_config(Path(run))
     if config.get("state") == TRAINING:
-        return {"run": str(run), "config": config, "progress": progress_of(run)}
+        return {"run": str(run), "config": config, "progress": read_progress(run)}
     forecaster = Forecaster.load(run)
     metrics = Path(run) / METRICS
     return {

@@ -19,7 +19,7 @@ from elinformer.data.windows import SplitPanel, WindowDataset, window_loader
 from elinformer.errors import InputError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.run_folder.unfinished import UnfinishedRun
+from elinformer.run_folder.folder import UnfinishedRun
 from elinformer.workflows import forecaster_for, load_panel, reading
 
 if TYPE_CHECKING:
