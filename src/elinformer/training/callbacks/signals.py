@@ -95,8 +95,7 @@ class StopOnSignal(pl.Callback):
         self._stop_if_interrupted(trainer)
 
     def _agreed_requests(self, trainer: pl.Trainer) -> StopRequests:
-        is_on_ranks = isinstance(trainer.strategy, MeshStrategy)
-        return trainer.strategy.agreed_requests if is_on_ranks else self._requests
+        return trainer.strategy.agreed_requests if isinstance(trainer.strategy, MeshStrategy) else self._requests
 
     def _stop_if_interrupted(self, trainer: pl.Trainer) -> None:
         if self._agreed_requests(trainer).interrupt:
