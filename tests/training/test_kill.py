@@ -103,7 +103,7 @@ def processes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> TrainingProcesses:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["elinformer.workflows", "pytorch_lightning.trainer.trainer"])
+    context.set_forkserver_preload(["elinformer.workflows", "elinformer.training.fit"])
     context.Process(target=int).start()  # starts the server
     data = tmp_path_factory.mktemp("data") / "d.npz"
     np.savez(data, data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))

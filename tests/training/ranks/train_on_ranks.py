@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import elinformer.models.elinformer
+import elinformer.training.fit
+import elinformer.training.ranks.strategy  # imported once, before the ranks are forked
 from elinformer.errors import InputError
 from elinformer.settings import Settings
 from elinformer.training.ranks.machines import Machines
@@ -62,11 +64,11 @@ def _fork(job: dict[str, Any], rank: int, port: int) -> int:
 
 def _run(job: dict[str, Any]) -> None:
     machines = Machines(series_parallel=job["series_parallel"])
+    if not job["model"].get("dropout", 1.0):
+        elinformer.models.elinformer.NEUTRAL_SHARE = 0.0  # without dropout, a step draws no random numbers
     if job["resume"]:
         resume_run(job["out"], machines=machines)
         return
-    if not job["model"].get("dropout", 1.0):
-        elinformer.models.elinformer.NEUTRAL_SHARE = 0.0  # without dropout, a step draws no random numbers
     settings = Settings().updated({"window": 6, "horizon": 3, "model": job["model"], "training": job["training"]})
     train_run(job["data"], job["out"], settings, machines=machines)
 
