@@ -89,9 +89,8 @@ class TrainingProcesses:
                 runs.append(folder / f"run {len(runs)}")
         self.finish(runs[-1])
         for run in runs:
-            shutil.rmtree(
-                run / "checkpoints", ignore_errors=True
-            )  # left over if the process ended just after its last write
+            # Checkpoints remain if the process was ended just after it had written all files of the run.
+            shutil.rmtree(run / "checkpoints", ignore_errors=True)
         return runs
 
 

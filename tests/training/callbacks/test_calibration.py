@@ -77,11 +77,8 @@ def test_ctrl_c_during_training_prevents_calibration() -> None:
 
 @pytest.mark.parametrize("at", [0.9, 0.8])
 def test_ctrl_c_during_calibration_keeps_the_best_sharpness_so_far(at: float) -> None:
-    task, model = (
-        OffsetTask(validation=5.2),
-        SharpnessModel(on_set=lambda g: interrupt() if model.calls.count(at) == 1 else None),
-    )
-    result = task.fit(model)
+    model = SharpnessModel(on_set=lambda _: interrupt() if model.calls.count(at) == 1 else None)
+    result = OffsetTask(validation=5.2).fit(model)
     assert (result.interrupted, result.sharpness, model.sharpness) == (True, at, at)
 
 
