@@ -170,7 +170,7 @@ def cut(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None:
     assert json.loads(cli("info", "run").out)["progress"] == {"epoch": 0, "steps_in_epoch": 3, "step": 3, "steps": 10}
     result = cli("train", "--resume", "run")
-    assert (result.code, result.err) == (0, "going on from step 3 of 10\n")
+    assert (result.code, result.err) == (0, "resuming at step 3 of 10\n")
     for words in ("test part of d", "elinformer", "last value", "run: run"):
         assert words in result.out
     names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
@@ -186,7 +186,7 @@ def test_an_unfinished_run_is_kept_or_replaced_as_one_says(cli: Cli, cut: Path) 
     arguments = ("train", "d.npz", "--out", "run", "--config", "narrow.toml")
     before = everything(cut)
     for refused in (cli(*arguments), cli("evaluate", "run"), cli("forecast", "run", "--out", "f.csv")):
-        assert_refused(refused, "at step 3 of 10: go on with `elinformer train --resume run`")
+        assert_refused(refused, "at step 3 of 10: resume it with `elinformer train --resume run`")
     assert everything(cut) == before
     result = cli(*arguments, "--overwrite")
     assert (result.code, result.err) == (0, "")
@@ -198,7 +198,7 @@ def test_data_that_were_moved_are_named_and_data_that_changed_are_refused(cli: C
     assert_refused(cli("train", "--resume", "run"), "d.npz")
     with np.load("moved.npz") as archive:
         np.savez("other.npz", **{name: archive[name] for name in archive.files} | {"data": archive["data"] + 1})
-    assert_refused(cli("train", "other.npz", "--resume", "run"), "expected the data that run was begun with")
+    assert_refused(cli("train", "other.npz", "--resume", "run"), "expected the data that")
     assert cli("train", "moved.npz", "--resume", "run").code == 0
     assert read(cut / "config.json")["source"]["data"] == str(cut.parent / "moved.npz")
 
@@ -456,7 +456,7 @@ def test_data_that_are_not_there_end_in_one_sentence(cli: Cli, folder: Path) -> 
     assert_refused(cli("train", "none.csv", "--out", "run"), "none.csv", "no such file")
     assert_refused(cli("train", "deep/none", "--out", "run"), "deep/none", "no such file")
     assert_refused(cli("train", "metrla", "--out", "run"), "'metrla'", "data set of the catalogue", "metr-la?")
-    assert_refused(cli("evaluate", "none"), "expected the folder of a run, but there is none at none")
+    assert_refused(cli("evaluate", "none"), "expected the folder of a run, but none")
     assert_refused(cli("info", "."), "has no config.json")
     assert not (folder / "run").exists()
 

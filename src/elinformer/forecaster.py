@@ -15,8 +15,7 @@ from elinformer.errors import InputError
 from elinformer.evaluation import AbsoluteError
 from elinformer.models.registry import check_model, whole_options
 from elinformer.new_series import STEPS, with_new_series
-from elinformer.run_folder.folder import agreeing_parts
-from elinformer.run_folder.unfinished import UnfinishedRun
+from elinformer.run_folder.folder import UnfinishedRun, refuse_mismatched_files
 from elinformer.trained_model import TrainedModel, new_model
 from elinformer.training.config import TrainingConfig
 
@@ -151,7 +150,7 @@ class Forecaster:
         """
         run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq)
         run.check_data(panel)
-        with agreeing_parts(folder):
+        with refuse_mismatched_files(folder):
             forecaster = cls._of(run.config)
         return forecaster.fit(panel, console=console, callbacks=callbacks, run=run, machines=machines)
 
@@ -269,7 +268,7 @@ class Forecaster:
             InputError: The folder is not a whole run of this or an older version.
         """
         trained = TrainedModel.load(folder)
-        with agreeing_parts(folder):
+        with refuse_mismatched_files(folder):
             forecaster = cls._of(trained.config)
         vars(forecaster)["_trained"] = trained
         return forecaster

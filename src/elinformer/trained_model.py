@@ -16,7 +16,7 @@ from elinformer.models import Sizes, build_model
 from elinformer.models.scaled import ScaledModel
 from elinformer.partition import forecasting
 from elinformer.partition.ranks import Mesh, backtest_on_ranks
-from elinformer.run_folder.folder import agreeing_parts, load_run, save_run
+from elinformer.run_folder.folder import load_run, refuse_mismatched_files, save_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,7 +69,7 @@ class TrainedModel:
         Raises:
             InputError: The folder is not a whole run, or its parts do not fit together.
         """
-        with agreeing_parts(folder):
+        with refuse_mismatched_files(folder):
             run = load_run(folder)
             info, config = SeriesInfo.from_document(run.panel), run.config
             options = config["forecaster"]

@@ -18,10 +18,10 @@ from elinformer.run_folder.folder import (
     METRICS,
     TRAINING,
     check_run_folder,
-    checked_config,
     finished_config,
-    progress_of,
+    read_config,
     read_json,
+    read_progress,
     write_json,
 )
 from elinformer.training.config import TrainingConfig
@@ -86,9 +86,9 @@ def resume_run(
     Raises:
         InputError: No unfinished run, or its data are not there or have changed.
     """
-    checked_config(Path(run))
+    read_config(Path(run))
     from elinformer.forecaster import Forecaster
-    from elinformer.run_folder.unfinished import UnfinishedRun
+    from elinformer.run_folder.folder import UnfinishedRun
 
     config = UnfinishedRun.open(run).config
     panel = _panel_of(run, config, data, option="DATA")
@@ -148,9 +148,9 @@ def add_series_run(
 
 def run_information(run: str | Path) -> Document:
     """What a run is: its settings, its series, its scores; for an unfinished run its settings and how far it is."""
-    config = checked_config(Path(run))
+    config = read_config(Path(run))
     if config.get("state") == TRAINING:
-        return {"run": str(run), "config": config, "progress": progress_of(run)}
+        return {"run": str(run), "config": config, "progress": read_progress(run)}
     from elinformer.forecaster import Forecaster
 
     forecaster = Forecaster.load(run)

@@ -1,4 +1,4 @@
-"""Runs of comparisons that nothing was trained for."""
+"""Results of comparison runs, made without training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def scores(mae: float) -> dict[str, Any]:
 
 
 def run(model: str, seed: int, error: float, *, data: str = "metro", channels: int = 1, **changes: Any) -> Any:
-    """A run whose scaled error is `error` on every day and its MAE ten times as much."""
+    """Return a run with the scaled error `error` on every day, and a MAE ten times as large."""
     names = ["flow", "speed"][:channels]
     blocks = np.full((8, channels), COUNT)
     return {

@@ -1,4 +1,4 @@
-"""Pickles that show whether they were unpickled."""
+"""Pickles that leave a trace when they are unpickled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Bomb:
-    """Makes the folder `target` where it is unpickled."""
+    """Creates the folder `target` when it is unpickled."""
 
     def __init__(self, target: Path) -> None:
         self.target = target

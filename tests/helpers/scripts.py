@@ -1,4 +1,4 @@
-"""Scripts that are no part of the package, as modules."""
+"""Load scripts outside the package as modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load_script(path: Path) -> ModuleType:
-    """What `path` defines, run once more with every call."""
+    """Run the script at `path` and return it as a module; every call runs it again."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -14,22 +14,22 @@ NARROW = {"window_width": 8, "series_width": 4, "calendar_width": 4, "n_layers":
 
 
 def mean_before(panel: Any, end: int) -> Any:
-    """The mean (N, C) over the steps before `end`."""
+    """Return the mean (N, C) over the steps before `end`."""
     from elinformer.data.scaling import measure
 
     return measure(panel.values[:end], panel.mask[:end]).mean
 
 
 def forecast_of(model: Any, values: Any, mask: Any, calendar: Any = None) -> Any:
-    """The point forecast (B, S, N, C) of a model with one output."""
+    """Return the point forecast (B, S, N, C) of a model with one output."""
     from elinformer.batch import Batch
 
     return model(Batch(values, mask, calendar)).squeeze(-1)
 
 
 def small_module(name: str = "elinformer", *, n_series: int, **options: Any) -> ForecastModule:
-    """A model of 6 steps in and 3 out with 4 slots a day; its weights and scales are drawn at random."""
-    import torch  # not before conftest.py has set how many threads it takes
+    """Return a model of 6 steps in, 3 steps out and 4 slots a day; its weights and scales are random."""
+    import torch  # after conftest.py has set the number of threads
 
     from elinformer.data.scaling import Scaler
     from elinformer.models import Sizes, build_model

@@ -10,10 +10,10 @@ import torch
 
 @pytest.fixture
 def no_unpickling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails the test where anything is unpickled."""
+    """Fail the test if anything is unpickled."""
 
     def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("something is unpickled")
+        raise AssertionError("an unpickler was called")
 
     for module, names in ((pickle, ("load", "loads", "Unpickler")), (torch, ("load",))):
         for name in names:

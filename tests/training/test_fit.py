@@ -1,10 +1,8 @@
-"""Training: seeded, quiet, with the best weights at the end, however it ends."""
+"""Training is seeded, prints nothing without a terminal, and ends with the best weights."""
 
 from __future__ import annotations
 
 import io
-import os
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from interruptions import weights_of
+from offset_task import OffsetModel, OffsetTask
 from rich.console import Console
-from torch import Tensor
 
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
@@ -21,24 +20,14 @@ from elinformer.forecaster import Forecaster
 from elinformer.training import ForecastModule
 
 
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def weights_of(forecaster: Forecaster) -> dict[str, Tensor]:
-    return forecaster.trained.model.state_dict()
-
-
-def test_the_same_seed_gives_the_same_weights_bit_for_bit(
-    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
-) -> None:
+def test_the_same_seed_gives_identical_weights(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel) -> None:
     first, second, other = (weights_of(make_forecaster(seed=seed).fit(hourly_panel)) for seed in (3, 3, 4))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_training_leaves_the_random_numbers_of_the_caller_alone(
+def test_training_does_not_change_the_random_numbers_of_the_caller(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
 ) -> None:
     torch.manual_seed(17)
@@ -48,52 +37,50 @@ def test_training_leaves_the_random_numbers_of_the_caller_alone(
 
 
 def test_training_lowers_the_loss(
-    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, logged: Any
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, read_csv_log: Any
 ) -> None:
     make_forecaster(epochs=10, learning_rate=1e-2, logger="csv", log_dir=str(tmp_path)).fit(hourly_panel)
-    losses = logged(tmp_path, "loss")
+    losses = read_csv_log(tmp_path, "loss")
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_the_best_weights_are_kept_and_not_the_last(training: Any, offset: Any, tmp_path: Path, logged: Any) -> None:
-    run = training(options={"logger": "csv", "log_dir": str(tmp_path)})  # every step leads away from validation
-    model = offset(1.0)
-    result = run.run(run.module(model))
-    maes = logged(tmp_path, "validation_mae")
+def test_the_best_weights_are_kept_instead_of_the_last_ones(tmp_path: Path, read_csv_log: Any) -> None:
+    task = OffsetTask(options={"logger": "csv", "log_dir": str(tmp_path)})  # each step increases the validation error
+    model = OffsetModel(1.0)
+    result = task.fit(model)
+    maes = read_csv_log(tmp_path, "validation_mae")
     assert (result.best_epoch, result.epochs, result.interrupted) == (1, 4, False)
     assert maes == sorted(maes)
     assert maes[0] < maes[-1]
     assert model.offset.item() == pytest.approx(maes[0], rel=1e-6)
 
 
-def test_the_last_weights_are_kept_where_they_are_the_best(training: Any, offset: Any) -> None:
-    run = training(validation=10.0)
-    assert run.run(run.module(offset(1.0))).best_epoch == 4
+def test_the_last_weights_are_kept_if_they_are_the_best() -> None:
+    task = OffsetTask(validation=10.0)
+    assert task.fit(OffsetModel(1.0)).best_epoch == 4
 
 
-def test_patience_ends_training_early(training: Any, offset: Any) -> None:
-    run = training(options={"patience": 2, "epochs": 20})
-    result = run.run(run.module(offset(1.0)))
+def test_patience_ends_training_early() -> None:
+    task = OffsetTask(options={"patience": 2, "epochs": 20})
+    result = task.fit(OffsetModel(1.0))
     assert (result.best_epoch, result.epochs, result.interrupted) == (1, 3, False)
 
 
-def test_without_patience_training_never_ends_early(training: Any, offset: Any) -> None:
-    run = training(options={"epochs": 9})
-    assert run.run(run.module(offset(1.0))).epochs == 9
+def test_without_patience_training_never_ends_early() -> None:
+    task = OffsetTask(options={"epochs": 9})
+    assert task.fit(OffsetModel(1.0)).epochs == 9
 
 
 @pytest.mark.parametrize("patience", [0, 30])
-def test_the_learning_rate_anneals_to_nothing_unless_training_may_end_early(
-    patience: int, training: Any, offset: Any
-) -> None:
+def test_the_learning_rate_anneals_to_zero_without_patience_and_is_constant_with_patience(patience: int) -> None:
     rates: list[float] = []
 
-    class Watched(ForecastModule):
+    class RecordRate(ForecastModule):
         def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
             rates.append(optimizer.param_groups[0]["lr"])
 
-    run = training(options={"patience": patience, "epochs": 10})
-    run.run(run.module(offset(), Watched))
+    task = OffsetTask(options={"patience": patience, "epochs": 10})
+    task.fit(OffsetModel(), RecordRate)
     peak = max(rates)
     assert peak == pytest.approx(0.1, rel=0.01)
     assert rates[0] == pytest.approx(0.1 / 25)
@@ -105,83 +92,50 @@ def test_the_learning_rate_anneals_to_nothing_unless_training_may_end_early(
         assert rates[-1] < 1e-3 * peak
 
 
-def test_ctrl_c_keeps_the_best_weights_so_far(training: Any, offset: Any) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    model = offset(1.0, lambda step: interrupt() if step == 12 else None)  # 5 steps an epoch: in the third
-    run = training(options={"epochs": 50})
-    result = run.run(run.module(model))
-    assert result.interrupted
-    assert (result.best_epoch, result.epochs) == (1, 3)
-    assert model.step == 12
-    alone = offset(1.0)
-    again = training(options={"epochs": 50})
-    again.run(again.module(alone))
-    assert model.offset.item() == alone.offset.item()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_ctrl_c_in_the_first_step_still_ends_in_order(training: Any, offset: Any) -> None:
-    run = training(options={"epochs": 50})
-    result = run.run(run.module(offset(1.0, lambda step: interrupt())))
-    assert result.interrupted
-    assert result.epochs <= 1
-
-
-def test_a_second_ctrl_c_ends_at_once(training: Any, offset: Any) -> None:
-    before = signal.getsignal(signal.SIGINT)
-
-    def twice(step: int) -> None:
-        interrupt()
-        interrupt()
-
-    run = training(options={"epochs": 50})
-    with pytest.raises((SystemExit, KeyboardInterrupt)):
-        run.run(run.module(offset(1.0, twice)))
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_training_runs_in_a_thread_too(training: Any, offset: Any) -> None:
+def test_training_runs_in_a_thread() -> None:
     results: list[Any] = []
-    run = training(validation=10.0)
-    thread = threading.Thread(target=lambda: results.append(run.run(run.module(offset(1.0)))))
+    task = OffsetTask(validation=10.0)
+    thread = threading.Thread(target=lambda: results.append(task.fit(OffsetModel(1.0))))
     thread.start()
     thread.join(60)
     assert results[0].best_epoch == 4
 
 
-def test_training_that_diverges_says_so(training: Any, offset: Any) -> None:
-    run = training()
-    with pytest.raises(InputError, match=r"expected training to converge, .* lower learning_rate \(now 0.1\)"):
-        run.run(run.module(offset(float("nan"))))
+def test_training_with_nan_validation_errors_raises_an_error() -> None:
+    task = OffsetTask()
+    with pytest.raises(InputError, match=r"converge.* learning_rate \(now 0.1\)"):
+        task.fit(OffsetModel(float("nan")))
 
 
-def test_a_rate_far_too_high_says_so(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel) -> None:
-    with pytest.raises(InputError, match="expected training to converge"):
+def test_a_learning_rate_that_is_too_high_raises_an_error(
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
+) -> None:
+    with pytest.raises(InputError, match="converge"):
         make_forecaster(learning_rate=1e30, epochs=1).fit(hourly_panel)
 
 
-def test_training_is_quiet_without_a_terminal(
+def test_training_prints_nothing_without_a_terminal(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, capfd: pytest.CaptureFixture[str]
 ) -> None:
     make_forecaster(epochs=1).fit(hourly_panel).backtest()
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-def test_a_terminal_shows_epochs_loss_validation_and_time(training: Any, offset: Any) -> None:
+def test_a_terminal_shows_epochs_losses_and_remaining_time() -> None:
     screen = io.StringIO()
-    run = training(validation=10.0)
-    run.run(run.module(offset(9.0)), console=Console(file=screen, force_terminal=True, width=160))
-    shown = screen.getvalue()
+    task = OffsetTask(validation=10.0)
+    task.fit(OffsetModel(9.0), console=Console(file=screen, force_terminal=True, width=160))
+    text = screen.getvalue()
     for words in ("training", "4/4", "loss", "validation MAE", "best", "left", "0:00"):
-        assert words in shown
+        assert words in text
 
 
 def test_csv_logs_hold_the_curves(
-    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, logged: Any
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, tmp_path: Path, read_csv_log: Any
 ) -> None:
     make_forecaster(epochs=3, batch_size=32, logger="csv", log_dir=str(tmp_path)).fit(hourly_panel)
-    assert len(logged(tmp_path, "validation_mae")) == 3
-    assert len(logged(tmp_path, "loss")) == 3 * 5
+    assert len(read_csv_log(tmp_path, "validation_mae")) == 3
+    assert len(read_csv_log(tmp_path, "loss")) == 3 * 5
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -193,8 +147,8 @@ def test_tensorboard_logs_are_written(
     assert next(path.name for path in tmp_path.rglob("*.tfevents.*")).startswith("events.out")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has one")
-def test_a_device_that_is_not_there_is_named(training: Any, offset: Any) -> None:
-    run = training(options={"device": "cuda"})
-    with pytest.raises(InputError, match="expected a device this machine has, got 'cuda': use --device auto or cpu"):
-        run.run(run.module(offset()))
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_an_absent_device_is_refused() -> None:
+    task = OffsetTask(options={"device": "cuda"})
+    with pytest.raises(InputError, match=r"device .* got 'cuda'"):
+        task.fit(OffsetModel())

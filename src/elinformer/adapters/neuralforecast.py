@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from elinformer.batch import Batch
     from elinformer.data.panel import Panel
     from elinformer.training.callbacks import Callback
-    from elinformer.training.result import FitResult
+    from elinformer.training.fit import FitResult
 
 PEERS = ("iTransformer", "SOFTS", "TSMixer", "TimeXer")
 """Names of the models, as NeuralForecast spells them."""

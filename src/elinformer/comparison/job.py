@@ -33,8 +33,7 @@ from elinformer.data.windows import SplitPanel, WindowDataset, window_loader
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.run_folder.folder import read_json, write_json
-from elinformer.run_folder.unfinished import UnfinishedRun
+from elinformer.run_folder.folder import UnfinishedRun, read_json, write_json
 from elinformer.training.callbacks.epoch_lines import EpochLines
 from elinformer.workflows import forecaster_for
 

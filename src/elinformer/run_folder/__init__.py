@@ -1,1 +1,1 @@
-"""Folders of runs: weights, names, options, scores and checkpoints as safetensors and JSON."""
+"""Run folders: weights, names, options, scores and checkpoints as safetensors and JSON."""

@@ -1,119 +1,175 @@
-"""Checkpoints on disk: one safetensors file each, written whole or not at all, the last few kept.
+"""Checkpoints of a training: one safetensors file each, written whole or not at all; the newest few are kept.
 
-step-00000120.safetensors   the tensors of a state by their path; in its header the rest of the state as JSON, and a
-                            SHA-256 of both, so that damage is noticed
+step-00000120.safetensors   the tensors of a training state, named by their path; the header holds the rest of the state
+                            as JSON, and a SHA-256 of both, which detects damage
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from elinformer._files import new_file, write_durably
 from elinformer.errors import InputError
-from elinformer.run_folder.trees import join_tree, split_tree
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 FORMAT = "elinformer-checkpoint"
 SCHEMA = "1"
 PATTERN = "step-*.safetensors"
-KEPT = 2
-"""How many of the newest checkpoints stay."""
+N_KEPT = 2
+"""Number of newest checkpoints that are kept."""
+
+TENSOR, TUPLE, FLOAT = "$tensor", "$tuple", "$float"
+"""Keys for values that JSON cannot hold: a tensor, a tuple, a number that is not finite."""
 
 
-class DamagedError(InputError):
-    """A checkpoint cannot be used; the one before may be whole."""
+class UnusableCheckpointError(InputError):
+    """A checkpoint is damaged or of another version; the one before it may be usable."""
 
 
-class Found(NamedTuple):
-    """The newest checkpoint that can be used, and what is said about newer ones that cannot."""
+class NewestCheckpoint(NamedTuple):
+    """State of the newest usable checkpoint, and one sentence about each newer checkpoint that is not usable."""
 
     state: dict[str, Any] | None
-    complaints: list[str]
+    problems: list[str]
 
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """The checkpoints of one training.
+    """Checkpoints of one training.
 
     Attributes:
-        path: Made with the first checkpoint.
+        path: Folder; created with the first checkpoint.
     """
 
     path: Path
 
     def files(self) -> list[Path]:
-        """The checkpoints, newest first."""
+        """Return the checkpoints, newest first."""
         return sorted(self.path.glob(PATTERN), key=_step_of, reverse=True)
 
     def write(self, step: int, state: dict[str, Any]) -> None:
-        """Add the checkpoint of a step; what is older than the last few goes, and what claims to be newer.
+        """Write the checkpoint of a step; remove all but the newest few, and those of later steps.
 
-        A kill at any moment leaves the checkpoints before as they were.
+        If the process is killed at any moment, the earlier checkpoints are unchanged.
 
         Raises:
-            InputError: It cannot be written, because the disk is full for one.
+            InputError: The file cannot be written, for example because the disk is full.
         """
         data = _encode(state)
         path = self.path / f"step-{step:08d}.safetensors"
         with new_file(path) as new:
             write_durably(new, data)
         _sync_folder(self.path)
-        older = [file for file in self.files() if _step_of(file) <= step]
-        for file in {*self.files()} - {*older[:KEPT]}:
+        up_to_step = [file for file in self.files() if _step_of(file) <= step]
+        for file in {*self.files()} - {*up_to_step[:N_KEPT]}:
             file.unlink(missing_ok=True)
 
-    def newest(self) -> Found:
-        """The newest state that is whole; a damaged file is passed over, with a sentence about it."""
-        complaints: list[str] = []
+    def read_newest(self) -> NewestCheckpoint:
+        """Read the newest usable checkpoint; skip and report those that are not usable."""
+        problems: list[str] = []
         for file in self.files():
             try:
-                return Found(read_checkpoint(file), complaints)
-            except DamagedError as error:
-                complaints.append(str(error))
-        return Found(None, complaints)
+                return NewestCheckpoint(read_checkpoint(file), problems)
+            except UnusableCheckpointError as error:
+                problems.append(str(error))
+        return NewestCheckpoint(None, problems)
 
-    def tidy(self) -> None:
-        """Remove what a kill in the middle of writing left behind."""
+    def remove_partial_files(self) -> None:
+        """Remove temporary files of a process that was killed while it wrote."""
         for file in self.path.glob(f".{PATTERN}"):
             file.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a file, checked against its digest; nothing in it is ever run.
+    """Read the state in a file and verify its digest; no code in the file can run.
 
     Raises:
-        DamagedError: It cannot be read, was changed, or is of another format or a newer schema.
+        UnusableCheckpointError: The file cannot be read, is damaged, or is of another format or schema.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 it is no dict
         if (header.get("format"), header.get("schema")) != (FORMAT, SCHEMA):
-            raise DamagedError(f"checkpoint {path.name} is not of this version of elinformer")
+            raise UnusableCheckpointError(f"checkpoint {path.name} is not of this version of elinformer")
         if header["sha256"] != _digest(header["state"], tensors):
-            raise DamagedError(f"checkpoint {path.name} is damaged (its checksum differs)")
-        return join_tree(json.loads(header["state"]), tensors)
+            raise UnusableCheckpointError(f"checkpoint {path.name} is damaged (its checksum differs)")
+        return join_state(json.loads(header["state"]), tensors)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        if isinstance(error, DamagedError):
+        if isinstance(error, UnusableCheckpointError):
             raise
-        raise DamagedError(f"checkpoint {path.name} is damaged ({error})") from error
+        raise UnusableCheckpointError(f"checkpoint {path.name} is damaged ({error})") from error
+
+
+def split_state(state: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Split a nested state into a JSON document and its tensors, named by their path ("optimizer.bias.exp_avg").
+
+    Raises:
+        TypeError: The state holds anything but dicts with text as keys, lists, tuples, tensors, numbers, text and None.
+    """
+    tensors: dict[str, Tensor] = {}
+    return _to_document(state, "", tensors), tensors
+
+
+def join_state(document: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return the state that `split_state` split.
+
+    Raises:
+        KeyError: A tensor is missing.
+    """
+    if isinstance(document, list):
+        return [join_state(item, tensors) for item in document]
+    if not isinstance(document, dict):
+        return document
+    if TENSOR in document:
+        return tensors[document[TENSOR]]
+    if TUPLE in document:
+        return tuple(join_state(item, tensors) for item in document[TUPLE])
+    if FLOAT in document:
+        return float(document[FLOAT])
+    return {key: join_state(value, tensors) for key, value in document.items()}
+
+
+def _to_document(state: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(state, Tensor):
+        tensors[path] = state
+        return {TENSOR: path}
+    if isinstance(state, dict):
+        return {_check_key(key, path): _to_document(value, _join(path, key), tensors) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        items = [_to_document(item, _join(path, i), tensors) for i, item in enumerate(state)]
+        return {TUPLE: items} if isinstance(state, tuple) else items
+    if isinstance(state, float) and not math.isfinite(state):
+        return {FLOAT: str(state)}
+    if state is None or isinstance(state, bool | int | float | str):
+        return state
+    raise TypeError(f"expected tensors, numbers and text in a state, got {type(state).__name__} at {path!r}")
+
+
+def _check_key(key: object, path: str) -> str:
+    if not isinstance(key, str) or key in {TENSOR, TUPLE, FLOAT}:
+        raise TypeError(f"expected names as keys of a state, got {key!r} at {path!r}")
+    return key
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
 
 
 def _encode(state: dict[str, Any]) -> bytes:
-    document, tensors = split_tree(state)
+    document, tensors = split_state(state)
     text = json.dumps(document, allow_nan=False)
-    # Clones, because safetensors refuses tensors that share their memory.
+    # Clones, because safetensors refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     header = {"format": FORMAT, "schema": SCHEMA, "state": text, "sha256": _digest(text, tensors)}
     return save(tensors, header)
@@ -133,7 +189,7 @@ def _step_of(path: Path) -> int:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make the name last through a power cut; Windows cannot open folders and needs nothing of it."""
+    """Flush the names of a folder to disk, so that they survive a power cut; Windows neither allows nor needs it."""
     if os.name != "nt":
         handle = os.open(path, os.O_RDONLY)
         try:

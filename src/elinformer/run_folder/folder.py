@@ -1,13 +1,14 @@
-"""The folder of a trained model: safetensors and JSON, nothing that could run on load.
+"""Folder of a trained model: safetensors and JSON, which cannot run code when they are loaded.
 
 config.json         format, schema, state, versions, options of model, training and data, fingerprint of the data
-checkpoints/        how far training is, until it is finished; see `elinformer.run_folder.checkpoints`
+checkpoints/        checkpoints of an unfinished training: see `elinformer.run_folder.checkpoints`
 panel.json          names of series and channels, frequency, calendar
 model.safetensors   weights
-scaler.safetensors  mean and std (N, C)
-metrics.json        what it scored, where it was scored
+scaler.safetensors  mean and standard deviation (N, C)
+metrics.json        scores, if the model was scored
 
-While a run is trained it has the first two alone. It is finished in place, config.json last.
+During training the folder holds the first two alone. When training ends, the other files are added; config.json is
+replaced last.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elinformer._files import check_folder, new_file, new_folder, write_durably
+from elinformer._files import check_folder, held_folder, new_file, new_folder, write_durably
 from elinformer._process import is_first_process
+from elinformer.data.panel import fingerprint
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    import torch
     from torch import Tensor
+
+    from elinformer.data.panel import Panel
+    from elinformer.run_folder.checkpoints import CheckpointFolder
 
 FORMAT = "elinformer-run"
 SCHEMA = 1
@@ -35,57 +40,16 @@ CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
 MODEL, SCALER = "model.safetensors", "scaler.safetensors"
 CHECKPOINTS = "checkpoints"
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
-"""States of a run; an interrupted one is whole, and has checkpoints to go on from as well."""
+"""States of a run. An interrupted run has all files, and checkpoints from which training can resume."""
 
 
 class Run(NamedTuple):
-    """What a folder holds: two JSON documents, the weights, and the scaler."""
+    """Contents of a run folder: two JSON documents, the weights and the scaler."""
 
     config: dict[str, Any]
     panel: dict[str, Any]
     weights: dict[str, Tensor]
     scaler: Scaler
-
-
-def check_run_folder(folder: str | Path, *, overwrite: bool) -> None:
-    """Refuse a folder that a run may not be written to: see `elinformer._files.check_folder`.
-
-    Of several ranks, the first looks: the others may come when it has begun to write.
-
-    Raises:
-        InputError: Where a run stands there that is unfinished, the message says how to go on with it.
-    """
-    if not is_first_process():
-        return
-    path = Path(folder)
-    if not overwrite and _is_unfinished(path):
-        raise InputError(
-            f"expected an empty folder, but {path} holds a run {how_far(path)}: go on with `elinformer train --resume "
-            f"{path}`, choose another name or pass --overwrite"
-        )
-    check_folder(folder, overwrite=overwrite, mark=CONFIG)
-
-
-def begin_run(folder: str | Path, config: Mapping[str, Any]) -> None:
-    """Write the folder of a run that is going to be trained; what stands there goes."""
-    with new_folder(folder) as new:
-        _write_json(new / CONFIG, {"format": FORMAT, "schema": SCHEMA, "state": TRAINING, **config})
-
-
-def mark_run(folder: str | Path, state: str) -> None:
-    """Change the state of a run."""
-    path = Path(folder) / CONFIG
-    write_json(path, read_json(path) | {"state": state})
-
-
-def tidy_run(folder: str | Path) -> None:
-    """Remove what a kill in the middle of writing left behind."""
-    for name in (CONFIG, PANEL, MODEL, SCALER, METRICS):
-        for file in Path(folder).glob(f".{Path(name).stem}.*{Path(name).suffix}"):
-            file.unlink(missing_ok=True)
-    from elinformer.run_folder.checkpoints import CheckpointFolder
-
-    CheckpointFolder(Path(folder) / CHECKPOINTS).tidy()
 
 
 def save_run(
@@ -98,24 +62,27 @@ def save_run(
     metrics: Mapping[str, Any] | None = None,
     interrupted: bool = False,
 ) -> None:
-    """Write the folder whole or not at all; a run that is in training there is finished in place.
+    """Write a run folder, whole or not at all; complete the folder of an unfinished run in place.
 
-    Its checkpoints go, except where it was `interrupted` and can be carried on.
+    The checkpoints are removed, unless training was `interrupted` and can resume.
     """
+    import torch
     from safetensors.torch import save
 
     files = {
         MODEL: save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}),
-        SCALER: save({name: _tensor(array) for name, array in vars(scaler).items()}),
-        PANEL: _json(panel),
-        **({} if metrics is None else {METRICS: _json(metrics)}),
+        SCALER: save({name: torch.tensor(array) for name, array in vars(scaler).items()}),
+        PANEL: _to_json(panel),
+        **({} if metrics is None else {METRICS: _to_json(metrics)}),
     }
     path = Path(folder)
     state = INTERRUPTED if interrupted and (path / CHECKPOINTS).is_dir() else FINISHED
-    files[CONFIG] = _json({"format": FORMAT, "schema": SCHEMA, "state": state, **config})  # last
-    if _is_unfinished(path):
+    files[CONFIG] = _config_file(config, state)  # last
+    if _is_in_training(path):
         (path / METRICS).unlink(missing_ok=True)
-        _write_files(path, files)
+        for name, content in files.items():
+            with new_file(path / name) as new:
+                write_durably(new, content)
     else:
         with new_folder(path) as new:
             for name, content in files.items():
@@ -124,30 +91,20 @@ def save_run(
         shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
 
 
-def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    with new_file(path) as new:
-        _write_json(new, document)
-
-
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        with new_file(folder / name) as new:
-            write_durably(new, content)
-
-
 def load_run(folder: str | Path) -> Run:
     """Read a folder that `save_run` wrote.
 
     Raises:
-        InputError: It is not there, not ours, of another schema, not finished, or something of it is missing or
-            damaged.
+        InputError: The folder does not exist, is not a run, has another schema, is unfinished, or lacks a file; or a
+            file is damaged.
     """
     path = Path(folder)
     config = finished_config(path)
     scaler = _read_tensors(path / SCALER)
     if set(scaler) != {"mean", "std"}:
-        raise InputError(f"expected mean and std in {path / SCALER}, got {', '.join(scaler) or 'nothing'}")
+        raise InputError(
+            f"expected mean and std in {path / SCALER}, got {', '.join(scaler) or 'no tensors'}: train it again"
+        )
     return Run(
         config,
         read_json(path / PANEL),
@@ -156,77 +113,199 @@ def load_run(folder: str | Path) -> Run:
     )
 
 
-@contextmanager
-def agreeing_parts(folder: str | Path) -> Generator[None]:
-    """Say in one sentence that the parts of a run do not fit together.
+def finished_config(folder: str | Path) -> dict[str, Any]:
+    """Return `config.json` of a run whose training ended and whose files are all there.
 
     Raises:
-        InputError: In the place of the errors that this shows as.
+        InputError: The folder holds no such run.
+    """
+    path = Path(folder)
+    config = read_config(path)
+    if config.get("state") == TRAINING:
+        raise InputError(
+            f"expected a finished run, but {path} is {describe_progress(path)}: resume it with {resume_command(path)}"
+        )
+    missing = [name for name in (PANEL, MODEL, SCALER) if not (path / name).is_file()]
+    if missing:
+        raise InputError(f"expected a complete run in {path}, but {', '.join(missing)} is missing: train it again")
+    return config
+
+
+@contextmanager
+def refuse_mismatched_files(folder: str | Path) -> Generator[None]:
+    """Turn errors of files that do not match each other into one sentence.
+
+    Raises:
+        InputError: In place of the KeyError, TypeError or RuntimeError that files of different runs lead to.
     """
     try:
         yield
     except (KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).split("\n")[0].rstrip(":")
-        raise InputError(f"expected a run of elinformer in {folder}, but its parts differ ({reason})") from error
+        raise InputError(
+            f"expected a run of elinformer in {folder}, but its files do not match ({first_line(error)}): "
+            "train it again"
+        ) from error
 
 
-def progress_of(folder: str | Path) -> dict[str, Any] | None:
-    """How far an unfinished run is by its newest checkpoint: epoch, step, steps; None before the first one."""
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).split("\n")[0].rstrip(":")
+
+
+def check_run_folder(folder: str | Path, *, overwrite: bool) -> None:
+    """Refuse a folder that a run may not be written to: see `elinformer._files.check_folder`.
+
+    With several ranks only the first one checks: it may already write when the others call this.
+
+    Raises:
+        InputError: The folder holds other files, or a run and not `overwrite`.
+    """
+    if not is_first_process():
+        return
+    path = Path(folder)
+    if not overwrite and _is_in_training(path):
+        raise InputError(
+            f"expected an empty folder, but {path} holds a run {describe_progress(path)}: resume it with "
+            f"{resume_command(path)}, choose another name or pass --overwrite"
+        )
+    check_folder(folder, overwrite=overwrite, mark=CONFIG)
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """Folder of a run during training: `config.json` and checkpoints.
+
+    Attributes:
+        folder: Path of the folder.
+        config: Contents of `config.json`.
+        exists: True if training began earlier and resumes.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    exists: bool = False
+
+    @classmethod
+    def new(cls, folder: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> UnfinishedRun:
+        """Return a run that training will write to `folder`.
+
+        Raises:
+            InputError: The folder may not be written to.
+        """
+        check_run_folder(folder, overwrite=overwrite)
+        return cls(Path(folder), config)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> UnfinishedRun:
+        """Return a run whose training was killed, or interrupted by Ctrl-C.
+
+        Raises:
+            InputError: There is no run in the folder, or the run is finished.
+        """
+        config = read_config(Path(folder))
+        if config.get("state") not in {TRAINING, INTERRUPTED}:
+            raise InputError(
+                f"expected an unfinished run, but {folder} is finished: pass data, --out and --overwrite to train it "
+                "again"
+            )
+        return cls(Path(folder), config, exists=True)
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        """Checkpoints of the run."""
+        from elinformer.run_folder.checkpoints import CheckpointFolder
+
+        return CheckpointFolder(self.folder / CHECKPOINTS)
+
+    @property
+    def resume_command(self) -> str:
+        """Command that resumes the run, for messages."""
+        return resume_command(self.folder)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Create the folder if it is new, and lock it, so that no other process trains the run.
+
+        Raises:
+            InputError: Another process trains it.
+        """
+        if not is_first_process():
+            yield
+            return
+        if not self.exists:
+            self._create()
+        with held_folder(self.folder):
+            if self.exists:
+                self._remove_partial_files()
+                write_json(self.folder / CONFIG, read_json(self.folder / CONFIG) | {"state": TRAINING})
+            yield
+
+    def check_data(self, panel: Panel) -> None:
+        """Refuse data other than those that training began with.
+
+        Raises:
+            InputError: The fingerprints differ.
+        """
+        expected = (self.config.get("data") or {}).get("fingerprint")
+        if expected not in {None, fingerprint(panel)}:
+            raise InputError(
+                f"expected the data that training of {self.folder} began with, but {panel.name} differs from them: "
+                "restore the old data, or train again with --overwrite"
+            )
+
+    def _create(self) -> None:
+        if self.folder.is_dir():
+            with held_folder(self.folder):
+                pass  # refuses to replace a run that another process trains
+        with new_folder(self.folder) as new:
+            write_durably(new / CONFIG, _config_file(self.config, TRAINING))
+
+    def _remove_partial_files(self) -> None:
+        for name in (CONFIG, PANEL, MODEL, SCALER, METRICS):
+            for file in self.folder.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
+                file.unlink(missing_ok=True)
+        self.checkpoints.remove_partial_files()
+
+
+def read_progress(folder: str | Path) -> dict[str, Any] | None:
+    """Return epoch, step and steps of the newest checkpoint of an unfinished run; None before the first one."""
     from elinformer.run_folder.checkpoints import CheckpointFolder
 
-    state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS).newest()
+    state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS).read_newest()
     return None if state is None else state["position"]
 
 
-def how_far(folder: str | Path) -> str:
-    """The same in words: "at step 120 of 900"."""
-    progress = progress_of(folder)
-    return "without a checkpoint so far" if progress is None else f"at step {progress['step']} of {progress['steps']}"
+def describe_progress(folder: str | Path) -> str:
+    """Return the progress of an unfinished run in words: "at step 120 of 900"."""
+    progress = read_progress(folder)
+    return "without a checkpoint" if progress is None else f"at step {progress['step']} of {progress['steps']}"
 
 
-def _is_unfinished(path: Path) -> bool:
-    try:
-        return checked_config(path).get("state") == TRAINING
-    except InputError:
-        return False
+def resume_command(folder: str | Path) -> str:
+    """Return the command that resumes the training of a run, for messages."""
+    return f"`elinformer train --resume {folder}`"
 
 
-def checked_config(path: Path) -> dict[str, Any]:
-    """The configuration of a run, finished or not.
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the configuration of a run, finished or not.
 
     Raises:
-        InputError: There is none, or it is not ours, or of another schema.
+        InputError: There is none, it is not of elinformer, or it has another schema.
     """
     if not path.is_dir():
-        raise InputError(f"expected the folder of a run, but there is none at {path}: `elinformer train` writes one")
+        raise InputError(f"expected the folder of a run, but {path} does not exist: `elinformer train` writes one")
     if not (path / CONFIG).is_file():
         raise InputError(f"expected the folder of a run, but {path} has no {CONFIG}: `elinformer train` writes one")
     config = read_json(path / CONFIG)
     if config.get("format") != FORMAT:
-        raise InputError(f"expected a run of elinformer in {path}, got a {CONFIG} of something else")
+        raise InputError(
+            f"expected a run of elinformer in {path}, got a {CONFIG} of another program: `elinformer train` writes one"
+        )
     if config.get("schema") != SCHEMA:
         raise InputError(
-            f"expected a run of schema {SCHEMA} in {path}, got {config.get('schema')}: it was written by another "
-            "version of elinformer, so install that one"
+            f"expected a run of schema {SCHEMA} in {path}, got {config.get('schema')}: another version of elinformer "
+            "wrote it, so install that version"
         )
-    return config
-
-
-def finished_config(folder: str | Path) -> dict[str, Any]:
-    """Return the configuration of a run whose training ended and whose files are all there.
-
-    Raises:
-        InputError: It is no such run.
-    """
-    path = Path(folder)
-    config = checked_config(path)
-    if config.get("state") == TRAINING:
-        raise InputError(
-            f"expected a finished run, but {path} is {how_far(path)}: go on with `elinformer train --resume {path}`"
-        )
-    missing = [name for name in (PANEL, MODEL, SCALER) if not (path / name).is_file()]
-    if missing:
-        raise InputError(f"expected a whole run in {path}, but {', '.join(missing)} is missing: train it again")
     return config
 
 
@@ -234,7 +313,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        InputError: It cannot be read, or is something else.
+        InputError: The file cannot be read, or holds something else.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -245,11 +324,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    write_durably(path, _json(document))
+def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    with new_file(path) as new:
+        write_durably(new, _to_json(document))
 
 
-def _json(document: Mapping[str, Any]) -> bytes:
+def _config_file(config: Mapping[str, Any], state: str) -> bytes:
+    return _to_json({"format": FORMAT, "schema": SCHEMA, "state": state, **config})
+
+
+def _is_in_training(path: Path) -> bool:
+    try:
+        return read_config(path).get("state") == TRAINING
+    except InputError:
+        return False
+
+
+def _to_json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
@@ -263,9 +355,3 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"expected safetensors in {path}, but the file is damaged ({error}): train it again"
         ) from error
-
-
-def _tensor(array: Any) -> torch.Tensor:
-    import torch
-
-    return torch.tensor(array)

@@ -1,4 +1,4 @@
-"""Training with Lightning: the only package that imports it, and that on first use."""
+"""Training with Lightning: the only package that imports it, and only when an attribute is first used."""
 
 import lazy_loader as _lazy
 

@@ -1,3 +1,3 @@
 from .config import TrainingConfig as TrainingConfig
+from .fit import FitResult as FitResult
 from .module import ForecastModule as ForecastModule
-from .result import FitResult as FitResult

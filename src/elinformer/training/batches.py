@@ -1,64 +1,100 @@
-"""Batches of training windows in an order that seed and epoch alone decide, from any step of an epoch on."""
+"""Batches of training windows: shuffled by seed and epoch, resumable at any step, and divided among ranks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from torch import Tensor
-
-    from elinformer.data.windows import Batch, WindowDataset
+    from elinformer.batch import Batch
+    from elinformer.data.windows import WindowDataset
+    from elinformer.partition.ranks import Mesh
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Numbers of windows, shuffled anew every epoch: each batch in `parts` micro-batches of nearly equal size.
+    """Indices of windows, shuffled every epoch; each batch is split into micro-batches of nearly equal size.
 
-    The last batch of an epoch is smaller and may come in fewer parts. Nothing of the order has to be remembered in a
-    checkpoint, and every rank knows it.
+    The last batch of an epoch is smaller and may have fewer micro-batches. Seed and epoch alone decide the order, so
+    that a checkpoint need not hold it and all ranks agree on it.
 
     Args:
-        n_windows: How many windows an epoch has.
-        batch_size: Windows a step.
-        parts: Micro-batches a step.
-        seed: Of the order.
+        n_windows: Windows of an epoch.
+        batch_size: Windows of a step.
+        micro_batches: Micro-batches of a step.
+        seed: Seed of the order.
 
     Attributes:
-        skip: Steps to leave out of the epoch that is begun next, because they are done.
+        n_steps_to_skip: Steps of the next epoch that are already done.
     """
 
-    def __init__(self, n_windows: int, batch_size: int, parts: int = 1, *, seed: int) -> None:
-        self.n_windows, self.batch_size, self.parts, self.seed = n_windows, batch_size, parts, seed
-        self.skip = 0
+    def __init__(self, n_windows: int, batch_size: int, micro_batches: int = 1, *, seed: int) -> None:
+        self.n_windows, self.batch_size, self.micro_batches, self.seed = n_windows, batch_size, micro_batches, seed
+        self.n_steps_to_skip = 0
         self._epoch = 0
 
     def __len__(self) -> int:
-        """Micro-batches of a whole epoch."""
-        whole, rest = divmod(self.n_windows, self.batch_size)
-        return whole * self.parts + self._parts_of(rest)
+        """Return the number of micro-batches of a whole epoch."""
+        full_batches, remainder = divmod(self.n_windows, self.batch_size)
+        return full_batches * self.micro_batches + self._count_micro_batches(remainder)
 
     def __iter__(self) -> Iterator[list[int]]:
-        skip, self.skip = self.skip, 0
-        for batch in self._order().split(self.batch_size)[skip:]:
-            for part in batch.tensor_split(self._parts_of(len(batch))):
-                yield part.tolist()
+        n_steps_to_skip, self.n_steps_to_skip = self.n_steps_to_skip, 0
+        for batch in self._order().split(self.batch_size)[n_steps_to_skip:]:
+            for micro_batch in batch.tensor_split(self._count_micro_batches(len(batch))):
+                yield micro_batch.tolist()
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning's word for the epoch that comes next, from 0."""
+        """Set the next epoch, from 0; Lightning calls this."""
         self._epoch = epoch
 
     def _order(self) -> Tensor:
         generator = torch.Generator().manual_seed((self.seed + self._epoch) % (1 << 64))
         return torch.randperm(self.n_windows, generator=generator)
 
-    def _parts_of(self, n_windows: int) -> int:
-        return -(-n_windows // -(-self.batch_size // self.parts)) if n_windows < self.batch_size else self.parts
+    def _count_micro_batches(self, n_windows: int) -> int:
+        if n_windows == self.batch_size:
+            return self.micro_batches
+        return -(-n_windows // -(-self.batch_size // self.micro_batches))
+
+
+class RankWindows(Sampler[Tensor]):
+    """This rank's windows of each batch of another sampler; a small batch may have none for it."""
+
+    def __init__(self, batches: Any, mesh: Mesh) -> None:
+        self.batches: Any = batches
+        self.mesh = mesh
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        batches: Iterable[list[int]] = self.batches
+        for batch in batches:
+            yield torch.tensor(batch[self.mesh.own_windows(len(batch))], dtype=torch.int64)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Pass the next epoch on to the other sampler; Lightning calls this."""
+        if hasattr(self.batches, "set_epoch"):
+            self.batches.set_epoch(epoch)
 
 
 def training_loader(dataset: WindowDataset, batches: ShuffledBatches) -> DataLoader[Batch]:
-    """The batches of windows that `batches` names."""
+    """Return a loader of the windows that `batches` lists."""
     return DataLoader(dataset, sampler=batches, batch_size=None)
+
+
+def shard_loader(loader: DataLoader[Any], mesh: Mesh, n_series: int) -> DataLoader[Any]:
+    """Return a loader of as many batches, with this rank's windows and series of each.
+
+    The arrays are views, so that a rank reads its own series alone.
+    """
+    dataset: Any = copy.copy(loader.dataset)
+    shard = mesh.own_series(n_series)
+    dataset.values, dataset.mask = dataset.values[:, shard], dataset.mask[:, shard]
+    return DataLoader(dataset, sampler=RankWindows(loader.sampler, mesh), batch_size=None)

@@ -1,9 +1,10 @@
-"""Set up Lightning's Trainer and run it: quiet, seeded, with the best weights at the end."""
+"""Train a model with Lightning: seeded, without output of Lightning, with the best weights at the end."""
 
 from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -21,15 +22,13 @@ from elinformer.training.callbacks.averaging import AveragedWeights
 from elinformer.training.callbacks.best_weights import BestWeights
 from elinformer.training.callbacks.calibration import Calibration
 from elinformer.training.callbacks.checkpointing import Checkpointing
-from elinformer.training.callbacks.clock import Clock
-from elinformer.training.callbacks.finite import IN_A_ROW, FiniteSteps, WholeLastStep
-from elinformer.training.callbacks.progress import TrainingProgress
-from elinformer.training.callbacks.stopping import Stopping
+from elinformer.training.callbacks.gradients import MAX_SKIPPED_IN_A_ROW, RescaleLastStep, SkipNonFiniteSteps
+from elinformer.training.callbacks.progress import Clock, ProgressBar
+from elinformer.training.callbacks.signals import StopOnSignal
 from elinformer.training.module import ForecastModule
-from elinformer.training.ranks.machines import Machines, lost_ranks_named
+from elinformer.training.ranks.machines import Machines, explain_lost_rank
 from elinformer.training.ranks.random_numbers import seeded
 from elinformer.training.ranks.strategy import sharded_of
-from elinformer.training.result import FitResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -41,21 +40,44 @@ if TYPE_CHECKING:
     from elinformer.data.windows import SplitPanel, WindowDataset
     from elinformer.evaluation import Loss
     from elinformer.partition.ranks import Mesh
-    from elinformer.run_folder.unfinished import UnfinishedRun
+    from elinformer.run_folder.folder import UnfinishedRun
     from elinformer.training.config import TrainingConfig
 
-NOT_FOR_USERS = (
-    ".*does not have many workers.*",  # a batch is one gather
-    ".*GPU available but not used.*",  # the user said so
-    ".*your dataloader is not resumable.*",  # its batches are: they begin where they ended
-    ".*LeafSpec.*",  # Lightning's own use of PyTorch
-    ".*sync_dist=True.*",  # what is logged is the same on all ranks
+IGNORED_WARNINGS = (
+    ".*does not have many workers.*",  # a batch is one indexing operation
+    ".*GPU available but not used.*",  # the user chose the device
+    ".*your dataloader is not resumable.*",  # `ShuffledBatches` is
+    ".*LeafSpec.*",  # Lightning uses a deprecated function of PyTorch
+    ".*sync_dist=True.*",  # logged values are the same on all ranks
 )
-"""Lightning's warnings that say nothing about the data or the settings."""
+"""Warnings of Lightning that concern neither data nor settings."""
 
 
-class Trained(NamedTuple):
-    """A model that was trained, the ranks that trained it, and how it went."""
+@dataclass(frozen=True)
+class FitResult:
+    """Course of a training.
+
+    Attributes:
+        seconds: Wall-clock time, including the time before a restart.
+        epochs: Number of epochs that were started.
+        best_epoch: Epoch of the best weights, from 1.
+        interrupted: True if Ctrl-C ended training early.
+        skipped_steps: Number of steps skipped because loss or gradient was not finite.
+        diverged: True if too many steps in a row were skipped.
+        sharpness: Sharpness of attention chosen on validation: see `elinformer.training.callbacks.calibration`.
+    """
+
+    seconds: float
+    epochs: int
+    best_epoch: int
+    interrupted: bool
+    skipped_steps: int = 0
+    diverged: bool = False
+    sharpness: float = 1.0
+
+
+class TrainingOutput(NamedTuple):
+    """Trained model, the ranks that trained it, and the course of the training."""
 
     model: nn.Module
     mesh: Mesh
@@ -71,15 +93,15 @@ def train(
     scaler: Scaler,
     loss: Loss,
     **options: Any,
-) -> Trained:
+) -> TrainingOutput:
     """Train a new model on the training windows, and keep the weights with the lowest validation loss.
 
-    Random numbers of the caller stay as they are.
+    The caller's random numbers do not change.
 
     Args:
-        data: The panel and its split.
+        data: Panel and its split.
         calendar: Slots and days of training.
-        new_model: Builds the model, with seeded random numbers.
+        new_model: Function that builds the model, with seeded random numbers.
         config: Options of training.
         scaler: Mean and standard deviation of training.
         loss: Meaning of the outputs.
@@ -89,9 +111,9 @@ def train(
         model = new_model()
         module = ForecastModule(model, scaler, data.error_scale(config.loss_scale), config, loss)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)
-        windows = (data.windows(part, calendar) for part in ("train", "validation"))
+        windows = (data.windows(split, calendar) for split in ("train", "validation"))
         result = fit(module, *windows, tokens_per_window=tokens, **options)
-    return Trained(model, module.mesh, result)
+    return TrainingOutput(model, module.mesh, result)
 
 
 def fit(
@@ -107,118 +129,149 @@ def fit(
 ) -> FitResult:
     """Train `module` in place and leave it with the averaged weights of the lowest validation loss.
 
-    The first Ctrl-C ends training after the step in progress and keeps the best weights so far. SIGTERM ends the
-    process after it, with a checkpoint where there is a run.
+    Ctrl-C ends training after the current step and keeps the best weights so far. SIGTERM ends the process after the
+    current step, with a checkpoint if there is a run.
 
     Args:
-        module: What to train; its `config` says how.
+        module: Module to train; its `config` holds the options.
         train: Training windows.
         validation: Validation windows.
-        tokens_per_window: Series times patches, for the size of micro-batches.
-        console: Where the progress bar goes; standard error by default.
-        callbacks: Others of Lightning's that watch the training.
-        run: Where checkpoints go, and where training goes on from the newest one.
-        machines: On how many ranks; on one by default. All call this, and all end with the whole module.
+        tokens_per_window: Series times patches; decides the size of micro-batches.
+        console: Console for messages and the progress bar; standard error by default.
+        callbacks: Other Lightning callbacks.
+        run: Run folder for checkpoints; training resumes from the newest one.
+        machines: Devices and machines; one rank by default. All ranks call this and end with the whole module.
 
     Raises:
-        InputError: The error became NaN at every validation, or in every step; another rank ended.
-        SystemExit: SIGTERM came, with 143.
+        InputError: All validation errors were NaN, or no step was finite; or another rank ended.
+        SystemExit: SIGTERM ended training, with exit code 143.
     """
     config, machines = module.config, machines or Machines()
-    _refuse_parts_on_ranks(config, machines)
+    _check_partitions(config, machines)
     console = (console or plain_console(stderr=True)) if is_first_process() else Console(quiet=True)
-    parts = config.micro_batches(-(-tokens_per_window // machines.world))
-    batches = ShuffledBatches(len(train), config.batch_size, parts, seed=config.seed)
-    clock, best, finite = Clock(), BestWeights(config.patience), FiniteSteps()
-    written = None if run is None else Checkpointing(run.checkpoints(), batches, config.checkpoint_minutes, console)
-    stopping = Stopping(written, console)
-    calibration = Calibration(best, stopping)
-    watching = [clock, best, finite, WholeLastStep(), TrainingProgress(console, best), *callbacks]
-    watching += [*_averaging(config, -(-len(train) // config.batch_size)), stopping]
-    watching += [calibration] if written is None else [written, calibration]
-    loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // parts))
-    with _without_hints():
-        trainer = _trainer(config, parts, watching, machines)
-        in_folder = nullcontext() if run is None else run.in_training()
-        with in_folder, stopping.listening(), lost_ranks_named(run and run.folder):
+    n_micro_batches = config.micro_batches(-(-tokens_per_window // machines.n_ranks))
+    batches = ShuffledBatches(len(train), config.batch_size, n_micro_batches, seed=config.seed)
+    checkpointing = run and Checkpointing(run, batches, config.checkpoint_minutes, console)
+    own = _Callbacks.create(config, console, callbacks, checkpointing, -(-len(train) // config.batch_size))
+    loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // n_micro_batches))
+    with _ignore_lightning_hints():
+        trainer = _new_trainer(config, n_micro_batches, own.ordered, machines)
+        with run.locked() if run else nullcontext(), own.stopping.catch_interrupts(), explain_lost_rank(run):
             trainer.fit(module, *loaders)
-    interrupted = stopping.was_interrupted(trainer) or calibration.interrupted
-    if not interrupted:
-        _refuse_divergence(trainer, best, finite, config.learning_rate)
-    if finite.persists:
-        _say_that_it_ended_early(console, best)
-    best.restore(module)
-    calibration.apply(module)
-    if (sharded := sharded_of(trainer)) is not None:
-        sharded.make_whole()
-    return FitResult(
-        clock.seconds,
-        trainer.current_epoch,
-        best.epoch,
-        interrupted,
-        finite.skipped,
-        finite.persists,
-        calibration.sharpness,
-    )
+    return own.finish(trainer, module, console)
 
 
-def _refuse_parts_on_ranks(config: TrainingConfig, machines: Machines) -> None:
+@dataclass(frozen=True)
+class _Callbacks:
+    """Callbacks that decide the result of a training.
+
+    Attributes:
+        ordered: All callbacks in the order in which Lightning calls them, those of the user included.
+    """
+
+    clock: Clock
+    best: BestWeights
+    steps: SkipNonFiniteSteps
+    stopping: StopOnSignal
+    calibration: Calibration
+    ordered: list[pl.Callback]
+
+    @classmethod
+    def create(
+        cls,
+        config: TrainingConfig,
+        console: Console,
+        user_callbacks: Sequence[pl.Callback],
+        checkpointing: Checkpointing | None,
+        steps_per_epoch: int,
+    ) -> _Callbacks:
+        """Create the callbacks of a training."""
+        clock, best, steps = Clock(), BestWeights(config.patience), SkipNonFiniteSteps()
+        stopping = StopOnSignal(checkpointing, console)
+        calibration = Calibration(best, stopping)
+        ordered = [clock, best, steps, RescaleLastStep(), ProgressBar(console, best), *user_callbacks]
+        if config.averaged_epochs:
+            # After the callbacks that may copy the validated weights, before those that write checkpoints.
+            ordered.append(AveragedWeights(config.averaged_epochs * steps_per_epoch))
+        ordered += [stopping, calibration] if checkpointing is None else [stopping, checkpointing, calibration]
+        return cls(clock, best, steps, stopping, calibration, ordered)
+
+    def finish(self, trainer: pl.Trainer, module: ForecastModule, console: Console) -> FitResult:
+        """Put the best weights and the chosen sharpness into the module, with all series, and return the result.
+
+        Raises:
+            InputError: Training diverged before it found any weights.
+        """
+        interrupted = self.stopping.was_interrupted(trainer) or self.calibration.interrupted
+        if not interrupted:
+            _refuse_divergence(trainer, self.best, self.steps, module.config.learning_rate)
+        if self.steps.has_diverged:
+            console.print(
+                f"training ended early: loss or gradient was not finite in {MAX_SKIPPED_IN_A_ROW} steps in a row; the "
+                f"best weights, of epoch {self.best.epoch}, are kept",
+                style="yellow",
+                highlight=False,
+            )
+        self.best.restore(module)
+        self.calibration.apply(module)
+        if (sharded := sharded_of(trainer)) is not None:
+            sharded.make_whole()
+        return FitResult(
+            self.clock.seconds,
+            trainer.current_epoch,
+            self.best.epoch,
+            interrupted,
+            self.steps.n_skipped,
+            self.steps.has_diverged,
+            self.calibration.sharpness,
+        )
+
+
+def _check_partitions(config: TrainingConfig, machines: Machines) -> None:
     if config.series_at_once and machines.series_parallel > 1:
         raise InputError(
-            f"expected series in parts or on several ranks, got series_at_once={config.series_at_once} and "
+            f"expected series in partitions or on several ranks, got series_at_once={config.series_at_once} and "
             f"series_parallel={machines.series_parallel}: leave one of them out"
         )
 
 
-def _say_that_it_ended_early(console: Console, best: BestWeights) -> None:
-    console.print(
-        f"training ended early: loss or gradient were not finite in {IN_A_ROW} steps in a row; the best weights so "
-        f"far, of epoch {best.epoch}, are kept",
-        style="yellow",
-        highlight=False,
-    )
-
-
-def _averaging(config: TrainingConfig, steps_an_epoch: int) -> list[pl.Callback]:
-    """After all that may keep the weights that were validated, the averages, and before what writes checkpoints."""
-    return [AveragedWeights(config.averaged_epochs * steps_an_epoch)] if config.averaged_epochs else []
-
-
-def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, finite: FiniteSteps, rate: float) -> None:
+def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, steps: SkipNonFiniteSteps, rate: float) -> None:
     reason = "" if best.epoch else "the validation error was never finite"
-    if finite.skipped == trainer.global_step:
-        reason = "loss or gradient were finite in no step"
+    if steps.n_skipped == trainer.global_step:
+        reason = "loss or gradient was finite in no step"
     if reason:
         raise InputError(
-            f"expected training to converge, but {reason}: lower learning_rate (now {rate}) or look at the scale of "
-            "the data"
+            f"expected training to converge, but {reason}: lower learning_rate (now {rate}) or check the scale of the "
+            "data"
         )
 
 
-def _trainer(config: TrainingConfig, accumulate: int, callbacks: list[pl.Callback], machines: Machines) -> pl.Trainer:
+def _new_trainer(
+    config: TrainingConfig, n_micro_batches: int, callbacks: list[pl.Callback], machines: Machines
+) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=config.device,
             **machines.trainer_options(),
             max_epochs=config.epochs,
             min_epochs=0,
-            accumulate_grad_batches=accumulate,
+            accumulate_grad_batches=n_micro_batches,
             gradient_clip_val=config.gradient_clip,
             callbacks=callbacks,
-            logger=_logger(config),
+            logger=_new_logger(config),
             log_every_n_steps=1,
             num_sanity_val_steps=0,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (RuntimeError, MisconfigurationException) as error:  # Lightning's for a device that is not there
+    except (RuntimeError, MisconfigurationException) as error:  # raised by Lightning for an absent device
         raise InputError(
-            f"expected a device this machine has, got {config.device!r}: use --device auto or cpu"
+            f"expected a device of this machine, got {config.device!r}: use --device auto or cpu"
         ) from error
 
 
-def _logger(config: TrainingConfig) -> Any:
+def _new_logger(config: TrainingConfig) -> Any:
     if config.logger == "csv":
         return CSVLogger(config.log_dir, name="")
     if config.logger == "tensorboard":
@@ -230,9 +283,9 @@ def _logger(config: TrainingConfig) -> Any:
 
 
 @contextmanager
-def _without_hints() -> Generator[None]:
-    """Without Lightning's hints on devices and loader workers: batches are one gather and need no workers."""
+def _ignore_lightning_hints() -> Generator[None]:
+    """Hide Lightning's messages about devices and workers of loaders."""
     with quiet(*LIGHTNING), warnings.catch_warnings():
-        for hint in NOT_FOR_USERS:
-            warnings.filterwarnings("ignore", message=hint)
+        for message in IGNORED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
         yield

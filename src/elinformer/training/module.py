@@ -1,4 +1,4 @@
-"""LightningModule around any forecasting model: masked loss, optimiser, validation."""
+"""LightningModule of a forecasting model: masked loss, optimiser, validation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from elinformer.training.config import TrainingConfig
 
 WARM_UP = 0.3
-"""Share of the one-cycle schedule in which the learning rate rises (PyTorch's default)."""
+"""Share of the steps in which the learning rate rises (PyTorch's default of the one-cycle schedule)."""
 
 
 class ValidationErrors(NamedTuple):
@@ -39,18 +39,18 @@ class ValidationErrors(NamedTuple):
 
 
 class ForecastModule(pl.LightningModule):
-    """Training of a model, which works on scaled numbers, on batches in the units of the data.
+    """Training of a model of scaled values on batches in the units of the data.
 
     Args:
-        model: `model(batch)` gives (B, S, N, C, K), both scaled.
+        model: Model that maps a scaled batch to scaled outputs (B, S, N, C, K).
         scaler: Mean and standard deviation (N, C) of the training steps.
-        error_scale: (N, C), units of the loss.
+        error_scale: Units (N, C) of the loss.
         config: Options of training.
         loss: Meaning of the K outputs.
 
     Attributes:
         scaled: The model in the units of the data.
-        mesh: The ranks that train it together; alone unless a strategy says otherwise.
+        mesh: Ranks that train the model together; a strategy sets it, one rank by default.
         exchanges: Access to the keys of other ranks, one a block; empty where this rank holds all series.
     """
 
@@ -74,14 +74,14 @@ class ForecastModule(pl.LightningModule):
 
     @property
     def model(self) -> nn.Module:
-        """The model, on scaled numbers."""
+        """Model of scaled values."""
         return self.scaled.model
 
     @property
     def per_series(self) -> tuple[str, ...] | None:
-        """Names of parameters and buffers with one row a series, None where the model does not name its own."""
-        named = self.scaled.per_series
-        return None if named is None else ("error_scale", *(f"scaled.{name}" for name in named))
+        """Names of parameters and buffers with one row a series; None if the model does not list its own."""
+        names = self.scaled.per_series
+        return None if names is None else ("error_scale", *(f"scaled.{name}" for name in names))
 
     @property
     def blocks(self) -> Any:
@@ -93,7 +93,7 @@ class ForecastModule(pl.LightningModule):
         return run_chain(self.scaled, batch, self.exchanges) if self.exchanges else self.scaled(batch)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the mean loss over the observed targets, of all ranks."""
+        """Return the mean loss over the observed targets of all ranks."""
         with self.mixed_precision():
             if self._is_partitioned(batch):
                 total = loss_in_partitions(self.scaled, batch, self.config.series_at_once, self._total)
@@ -104,9 +104,9 @@ class ForecastModule(pl.LightningModule):
         return loss
 
     def mixed_precision(self) -> AbstractContextManager[object]:
-        """Compute products in bfloat16, if the configuration says so; else as a Trainer of one's own has it.
+        """Return a context that computes products in bfloat16 if `config` asks for it; otherwise change nothing.
 
-        Nothing cast is kept for later: where PyTorch keeps it, tensors cast without a gradient have none then either
+        The cache of cast tensors is off: a tensor cast without a gradient would stay in it and never get a gradient
         (https://github.com/pytorch/pytorch/issues/112583).
         """
         if self.config.precision == "32-true":
@@ -114,7 +114,7 @@ class ForecastModule(pl.LightningModule):
         return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     def on_validation_epoch_start(self) -> None:
-        """Start from no sums."""
+        """Reset the sums of the validation."""
         self._validation = None
 
     def validation_step(self, batch: Batch, _: int) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -125,14 +125,14 @@ class ForecastModule(pl.LightningModule):
         self._validation.update(forecast(batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation error: in the units of the data for people, the loss for the choice of weights."""
+        """Log the error in the units of the data, which users read, and the loss, which selects the weights."""
         if self._validation is not None:
             errors = self.validation_errors()
             self.log("validation_mae", errors.mae)
             self.log("validation_loss", errors.loss)
 
     def validation_errors(self) -> ValidationErrors:
-        """Return the errors over the windows of this validation, on all ranks; NaN before any."""
+        """Return the errors over the validation windows of all ranks; NaN before the first batch."""
         sums = self._validation
         if sums is None:
             return ValidationErrors(math.nan, math.nan)
@@ -142,7 +142,7 @@ class ForecastModule(pl.LightningModule):
         return ValidationErrors(float(totals[0] / totals[2]), float(totals[1] / totals[2]))
 
     def configure_optimizers(self) -> Any:
-        """Make AdamW, with one cycle over the planned steps, or a constant rate after a warm-up with `patience`."""
+        """Create AdamW with a one-cycle schedule; with `patience`, the learning rate is constant after a warm-up."""
         config = self.config
         optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -164,7 +164,7 @@ class ForecastModule(pl.LightningModule):
 
 
 class _ValidationSums:
-    """Errors of the point forecast, and the loss by series and channel."""
+    """Sums over a validation: errors of the point forecast, and the loss of each series and channel."""
 
     def __init__(self, loss: Loss, horizon: int, n_series: int, n_channels: int) -> None:
         self._loss = loss
@@ -172,7 +172,7 @@ class _ValidationSums:
         self.loss = torch.zeros(n_series, n_channels, dtype=torch.float64)
 
     def update(self, outputs: Tensor, batch: Batch) -> None:
-        """Add the outputs (B, S, N, C, K) for a batch."""
+        """Add the outputs (B, S, N, C, K) of a batch."""
         target, mask = targets_of(batch)
         self.errors.update(self._loss.point(outputs), target, mask)
         self.loss += self._loss.by_series(outputs, target, mask)

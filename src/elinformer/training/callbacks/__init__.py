@@ -1,4 +1,4 @@
-"""Callbacks of Lightning that make a training."""
+"""Lightning callbacks of a training."""
 
 from pytorch_lightning import Callback
 

@@ -1,4 +1,4 @@
-"""Keep the weights that did best on the validation part."""
+"""Keep the weights with the lowest validation loss."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
 
 class BestWeights(pl.Callback):
-    """Copies the weights whenever the validation loss is the lowest so far; a NaN is never the lowest.
+    """Copies the weights at each new lowest validation loss; NaN never counts as lowest.
+
+    Args:
+        patience: Stops training after so many validations without a new lowest loss; 0 = never.
 
     Attributes:
-        epoch: The epoch (from 1) the best weights come from, 0 before any validation.
+        epoch: Epoch (from 1) of the best weights, 0 before the first validation.
         loss: Their validation loss.
-        mae: Their validation error in the data's units.
+        mae: Their validation error in the units of the data.
     """
 
     def __init__(self, patience: int = 0) -> None:
@@ -26,7 +29,7 @@ class BestWeights(pl.Callback):
         self._weights: dict[str, Tensor] | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare, copy, and stop where `patience` is at its end."""
+        """Copy the weights if they are the best; stop training if `patience` is exhausted."""
         metrics = trainer.callback_metrics
         if "validation_loss" not in metrics:
             return
@@ -39,15 +42,15 @@ class BestWeights(pl.Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """For checkpoints."""
+        """Return the state for a checkpoint."""
         return {"epoch": self.epoch, "loss": self.loss, "mae": self.mae, "weights": self._weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the best weights so far."""
+        """Restore the state of a checkpoint."""
         self.epoch, self.loss, self.mae = (state_dict[name] for name in ("epoch", "loss", "mae"))
         self._weights = state_dict["weights"]
 
     def restore(self, pl_module: pl.LightningModule) -> None:
-        """Put the best weights back; without a validation so far, the weights stay as they are."""
+        """Put the best weights into the module; before the first validation the weights stay as they are."""
         if self._weights is not None:
             pl_module.load_state_dict(self._weights)

@@ -1,4 +1,4 @@
-"""How sharp the attention of a trained model should be: training always wants it sharper than validation does."""
+"""Choose the sharpness of attention on the validation windows; training alone makes it too sharp."""
 
 from __future__ import annotations
 
@@ -11,80 +11,80 @@ from elinformer.training.ranks.strategy import mesh_of
 
 if TYPE_CHECKING:
     from elinformer.training.callbacks.best_weights import BestWeights
-    from elinformer.training.callbacks.stopping import Stopping
+    from elinformer.training.callbacks.signals import StopOnSignal
     from elinformer.training.module import ForecastModule
 
-STEPS = 10
-"""In how many steps sharpness goes from 1, what was trained, to 0, the mean over all series."""
-ROUNDING = 1e-6
-"""A loss that is lower by a smaller share than this is not lower."""
+N_STEPS = 10
+"""Steps from sharpness 1, as trained, to 0, the mean over all series."""
+MIN_IMPROVEMENT = 1e-6
+"""Smallest relative decrease of the loss that counts."""
 
 
 @runtime_checkable
-class Calibrated(Protocol):
-    """A model whose attention may be flattened once it is trained."""
+class CalibratedModel(Protocol):
+    """Model whose attention may be flattened after training."""
 
     @property
     def calibrates(self) -> bool:
-        """Whether it should be."""
+        """True if the attention should be flattened."""
         ...
 
     def set_sharpness(self, sharpness: float) -> None:
-        """Keep so much, 0 to 1, of what attention tells more than the mean does."""
+        """Set the share, 0 to 1, that is kept of the difference between attention and the mean."""
         ...
 
 
 class Calibration(pl.Callback):
-    """Flattens the attention of the best weights, a step at a time, as long as the validation loss falls.
+    """Flattens the attention of the best weights step by step, as long as the validation loss falls.
 
-    One number for the whole model, so that there is little to fit to the validation part. As with the temperature of a
-    trained classifier (Guo et al. 2017, arXiv 1706.04599), weights stay as they are.
+    The whole model has one sharpness, so that it can hardly overfit the validation windows. As in temperature scaling
+    of a trained classifier (Guo et al. 2017, arXiv 1706.04599), the weights stay as they are.
 
-    SIGTERM does not end it: a few validations later the run is finished.
+    Ctrl-C ends the calibration. SIGTERM does not: the run is finished a few validations later.
 
     Args:
-        best: The best weights and their validation loss.
-        stopping: Says whether Ctrl-C came, in training or since: then whoever sent it does not wait for this.
+        best: Best weights and their validation loss.
+        stopping: Callback that knows if Ctrl-C was pressed.
 
     Attributes:
-        sharpness: What was chosen.
-        interrupted: Whether Ctrl-C came, on any rank.
+        sharpness: Chosen sharpness.
+        interrupted: True if Ctrl-C was pressed, on any rank.
     """
 
-    def __init__(self, best: BestWeights, stopping: Stopping) -> None:
+    def __init__(self, best: BestWeights, stopping: StopOnSignal) -> None:
         self._best, self._stopping = best, stopping
         self.sharpness, self.interrupted = 1.0, False
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: ForecastModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Choose, on the device and the ranks of training; all of these come to the same."""
-        model, lowest = _calibrated(pl_module), self._best.loss
+        """Choose the sharpness on the device and the ranks of training; all ranks choose the same."""
+        model, lowest_loss = _calibrated_model(pl_module), self._best.loss
         if model is None or not self._best.epoch:
             return
         self._best.restore(pl_module)
         pl_module.eval()
-        for step in range(STEPS - 1, -1, -1):
+        for step in range(N_STEPS - 1, -1, -1):
             if self._is_interrupted(trainer):
                 break
-            model.set_sharpness(step / STEPS)
+            model.set_sharpness(step / N_STEPS)
             loss = _validation_loss(trainer, pl_module)
-            if not loss < (1 - ROUNDING) * lowest:
+            if not loss < (1 - MIN_IMPROVEMENT) * lowest_loss:
                 break
-            self.sharpness, lowest = step / STEPS, loss
+            self.sharpness, lowest_loss = step / N_STEPS, loss
 
     def apply(self, module: ForecastModule) -> None:
-        """Set what was chosen."""
-        if (model := _calibrated(module)) is not None:
+        """Set the chosen sharpness."""
+        if (model := _calibrated_model(module)) is not None:
             model.set_sharpness(self.sharpness)
 
     def _is_interrupted(self, trainer: pl.Trainer) -> bool:
-        here = torch.tensor([float(self._stopping.was_interrupted(trainer))])
-        self.interrupted = bool(mesh_of(trainer).across_all.sum(here) > 0)
+        on_this_rank = torch.tensor([float(self._stopping.was_interrupted(trainer))])
+        self.interrupted = bool(mesh_of(trainer).across_all.sum(on_this_rank) > 0)
         return self.interrupted
 
 
-def _calibrated(module: ForecastModule) -> Calibrated | None:
+def _calibrated_model(module: ForecastModule) -> CalibratedModel | None:
     model = module.model
-    return model if isinstance(model, Calibrated) and model.calibrates else None
+    return model if isinstance(model, CalibratedModel) and model.calibrates else None
 
 
 def _validation_loss(trainer: pl.Trainer, module: ForecastModule) -> float:

@@ -1,7 +1,8 @@
-"""A progress bar for training: loss, validation MAE, time left; nothing where there is no terminal."""
+"""Time and progress of a training: a clock that survives restarts, and a progress bar for terminals."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -13,11 +14,31 @@ if TYPE_CHECKING:
     from elinformer.training.callbacks.best_weights import BestWeights
 
 
-class TrainingProgress(pl.Callback):
-    """Draws one line on `console` while it is a terminal."""
+class Clock(pl.Callback):
+    """Measures the time since its creation, plus the time of earlier starts from a checkpoint."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of training."""
+        return time.monotonic() - self._start
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Add the time of earlier starts."""
+        self._start -= state_dict["seconds"]
+
+
+class ProgressBar(pl.Callback):
+    """One line with epoch, loss, validation MAE and remaining time; nothing unless `console` is a terminal."""
 
     def __init__(self, console: Console, best: BestWeights) -> None:
-        self.best = best
+        self._best = best
         self._progress = Progress(
             TextColumn("[bold]training"),
             BarColumn(bar_width=24),
@@ -32,27 +53,27 @@ class TrainingProgress(pl.Callback):
             disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("", total=None, loss="-", mae="-", best="-")
-        self._batches = 1
+        self._n_batches = 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar."""
-        self._batches = int(trainer.num_training_batches)
+        self._n_batches = int(trainer.num_training_batches)
         self._progress.update(self._task, total=trainer.max_epochs)
         self._progress.start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar on by a part of an epoch."""
-        done = trainer.current_epoch + (batch_idx + 1) / self._batches
-        self._progress.update(self._task, completed=done, loss=f"{float(outputs['loss']):.3f}")
+        """Advance the bar by one batch."""
+        n_epochs = trainer.current_epoch + (batch_idx + 1) / self._n_batches
+        self._progress.update(self._task, completed=n_epochs, loss=f"{float(outputs['loss']):.3f}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the validation error."""
         if "validation_mae" in trainer.callback_metrics:
             mae = float(trainer.callback_metrics["validation_mae"])
-            self._progress.update(self._task, mae=f"{mae:.4g}", best=f"{self.best.mae:.4g}")
+            self._progress.update(self._task, mae=f"{mae:.4g}", best=f"{self._best.mae:.4g}")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take the bar away, also after an error."""
+        """Remove the bar, also after an error."""
         self._progress.stop()

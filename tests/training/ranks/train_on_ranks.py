@@ -1,9 +1,9 @@
-"""Runs on several ranks as torchrun starts them; started by test_runs.py.
+"""Train on several ranks with the environment of torchrun; test_training_on_ranks.py starts this script.
 
-    python runs.py JOBS.json
+    python train_on_ranks.py JOBS.json
 
-Each job is forked into its ranks, because what takes long is to import PyTorch. Written to the job's `log`: exit codes,
-seconds, and what each rank said. With `signal`, as `["SIGKILL", 1]`, that rank gets it once there is a new checkpoint.
+Each job is forked into its ranks, because importing PyTorch takes long. The job's `log` receives exit codes, seconds
+and the messages of each rank. With a `signal` such as `["SIGKILL", 1]`, that rank receives it after a new checkpoint.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import elinformer.models.elinformer
+import elinformer.training.fit
+import elinformer.training.ranks.strategy  # imported once, before the ranks are forked
 from elinformer.errors import InputError
 from elinformer.options import Settings
 from elinformer.training.ranks.machines import Machines
@@ -27,24 +29,24 @@ from elinformer.workflows import resume_run, train_run
 
 def main(path: str) -> None:
     for job in json.loads(Path(path).read_text(encoding="utf-8")):
-        began, port, before = time.monotonic(), _free_port(), _checkpoints(job)
-        ranks = [_forked(job, rank, port) for rank in range(job["world"])]
+        start, port, old_checkpoints = time.monotonic(), _free_port(), _checkpoints(job)
+        ranks = [_fork(job, rank, port) for rank in range(job["world"])]
         if "signal" in job:
             name, rank = job["signal"]
-            _wait_for_checkpoint(job, before)
+            _wait_for_checkpoint(job, old_checkpoints)
             os.kill(ranks[rank], signal.Signals[name])
-            began = time.monotonic()
+            start = time.monotonic()
         codes = [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
-        log = {"codes": codes, "seconds": time.monotonic() - began}
-        log["said"] = [Path(f"{job['log']}.{rank}").read_text(encoding="utf-8") for rank in range(job["world"])]
+        log = {"codes": codes, "seconds": time.monotonic() - start}
+        log["messages"] = [Path(f"{job['log']}.{rank}").read_text(encoding="utf-8") for rank in range(job["world"])]
         Path(job["log"]).write_text(json.dumps(log), encoding="utf-8")
 
 
-def _forked(job: dict[str, Any], rank: int, port: int) -> int:
+def _fork(job: dict[str, Any], rank: int, port: int) -> int:
     if pid := os.fork():
         return pid
-    said = Path(f"{job['log']}.{rank}").open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 open to the end
-    os.dup2(said.fileno(), 2)
+    log = Path(f"{job['log']}.{rank}").open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 open to the end
+    os.dup2(log.fileno(), 2)
     if job["world"] > 1:
         os.environ |= _environment(rank, job["world"], port)
     try:
@@ -62,17 +64,17 @@ def _forked(job: dict[str, Any], rank: int, port: int) -> int:
 
 def _run(job: dict[str, Any]) -> None:
     machines = Machines(series_parallel=job["series_parallel"])
+    if not job["model"].get("dropout", 1.0):
+        elinformer.models.elinformer.NEUTRAL_SHARE = 0.0  # without dropout, a step draws no random numbers
     if job["resume"]:
         resume_run(job["out"], machines=machines)
         return
-    if not job["model"].get("dropout", 1.0):
-        elinformer.models.elinformer.NEUTRAL_SHARE = 0.0  # without dropout, nothing is drawn in a step
     settings = Settings().updated({"window": 6, "horizon": 3, "model": job["model"], "training": job["training"]})
     train_run(job["data"], job["out"], settings, machines=machines)
 
 
 def _environment(rank: int, world: int, port: int) -> dict[str, str]:
-    """What torchrun tells a rank on one machine."""
+    """Return the variables that torchrun sets for a rank on one machine."""
     return {
         "TORCHELASTIC_RUN_ID": "test",
         "RANK": str(rank),
@@ -96,9 +98,9 @@ def _checkpoints(job: dict[str, Any]) -> set[Path]:
     return set((Path(job["out"]) / "checkpoints").glob("step-*.safetensors"))
 
 
-def _wait_for_checkpoint(job: dict[str, Any], before: set[Path]) -> None:
-    until = time.monotonic() + 60
-    while not _checkpoints(job) - before and time.monotonic() < until:
+def _wait_for_checkpoint(job: dict[str, Any], old_checkpoints: set[Path]) -> None:
+    deadline = time.monotonic() + 60
+    while not _checkpoints(job) - old_checkpoints and time.monotonic() < deadline:
         time.sleep(0.005)
 
 

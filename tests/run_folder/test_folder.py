@@ -1,4 +1,4 @@
-"""The folder of a run: whole or not there, checked on load, and nothing in it is ever run."""
+"""Run folders: written whole or not at all, checked on load, and never a source of code."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def run(trained: Forecaster, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def change(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+def edit_json(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     edit(document)
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
-def replace_tensors(path: Path, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+def edit_tensors(path: Path, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
     tensors = load_file(path)
     edit(tensors)
     save_file(tensors, path)
@@ -55,19 +55,19 @@ def assert_refused(run: Path, message: str) -> None:
     assert str(run) in str(refusal.value) or "expected a scaler" in str(refusal.value)
 
 
-def test_a_run_holds_tensors_and_json_and_nothing_else(run: Path) -> None:
+def test_a_run_holds_tensors_and_json_alone(run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [CONFIG, MODEL, PANEL, SCALER]
     config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     assert (config["format"], config["schema"]) == ("elinformer-run", SCHEMA)
 
 
-def test_a_run_has_all_options_so_that_other_defaults_change_no_forecast(run: Path) -> None:
+def test_a_run_stores_all_options_so_that_new_defaults_do_not_change_its_forecasts(run: Path) -> None:
     config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     options = {f.name for f in fields(ELinFormerConfig)} - set(Sizes.__annotations__)
     assert config["model"]["options"].keys() == options
 
 
-def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
+def test_a_run_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     scaler = Scaler(np.ones((2, 1), np.float32), np.full((2, 1), 3, np.float32))
     weights = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(2)}
     save_run(tmp_path / "run", config={"x": 1}, panel={"y": [2]}, weights=weights, scaler=scaler, metrics={"z": None})
@@ -77,13 +77,13 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.scaler.std, scaler.std)
 
 
-def test_a_run_that_cannot_be_written_leaves_nothing_behind(trained: Forecaster, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_written_leaves_no_files(trained: Forecaster, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float values"):
         trained.save(tmp_path / "run", metrics={"mae": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_old_run_stays_where_a_new_one_fails(run: Path, trained: Forecaster) -> None:
+def test_a_run_is_unchanged_if_its_replacement_cannot_be_written(run: Path, trained: Forecaster) -> None:
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     with pytest.raises(ValueError, match="Out of range float values"):
         trained.save(run, metrics={"mae": float("nan")})
@@ -93,30 +93,30 @@ def test_an_old_run_stays_where_a_new_one_fails(run: Path, trained: Forecaster) 
 @pytest.mark.parametrize("name", [PANEL, MODEL, SCALER])
 def test_a_run_without_one_of_its_files_is_refused(run: Path, name: str) -> None:
     (run / name).unlink()
-    assert_refused(run, f"expected a whole run in .*, but {name} is missing: train it again")
+    assert_refused(run, f"{name} is missing")
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert_refused(tmp_path / "none", "expected the folder of a run, but there is none at")
+def test_an_absent_folder_is_refused(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "none", "does not exist")
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    assert_refused(tmp_path, "has no config.json: `elinformer train` writes one")
+def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
+    assert_refused(tmp_path, "has no config.json")
     (tmp_path / CONFIG).write_text('{"model_type": "bert"}', encoding="utf-8")
-    assert_refused(tmp_path, "got a config.json of something else")
+    assert_refused(tmp_path, "another program")
 
 
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 99, "2", None])
 def test_a_run_of_another_schema_is_refused(run: Path, schema: object) -> None:
-    change(run / CONFIG, lambda config: config.update(schema=schema))
-    assert_refused(run, f"expected a run of schema {SCHEMA} in .*, got {schema}: .* another version")
+    edit_json(run / CONFIG, lambda config: config.update(schema=schema))
+    assert_refused(run, f"schema {SCHEMA} .* got {schema}")
 
 
 @pytest.mark.parametrize("name", [CONFIG, PANEL])
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1]"])
-def test_json_that_is_none_is_refused(run: Path, name: str, content: bytes) -> None:
+def test_invalid_json_is_refused(run: Path, name: str, content: bytes) -> None:
     (run / name).write_bytes(content)
-    assert_refused(run, f"expected (JSON|a JSON object) in .*{name}")
+    assert_refused(run, f"JSON.* in .*{name}")
 
 
 @pytest.mark.parametrize("name", [MODEL, SCALER])
@@ -124,7 +124,7 @@ def test_json_that_is_none_is_refused(run: Path, name: str, content: bytes) -> N
 def test_truncated_tensors_are_refused(run: Path, name: str, size: int) -> None:
     content = (run / name).read_bytes()
     (run / name).write_bytes(content[:size])
-    assert_refused(run, f"expected safetensors in .*{name}, but the file is damaged")
+    assert_refused(run, f"{name}.* damaged")
 
 
 def remove(*path: str) -> Callable[[dict[str, Any]], Any]:
@@ -171,8 +171,8 @@ def put(value: Any, *path: str) -> Callable[[dict[str, Any]], Any]:
         (PANEL, put(None, "calendar")),
     ],
 )
-def test_documents_that_do_not_fit_are_refused(run: Path, name: str, edit: Callable[[dict[str, Any]], Any]) -> None:
-    change(run / name, edit)
+def test_inconsistent_documents_are_refused(run: Path, name: str, edit: Callable[[dict[str, Any]], Any]) -> None:
+    edit_json(run / name, edit)
     with pytest.raises(InputError) as refusal:
         Forecaster.load(run)
     assert "\n" not in str(refusal.value)
@@ -183,7 +183,7 @@ def test_documents_that_do_not_fit_are_refused(run: Path, name: str, edit: Calla
     [
         (MODEL, remove("output.change.bias")),
         (MODEL, put(torch.zeros(1), "output.change.bias")),
-        (MODEL, put(torch.zeros(1), "stranger")),
+        (MODEL, put(torch.zeros(1), "unknown")),
         (SCALER, remove("std")),
         (SCALER, put(torch.zeros(1), "third")),
         (SCALER, put(torch.ones(1, 1), "mean")),
@@ -191,8 +191,8 @@ def test_documents_that_do_not_fit_are_refused(run: Path, name: str, edit: Calla
         (SCALER, put(torch.ones(4, 1, dtype=torch.bfloat16), "std")),
     ],
 )
-def test_tensors_that_do_not_fit_are_refused(run: Path, name: str, edit: Callable[[dict[str, Any]], Any]) -> None:
-    replace_tensors(run / name, edit)
+def test_inconsistent_tensors_are_refused(run: Path, name: str, edit: Callable[[dict[str, Any]], Any]) -> None:
+    edit_tensors(run / name, edit)
     with pytest.raises(InputError) as refusal:
         Forecaster.load(run)
     assert "\n" not in str(refusal.value)
@@ -200,17 +200,17 @@ def test_tensors_that_do_not_fit_are_refused(run: Path, name: str, edit: Callabl
 
 @pytest.mark.parametrize("name", [CONFIG, PANEL, MODEL, SCALER])
 @pytest.mark.parametrize("dump", [pickle.dumps, None], ids=["pickle", "torch.save"])
-def test_a_pickle_in_the_place_of_a_file_is_not_unpickled(run: Path, tmp_path: Path, name: str, dump: Any) -> None:
+def test_a_pickle_in_place_of_a_file_is_not_unpickled(run: Path, tmp_path: Path, name: str, dump: Any) -> None:
     bomb = Bomb(tmp_path / "exploded")
     torch.save(bomb, run / name) if dump is None else (run / name).write_bytes(dump(bomb))
     with pytest.raises(InputError):
         Forecaster.load(run)
     assert not (tmp_path / "exploded").exists()
-    pickle.loads(pickle.dumps(bomb))  # it does explode
+    pickle.loads(pickle.dumps(bomb))  # shows that the pickle works
     assert (tmp_path / "exploded").exists()
 
 
-def test_pickles_beside_the_run_are_not_touched(run: Path, tmp_path: Path) -> None:
+def test_other_pickles_in_the_folder_are_not_unpickled(run: Path, tmp_path: Path) -> None:
     for name in ("model.pt", "pytorch_model.bin", "scaler.pkl", "last.ckpt", "training_state.pt"):
         (run / name).write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     Forecaster.load(run)
