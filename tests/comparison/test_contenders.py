@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from elinformer.batch import Batch
 from elinformer.comparison.contenders import DEFAULT_MODELS, make_contenders, registered
 from elinformer.comparison.plan import Contender
 from elinformer.errors import InputError
@@ -88,7 +89,7 @@ def test_a_class_in_a_module_gets_the_sizes_and_options_that_it_asks_for(folder:
     model = build_model(registered("contestants:Flat"), sizes, {"hidden": 7})
     assert sum(p.numel() for p in model.parameters()) == 6 * 7 + 7 + 7 * 3 + 3
     values = torch.randn(2, 6, 4, 2)
-    assert model(values, torch.ones_like(values, dtype=torch.bool), None).shape == (2, 3, 4, 2)
+    assert model(Batch(values, torch.ones_like(values, dtype=torch.bool))).shape == (2, 3, 4, 2, 1)
 
 
 def test_an_option_that_a_class_of_ones_own_does_not_have_is_refused(folder: Path) -> None:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinformer._files import check_folder, held_folder, new_file, new_folder, write_durably
 from elinformer._process import is_first_process
-from elinformer.data.panel import fingerprint
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
 
@@ -246,6 +245,8 @@ class UnfinishedRun:
         Raises:
             InputError: The fingerprints differ.
         """
+        from elinformer.data.panel import fingerprint
+
         expected = (self.config.get("data") or {}).get("fingerprint")
         if expected not in {None, fingerprint(panel)}:
             raise InputError(
