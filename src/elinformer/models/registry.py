@@ -1,4 +1,4 @@
-"""Models by name: a dict and a decorator. docs/models.md says how to write one's own."""
+"""Registry of models by name: a dict and a decorator. docs/models.md shows how to add a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a task; the words are those of `ELinFormerConfig`."""
+    """Sizes of a forecasting task; the fields are those of `ELinFormerConfig`."""
 
     window: int
     horizon: int
@@ -32,7 +32,7 @@ class Sizes:
 
 
 class ModelEntry(NamedTuple):
-    """Builder of a model, and the dataclass of sizes and options that it is built from."""
+    """Function that builds a model, and the dataclass of the sizes and options that it takes."""
 
     build: Callable[[Any], nn.Module]
     config: type[Any]
@@ -42,7 +42,7 @@ MODELS: dict[str, ModelEntry] = {}
 
 
 def register_model(name: str, config: type[Any]) -> Callable[[Builder], Builder]:
-    """Decorate a class, or a function, that makes a model from a `config`."""
+    """Return a decorator that registers a class, or a function, which makes a model from a `config`."""
 
     def register(build: Builder) -> Builder:
         MODELS[name] = ModelEntry(build, config)
@@ -55,19 +55,21 @@ def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
     """Return the entry of a model.
 
     Raises:
-        InputError: No model has this name, or it does not have these options.
+        InputError: No model has this name, or the model does not have these options.
     """
     if not isinstance(name, str) or name not in MODELS:
-        raise InputError(f"expected a model out of {', '.join(MODELS)}, got {name!r}: see docs/models.md for your own")
+        raise InputError(
+            f"expected a model out of {', '.join(MODELS)}, got {name!r}: docs/models.md shows how to add one"
+        )
     entry = MODELS[name]
-    known = _defaults(entry)
-    if unknown := [option for option in options if option not in known]:
-        raise InputError(f"expected model options out of {', '.join(known)} for {name}, got {', '.join(unknown)}")
+    defaults = _defaults(entry)
+    if unknown := [option for option in options if option not in defaults]:
+        raise InputError(f"expected model options out of {', '.join(defaults)} for {name}, got {', '.join(unknown)}")
     return entry
 
 
 def whole_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a model, defaults included, as far as JSON can hold them."""
+    """Return all options of a model, with the defaults that JSON can store."""
     defaults = _defaults(check_model(name, options))
     return {**{option: value for option, value in defaults.items() if _is_plain(value)}, **options}
 
@@ -85,12 +87,12 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
     """Build a new model.
 
     Raises:
-        InputError: No model has this name, or it cannot have these options or sizes.
+        InputError: No model has this name, or the model does not take these options or sizes.
     """
     entry, options = check_model(name, options or {}), options or {}
-    used = {size: given for size, given in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
+    used = {size: value for size, value in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
     if sizes.n_lags and "n_lags" not in used:
-        raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: leave them out")
+        raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: remove the lags")
     if sizes.n_outputs > 1 and "n_outputs" not in used:
         raise InputError(
             f"expected a loss of one output for {name}, which has no n_outputs, got one of {sizes.n_outputs}"
@@ -103,7 +105,7 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
 
 
 def refuse_unused(model: nn.Module, batch: Batch) -> None:
-    """Refuse covariates that a model does not use, rather than ignore them.
+    """Refuse covariates that a model does not use.
 
     Raises:
         InputError: The batch has such covariates.
@@ -112,6 +114,6 @@ def refuse_unused(model: nn.Module, batch: Batch) -> None:
     unused = [name for name in COVARIATES if getattr(batch, name) is not None and name not in uses]
     if unused:
         raise InputError(
-            f"expected no {' and '.join(unused)} covariates for {type(model).__name__}, which does not use them: leave "
-            "them out, or choose another model"
+            f"expected no {' and '.join(unused)} covariates for {type(model).__name__}, which does not use them: "
+            "remove them, or choose another model"
         )

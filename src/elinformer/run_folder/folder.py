@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from elinformer._files import check_folder, new_file, new_folder, write_durably
 from elinformer._process import is_first_process
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
-from elinformer.run_folder.checkpoints import CheckpointFolder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     import torch
     from torch import Tensor
+
+    from elinformer.run_folder.checkpoints import CheckpointFolder
 
 FORMAT = "elinformer-run"
 SCHEMA = 1
@@ -87,7 +87,14 @@ def tidy_run(folder: str | Path) -> None:
     for name in (CONFIG, PANEL, MODEL, SCALER, METRICS):
         for file in Path(folder).glob(f".{Path(name).stem}.*{Path(name).suffix}"):
             file.unlink(missing_ok=True)
-    CheckpointFolder(Path(folder) / CHECKPOINTS).tidy()
+    checkpoint_folder(folder).tidy()
+
+
+def checkpoint_folder(folder: str | Path) -> CheckpointFolder:
+    """Return the checkpoints of a run; torch is imported here and not with the module."""
+    from elinformer.run_folder.checkpoints import CheckpointFolder
+
+    return CheckpointFolder(Path(folder) / CHECKPOINTS)
 
 
 def save_run(
@@ -104,6 +111,8 @@ def save_run(
 
     Its checkpoints go, except where it was `interrupted` and can be carried on.
     """
+    from safetensors.torch import save
+
     files = {
         MODEL: save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}),
         SCALER: save({name: _tensor(array) for name, array in vars(scaler).items()}),
@@ -179,7 +188,7 @@ def agreeing_parts(folder: str | Path) -> Generator[None]:
 
 def progress_of(folder: str | Path) -> dict[str, Any] | None:
     """How far an unfinished run is by its newest checkpoint: epoch, step, steps; None before the first one."""
-    state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS).newest()
+    state, _ = checkpoint_folder(folder).newest()
     return None if state is None else state["position"]
 
 
@@ -241,6 +250,8 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -11,14 +11,13 @@ from elinformer._files import held_folder
 from elinformer._process import is_first_process
 from elinformer.data.fingerprint import fingerprint
 from elinformer.errors import InputError
-from elinformer.run_folder.checkpoints import CheckpointFolder
 from elinformer.run_folder.folder import (
-    CHECKPOINTS,
     INTERRUPTED,
     TRAINING,
     begin_run,
     check_run_folder,
     checked_config,
+    checkpoint_folder,
     mark_run,
     tidy_run,
 )
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from elinformer.data.panel import Panel
+    from elinformer.run_folder.checkpoints import CheckpointFolder
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class UnfinishedRun:
 
     def checkpoints(self) -> CheckpointFolder:
         """Where its checkpoints are."""
-        return CheckpointFolder(self.folder / CHECKPOINTS)
+        return checkpoint_folder(self.folder)
 
     @contextmanager
     def in_training(self) -> Generator[None]:
