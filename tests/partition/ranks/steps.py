@@ -81,16 +81,15 @@ def loss_of(model: Any, data: dict[str, Tensor], exchanges: Any = ()) -> tuple[T
 def train_alone(settings: dict[str, Any]) -> dict[str, Any]:
     """Train in one process, without the code for ranks: the expected result."""
     model, optimizer = _prepare(settings)
-    losses, gradients = [], {}
+    losses = []
     for step in range(STEPS):
         total, count = loss_of(model, batch(step, settings["windows"], settings["series"], _dtype(settings)))
         optimizer.zero_grad()
         (total / count).backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        gradients = _gradients(model)
         optimizer.step()
         losses.append(float(total.detach() / count))
-    return {"losses": losses, "gradients": gradients, "weights": dict(model.state_dict())}
+    return {"losses": losses, "gradients": _gradients(model), "weights": dict(model.state_dict())}
 
 
 def train_on_rank(settings: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +98,9 @@ def train_on_rank(settings: dict[str, Any]) -> dict[str, Any]:
     sharded = shard_module(model, mesh, n_series)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     shard = mesh.own_series(n_series)
-    losses, norms, gradients = [], [], {}
-    for step in range(STEPS):
+    losses, norms = [], []
+    n_steps = settings.get("steps", STEPS)
+    for step in range(n_steps):
         data = batch(step, settings["windows"], n_series, _dtype(settings))
         data = {name: x[mesh.own_windows(settings["windows"])] for name, x in data.items()}
         data |= {name: data[name][:, :, shard] for name in ("values", "mask")}
@@ -110,10 +110,10 @@ def train_on_rank(settings: dict[str, Any]) -> dict[str, Any]:
         loss.backward()
         sum_gradients(sharded)
         norms.append(float(clip_gradients(sharded, CLIP)))
-        gradients = sharded.whole_state(_gradients(model))
         optimizer.step()
         losses.append(float(loss.detach()))
-    traffic = {str(i): (layer.messages / STEPS, layer.bytes / STEPS) for i, layer in enumerate(sharded.traffic)}
+    traffic = {str(i): (layer.messages / n_steps, layer.bytes / n_steps) for i, layer in enumerate(sharded.traffic)}
+    gradients = sharded.whole_state(_gradients(model))
     weights = sharded.whole_state(dict(model.state_dict()))
     return {"losses": losses, "norms": norms, "gradients": gradients, "weights": weights, "traffic": traffic}
 

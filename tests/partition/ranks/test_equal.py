@@ -43,7 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], d
     folder, jobs = tmp_path_factory.mktemp("ranks"), {}
     for world, series_parallel in MESHES:
         runs = {dtype: settings(dtype, series_parallel) for dtype in ("float64", "float32")}
-        runs["many"] = settings("float32", series_parallel, series=70)
+        runs["many"] = settings("float32", series_parallel, series=70, steps=2)
         runs["flat"] = settings("float64", series_parallel, sharpness=0.4)
         jobs[world, series_parallel] = {"world": world, "runs": runs, "out": str(folder / f"{world}-{series_parallel}")}
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())), encoding="utf-8")
