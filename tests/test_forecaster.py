@@ -278,24 +278,24 @@ def test_invalid_options_of_a_model_are_refused(
         make_forecaster(model=options).fit(hourly_panel)
 
 
-@pytest.mark.parametrize(("n_steps", "part"), [(1, "train"), (13, "train"), (15, "validation"), (16, "validation")])
+@pytest.mark.parametrize(("n_steps", "split"), [(1, "train"), (13, "train"), (15, "validation"), (16, "validation")])
 def test_data_too_short_for_the_windows_are_refused(
-    n_steps: int, part: str, narrow: dict[str, int], hourly_panel: Panel
+    n_steps: int, split: str, narrow: dict[str, int], hourly_panel: Panel
 ) -> None:
     forecaster = Forecaster(6, 3, split=(0.6, 0.1, 0.3), model=narrow)
-    message = rf"expected enough steps for window=6 and horizon=3, but the {part} part of hourly has .* {n_steps} steps"
+    message = rf"window=6 and horizon=3.*{split}.*{n_steps} steps"
     with pytest.raises(InputError, match=message):
         forecaster.fit(part_of(hourly_panel, steps=slice(0, n_steps)))
 
 
-@pytest.mark.parametrize(("steps", "part"), [(slice(0, 144), "train"), (slice(144, 192), "validation")])
+@pytest.mark.parametrize(("steps", "split"), [(slice(0, 144), "train"), (slice(144, 192), "validation")])
 def test_a_split_without_observations_is_refused(
-    steps: slice, part: str, make_forecaster: MakeForecaster, hourly_panel: Panel
+    steps: slice, split: str, make_forecaster: MakeForecaster, hourly_panel: Panel
 ) -> None:
     values = hourly_panel.values.copy()
     values[steps] = np.nan
     panel = replace(hourly_panel, values=values, mask=~np.isnan(values))
-    with pytest.raises(InputError, match=f"expected observed values in the {part} part of hourly"):
+    with pytest.raises(InputError, match=f"expected observed values.*{split}.*hourly"):
         make_forecaster().fit(panel)
 
 
@@ -319,12 +319,12 @@ def test_a_loaded_forecaster_needs_data(trained: Forecaster, tmp_path: Path) -> 
 def test_a_history_shorter_than_the_window_is_refused(trained: Forecaster, hourly_panel: Panel) -> None:
     with pytest.raises(InputError, match="expected at least 6 steps of history, got 5"):
         trained.predict(part_of(hourly_panel, steps=slice(0, 5)))
-    with pytest.raises(InputError, match="expected a part of at least 3 steps to score, but the test has 2"):
+    with pytest.raises(InputError, match=r"at least 3 steps.*test.*2"):
         trained.backtest(part_of(hourly_panel, steps=slice(0, 9)))
 
 
 def test_unknown_series_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:
-    with pytest.raises(InputError, match="expected series of training, got 4 others, such as 'w'"):
+    with pytest.raises(InputError, match=r"expected series of training.*'w'"):
         trained.predict(replace(hourly_panel, series=("w", "x", "y", "z")))
 
 

@@ -153,10 +153,10 @@ def test_features_and_locations_are_used(forecaster: Forecaster, extended: Forec
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (pd.DataFrame({"level": [1.0]}), "expected features with the column unique_id"),
-        (pd.DataFrame({"unique_id": ["new 0"], "level": [1.0]}), "expected features of every series, but 'old 0' has"),
-        (pd.DataFrame({"unique_id": ["a", "a"], "level": [1.0, 2.0]}), "expected one row of features a series"),
-        ([1, 2], "expected features as an eager data frame, got list"),
+        (pd.DataFrame({"level": [1.0]}), "unique_id"),
+        (pd.DataFrame({"unique_id": ["new 0"], "level": [1.0]}), "features of every series.*'old 0'"),
+        (pd.DataFrame({"unique_id": ["a", "a"], "level": [1.0, 2.0]}), "one row"),
+        ([1, 2], "eager data frame.*list"),
     ],
 )
 def test_features_that_cannot_be_used_are_refused(
@@ -174,7 +174,7 @@ def test_zero_steps_are_refused(forecaster: Forecaster, panel: Panel) -> None:
 @pytest.mark.parametrize("bad", [None, "high", np.inf])
 def test_features_that_are_not_finite_numbers_are_refused(bad: Any, forecaster: Forecaster, panel: Panel) -> None:
     level = [bad, *range(13)]
-    with pytest.raises(InputError, match=r"expected (finite )?numbers"):
+    with pytest.raises(InputError, match="numbers"):
         forecaster.add_series(panel, features=pd.DataFrame({"unique_id": panel.series, "level": level}))
 
 
@@ -189,7 +189,7 @@ def test_a_history_without_new_series_or_without_series_of_training_is_refused(
 
 def test_new_series_are_refused_by_predict_and_backtest(forecaster: Forecaster, panel: Panel) -> None:
     for call in (forecaster.predict, forecaster.backtest):
-        with pytest.raises(InputError, match=r"expected series of training, got 4 others, such as 'new 0'.*add_series"):
+        with pytest.raises(InputError, match=r"'new 0'.*add_series"):
             call(panel)
 
 

@@ -68,8 +68,8 @@ def a_batch(sizes: Sizes = SIZES["one channel"], *, batch: int = B) -> Inputs:
 
 
 def test_all_registered_models_are_tested() -> None:
-    ours = {name for name, entry in MODELS.items() if entry.build.__module__.startswith("elinformer.")}
-    assert ours == {"elinformer", *OPTIONS} - {*ATTENTIONS, *VARIANTS}
+    registered = {name for name, entry in MODELS.items() if entry.build.__module__.startswith("elinformer.")}
+    assert registered == {"elinformer", *OPTIONS} - {*ATTENTIONS, *VARIANTS}
 
 
 def test_the_forecast_has_all_steps_series_and_channels(name: str, sizes: Sizes) -> None:

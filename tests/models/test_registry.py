@@ -121,9 +121,9 @@ def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> No
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_models_with_different_attention_share_all_other_parameters(attention: str) -> None:
-    ours, theirs = (a_model(attention=name) for name in ("eala", attention))
-    shared = {key for key in ours.state_dict() if ".attention" not in key}
-    assert shared == {key for key in theirs.state_dict() if ".attention" not in key}
+    eala, other = (a_model(attention=name) for name in ("eala", attention))
+    shared = {key for key in eala.state_dict() if ".attention" not in key}
+    assert shared == {key for key in other.state_dict() if ".attention" not in key}
 
 
 def a_model(**options: Any) -> nn.Module:
@@ -132,14 +132,14 @@ def a_model(**options: Any) -> nn.Module:
 
 
 def test_models_with_the_same_seed_have_equal_initial_weights() -> None:
-    ours, theirs = (a_model(attention=name).state_dict() for name in ("eala", "taylor"))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    eala, other = (a_model(attention=name).state_dict() for name in ("eala", "taylor"))
+    assert eala.keys() == other.keys()
+    assert all(torch.equal(eala[key], other[key]) for key in eala)
 
 
 def test_the_model_without_attention_has_all_other_parameters() -> None:
-    whole, rest = (dict(a_model(attention=name).named_parameters()) for name in ("eala", "none"))
-    assert {key for key in whole if "attention" not in key} == set(rest)
+    with_attention, without = (dict(a_model(attention=name).named_parameters()) for name in ("eala", "none"))
+    assert {key for key in with_attention if "attention" not in key} == set(without)
 
 
 @pytest.mark.parametrize("name", ["past", "future", "static"])

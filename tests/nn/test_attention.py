@@ -38,12 +38,12 @@ def _seed():
 
 def softmax_pair(embed_dim=12, num_heads=3, **options):
     """Return the attention of PyTorch, and our layer with the same weights and the softmax operator."""
-    theirs = nn.MultiheadAttention(embed_dim, num_heads, **options)
-    for parameter in theirs.parameters():
+    torch_layer = nn.MultiheadAttention(embed_dim, num_heads, **options)
+    for parameter in torch_layer.parameters():
         nn.init.normal_(parameter, std=0.3)
-    ours = EntropyLinearAttention(embed_dim, num_heads, operator="softmax", **options)
-    ours.load_state_dict(theirs.state_dict())
-    return theirs, ours
+    layer = EntropyLinearAttention(embed_dim, num_heads, operator="softmax", **options)
+    layer.load_state_dict(torch_layer.state_dict())
+    return torch_layer, layer
 
 
 def inputs(options, *, Lq=9, Lk=11, self_attention=False):
@@ -65,18 +65,18 @@ def padding(Lk=11):
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("masked", [False, True])
 def test_with_softmax_the_layer_equals_multihead_attention(options, masked):
-    theirs, ours = softmax_pair(**options)
+    torch_layer, layer = softmax_pair(**options)
     q, k, v = inputs(options)
     mask = padding() if masked else None
-    assert_close(ours(q, k, v, key_padding_mask=mask)[0], theirs(q, k, v, key_padding_mask=mask)[0])
+    assert_close(layer(q, k, v, key_padding_mask=mask)[0], torch_layer(q, k, v, key_padding_mask=mask)[0])
 
 
 @pytest.mark.parametrize("average", [False, True])
 def test_with_softmax_the_weights_equal_those_of_multihead_attention(average):
-    theirs, ours = softmax_pair()
+    torch_layer, layer = softmax_pair()
     q, k, v = inputs({})
     options = {"key_padding_mask": padding(), "need_weights": True, "average_attn_weights": average}
-    assert_close(ours(q, k, v, **options)[1], theirs(q, k, v, **options)[1])
+    assert_close(layer(q, k, v, **options)[1], torch_layer(q, k, v, **options)[1])
 
 
 @pytest.mark.parametrize("operator", ["eala", "softmax", "elu"])
@@ -89,9 +89,9 @@ def test_sharpness_interpolates_between_the_mean_of_the_values_and_the_operator(
         options = {"key_padding_mask": mask, "need_weights": True, "is_causal": is_causal}
         results[layer.sharpness] = torch.cat(layer(x, x, x, **options), -1)  # the outputs, and the weights
     assert_close(results[0.3], 0.7 * results[0.0] + 0.3 * results[1.0])
-    seen = ~mask[:, None].expand(4, 11, 11)
-    seen = seen.tril() if is_causal else seen
-    assert_close(results[0.0][..., 12:], seen / seen.sum(-1, keepdim=True).clamp_min(1))
+    visible = ~mask[:, None].expand(4, 11, 11)
+    visible = visible.tril() if is_causal else visible
+    assert_close(results[0.0][..., 12:], visible / visible.sum(-1, keepdim=True).clamp_min(1))
 
 
 @pytest.mark.parametrize("sharpness", [-0.1, 1.1, float("nan")])
@@ -107,25 +107,25 @@ def test_a_sharpness_outside_0_to_1_is_refused(sharpness):
 
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_input_without_a_batch_is_computed_as_in_multihead_attention(batch_first):
-    theirs, ours = softmax_pair(batch_first=batch_first)
+    torch_layer, layer = softmax_pair(batch_first=batch_first)
     q, k, v = torch.randn(9, 12), torch.randn(11, 12), torch.randn(11, 12)
-    for our_output, their_output in zip(ours(q, k, v, padding()[1], True), theirs(q, k, v, padding()[1]), strict=True):
-        assert_close(our_output, their_output)
+    for output, expected in zip(layer(q, k, v, padding()[1], True), torch_layer(q, k, v, padding()[1]), strict=True):
+        assert_close(output, expected)
 
 
 @pytest.mark.parametrize("shared", ["query, key and value", "key and value", "nothing"])
 def test_inputs_that_are_the_same_tensor_give_the_same_output_as_copies(shared):
-    _, ours = softmax_pair()
+    _, layer = softmax_pair()
     x = torch.randn(9, 4, 12)
     y = x if shared == "query, key and value" else x.clone()
     z = y if shared == "key and value" else y if shared.startswith("query") else y.clone()
-    assert_close(ours(x, y, z)[0], ours(x, x.clone(), x.clone())[0])
+    assert_close(layer(x, y, z)[0], layer(x, x.clone(), x.clone())[0])
 
 
 def test_self_attention_projects_its_input_with_one_matrix_product():
-    _, ours = softmax_pair()
+    _, layer = softmax_pair()
     with torch.profiler.profile() as profile:
-        ours(*inputs({}, self_attention=True))
+        layer(*inputs({}, self_attention=True))
     products = [event.count for event in profile.key_averages() if event.key == "aten::linear"]
     assert products == [2], "one product in, one out"
 
@@ -137,9 +137,9 @@ def test_each_head_computes_eala_of_its_projections():
         (x @ w.mT + b).unflatten(-1, (3, 4)).transpose(1, 2)
         for w, b in zip(attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True)
     )
-    seen = ~padding(9)[:, None]
-    expected = eala_reference(q, k, v, key_mask=seen)
-    output, weights = attention(x, x, x, ~seen[:, 0], need_weights=True, average_attn_weights=False)
+    visible = ~padding(9)[:, None]
+    expected = eala_reference(q, k, v, key_mask=visible)
+    output, weights = attention(x, x, x, ~visible[:, 0], need_weights=True, average_attn_weights=False)
     assert_close(output, attention.out_proj(expected.output.transpose(1, 2).flatten(-2)))
     assert_close(weights, expected.weights)
 
@@ -234,17 +234,17 @@ CAUSAL = nn.Transformer.generate_square_subsequent_mask(9)
 @pytest.mark.parametrize("attn_mask", [None, CAUSAL, CAUSAL.bool()], ids=["flag", "float", "bool"])
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_the_causal_mask_is_accepted_as_a_flag_or_as_a_mask(attn_mask, is_causal):
-    theirs, ours = softmax_pair()
+    torch_layer, layer = softmax_pair()
     q, k, v = inputs({}, self_attention=True)
     expected_mask = None if attn_mask is None and not is_causal else CAUSAL
-    expected = theirs(q, k, v, attn_mask=expected_mask)[0]
-    assert_close(ours(q, k, v, attn_mask=attn_mask, is_causal=is_causal)[0], expected)
+    expected = torch_layer(q, k, v, attn_mask=expected_mask)[0]
+    assert_close(layer(q, k, v, attn_mask=attn_mask, is_causal=is_causal)[0], expected)
 
 
 def test_a_mask_that_hides_no_key_is_accepted():
-    _, ours = softmax_pair()
+    _, layer = softmax_pair()
     x = inputs({}, self_attention=True)
-    assert_close(ours(*x, attn_mask=torch.zeros(9, 9))[0], ours(*x)[0])
+    assert_close(layer(*x, attn_mask=torch.zeros(9, 9))[0], layer(*x)[0])
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
@@ -265,10 +265,10 @@ def test_dropout_drops_values_only_in_training_and_keeps_their_mean():
 
 
 def test_dropout_has_the_variance_of_multihead_attention():
-    theirs, ours = softmax_pair(dropout=0.3, batch_first=True)
+    torch_layer, layer = softmax_pair(dropout=0.3, batch_first=True)
     x = torch.randn(1, 20, 12).expand(4000, 20, 12)
     with torch.no_grad():
-        assert_close(ours(x, x, x)[0].std(0), theirs(x, x, x)[0].std(0), atol=0.01, rtol=0.08)
+        assert_close(layer(x, x, x)[0].std(0), torch_layer(x, x, x)[0].std(0), atol=0.01, rtol=0.08)
 
 
 @pytest.mark.parametrize(
@@ -360,11 +360,11 @@ def test_autocast_applies_to_other_operators_and_not_to_those_of_the_library(mon
         assert EntropyLinearAttention(12, 3, operator=Mixing())(x, x, x)[0].dtype == torch.bfloat16
     dtypes = []
 
-    def ours(q, k, v, **_):
+    def library_operator(q, k, v, **_):
         dtypes.append((q.dtype, (q.float() @ k.float().mT).dtype))
         return v
 
-    monkeypatch.setitem(OPERATORS, "elu", Operator(ours))
+    monkeypatch.setitem(OPERATORS, "elu", Operator(library_operator))
     with torch.autocast("cpu", torch.bfloat16):
         EntropyLinearAttention(12, 3, operator="elu")(x, x, x)
         assert torch.is_autocast_enabled("cpu")

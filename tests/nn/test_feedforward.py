@@ -39,8 +39,8 @@ def test_dropout_drops_hidden_units_only_in_training() -> None:
 @pytest.mark.parametrize("width", [96, 160, 256])
 def test_the_layer_has_about_as_many_parameters_as_a_plain_one(width: int) -> None:
     plain = nn.Sequential(nn.Linear(width, 2 * width), nn.Linear(2 * width, width))
-    ours, theirs = (sum(p.numel() for p in layer.parameters()) for layer in (GatedFeedForward(width), plain))
-    assert 0.9 < ours / theirs <= 1.02
+    n_gated, n_plain = (sum(p.numel() for p in layer.parameters()) for layer in (GatedFeedForward(width), plain))
+    assert 0.9 < n_gated / n_plain <= 1.02
 
 
 @pytest.mark.parametrize(("width", "hidden"), [(160, 208), (96, 128), (256, 336), (8, 16)])

@@ -55,23 +55,23 @@ def run(model, x, masks, *, training):
 @pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
 @pytest.mark.parametrize("options", [{}, {"norm_first": True, "batch_first": False}], ids=["default", "norm first"])
 def test_a_swapped_encoder_runs_the_operator_in_both_modes(options, masks, training):
-    theirs, x = encoder(**options), torch.randn(3, 9, 16)
+    original, x = encoder(**options), torch.randn(3, 9, 16)
     x = x if options.get("batch_first", True) else x.transpose(0, 1)
-    ours = swap_attention(copy.deepcopy(theirs), operator=reference)
-    expected = run(ours, x, masks, training=True)  # PyTorch has no fused path in training mode
-    assert_close(run(ours, x, masks, training=training), expected)
-    assert (expected - run(theirs, x, masks, training=True)).abs().max() > 0.01
-    assert_close(run(swap_attention(theirs), x, masks, training=training), expected)
+    swapped = swap_attention(copy.deepcopy(original), operator=reference)
+    expected = run(swapped, x, masks, training=True)  # PyTorch has no fused path in training mode
+    assert_close(run(swapped, x, masks, training=training), expected)
+    assert (expected - run(original, x, masks, training=True)).abs().max() > 0.01
+    assert_close(run(swap_attention(original), x, masks, training=training), expected)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval and no_grad"])
 @pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
 def test_swapping_to_softmax_does_not_change_the_output(masks, training):
-    theirs, x = encoder(), torch.randn(3, 9, 16)
-    ours = swap_attention(copy.deepcopy(theirs), operator="softmax")
+    original, x = encoder(), torch.randn(3, 9, 16)
+    swapped = swap_attention(copy.deepcopy(original), operator="softmax")
     kept = ~masks.get("src_key_padding_mask", torch.zeros(3, 9, dtype=torch.bool))
-    expected = run(theirs, x, masks, training=True)
-    assert_close(run(ours, x, masks, training=training)[kept], expected[kept])
+    expected = run(original, x, masks, training=True)
+    assert_close(run(swapped, x, masks, training=training)[kept], expected[kept])
 
 
 def test_an_encoder_built_of_swapped_layers_runs_the_operator_in_both_modes():
@@ -82,10 +82,10 @@ def test_an_encoder_built_of_swapped_layers_runs_the_operator_in_both_modes():
 
 
 def test_a_nested_tensor_is_refused_with_a_solution():
-    theirs, x = encoder(), torch.randn(3, 9, 16)
-    swap_attention(theirs.layers)  # the encoder itself still uses its fused path
+    original, x = encoder(), torch.randn(3, 9, 16)
+    swap_attention(original.layers)  # the encoder itself still uses its fused path
     with pytest.raises(InputError, match="use_nested_tensor"):
-        run(theirs, x, {"src_key_padding_mask": PADDING}, training=False)
+        run(original, x, {"src_key_padding_mask": PADDING}, training=False)
 
 
 def test_a_whole_transformer_is_swapped():
@@ -100,21 +100,21 @@ def test_a_whole_transformer_is_swapped():
 
 
 def test_swapped_layers_hold_the_same_parameters_so_that_an_optimiser_stays_valid():
-    theirs = encoder()
-    before = dict(theirs.named_parameters())
-    after = dict(swap_attention(theirs).named_parameters())
+    original = encoder()
+    before = dict(original.named_parameters())
+    after = dict(swap_attention(original).named_parameters())
     assert before.keys() == after.keys()
     assert all(after[name] is parameter for name, parameter in before.items())
 
 
 @pytest.mark.parametrize("options", [{"kdim": 5, "vdim": 7}, {"bias": False}, {"dtype": torch.float64}])
 def test_attention_with_any_options_is_replaced(options):
-    theirs = nn.MultiheadAttention(12, 3, dropout=0.1, **options).eval()
-    ours = swap_attention(theirs, operator="softmax")
+    original = nn.MultiheadAttention(12, 3, dropout=0.1, **options).eval()
+    swapped = swap_attention(original, operator="softmax")
     dtype = options.get("dtype", torch.float32)
-    q, k, v = (torch.randn(9, 4, n, dtype=dtype) for n in (12, theirs.kdim, theirs.vdim))
-    assert_close(ours(q, k, v)[0], theirs(q, k, v)[0])
-    assert (ours.dropout, ours.training) == (0.1, False)
+    q, k, v = (torch.randn(9, 4, n, dtype=dtype) for n in (12, original.kdim, original.vdim))
+    assert_close(swapped(q, k, v)[0], original(q, k, v)[0])
+    assert (swapped.dropout, swapped.training) == (0.1, False)
 
 
 def test_an_attention_that_is_used_twice_is_replaced_once():
