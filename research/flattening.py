@@ -59,7 +59,7 @@ def measured(run: Path) -> dict[str, Any] | None:
     errors = {}
     for sharpness in {chosen, 1.0}:
         model.set_sharpness(sharpness)
-        errors[sharpness] = {part: _scaled_error(forecaster.backtest(panel, part=part), scale) for part in PARTS}
+        errors[sharpness] = {part: _scaled_error(forecaster.backtest(panel, split=part), scale) for part in PARTS}
     return {
         "data": panel.name,
         "attention": model.config.attention,

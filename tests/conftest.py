@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
     from elinformer.forecaster import Forecaster
 
-# Before torch is imported: the tests' tensors are tiny, and threads that spin slow each other down.
+# Set before torch is imported. The tensors of tests are small, and spinning threads slow each other down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# A shell lets what it runs in the background ignore Ctrl-C, and so would the processes that tests start.
+# Background processes of a shell ignore Ctrl-C, and the processes that tests start would inherit this.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -34,7 +34,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets beside the repository; the test is skipped where it is absent."""
+    """Return the folder of real data sets beside the repository, or skip the test if it is missing."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real data sets in {SHARED_DATA.parent.name}/{SHARED_DATA.name}, which are absent")
     return SHARED_DATA
@@ -42,25 +42,25 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def narrow() -> dict[str, int]:
-    """Options of a model that trains in a fraction of a second."""
+    """Return the options of a model that trains in a fraction of a second."""
     return NARROW | {"n_layers": 1}
 
 
 @pytest.fixture(scope="session")
 def hourly_panel() -> Panel:
-    """240 hours of 4 daily rhythms of different size, with noise and a tenth missing."""
+    """Return 240 hours of 4 daily rhythms of different size, with noise. A tenth of the values is missing."""
     return _daily_panel(n_channels=1)
 
 
 @pytest.fixture(scope="session")
 def two_channel_panel() -> Panel:
-    """As `hourly_panel`, with a second channel that is a hundred times as large."""
+    """Return `hourly_panel` with a second channel that is a hundred times as large."""
     return _daily_panel(n_channels=2)
 
 
 @pytest.fixture(scope="session")
 def make_forecaster(narrow: dict[str, int]) -> Callable[..., Forecaster]:
-    """Make a narrow forecaster, 6 steps in and 3 out; keywords are options of training."""
+    """Return a function that makes a narrow forecaster with window 6 and horizon 3; keywords are training options."""
     from elinformer.forecaster import Forecaster
     from elinformer.training import TrainingConfig
 
@@ -73,7 +73,7 @@ def make_forecaster(narrow: dict[str, int]) -> Callable[..., Forecaster]:
 
 @pytest.fixture(scope="session")
 def trained(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel) -> Forecaster:
-    """A forecaster that was trained on `hourly_panel` for two epochs; not to be changed."""
+    """Return a forecaster that was trained on `hourly_panel` for two epochs. Tests must not change it."""
     return make_forecaster().fit(hourly_panel)
 
 

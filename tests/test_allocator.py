@@ -1,4 +1,4 @@
-"""The allocator keeps large blocks where a program asks for it."""
+"""Tests of the setting that makes the allocator keep large blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-# NumPy's arrays would ask for huge pages, of which there may be some or none.
+# Arrays of NumPy would use huge pages, which the system may or may not have.
 FAULTS = """
 import resource, sys
 from elinformer._allocator import keep_freed_memory
@@ -28,15 +28,15 @@ print(faults())
 
 
 def page_faults(*arguments: str, **environment: str) -> int:
-    """Of five blocks of 64 MiB, in a process of their own after as many others."""
+    """Return the page faults of five blocks of 64 MiB in a new process, after five other blocks."""
     command = [sys.executable, "-c", FAULTS, *arguments]
-    found = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
-    return int(found.stdout)
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    return int(done.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than that of GNU")
-def test_blocks_that_were_freed_are_used_again_unless_the_environment_says_otherwise() -> None:
-    given_back = page_faults()
-    assert given_back > 10_000, "without it, every block is cleared anew"
-    assert page_faults("keep") < given_back / 10
-    assert page_faults("keep", MALLOC_MMAP_THRESHOLD_=str(2**20)) > given_back / 2
+def test_freed_blocks_are_reused_unless_the_environment_sets_a_threshold() -> None:
+    default = page_faults()
+    assert default > 10_000, "by default, every block is cleared again"
+    assert page_faults("keep") < default / 10
+    assert page_faults("keep", MALLOC_MMAP_THRESHOLD_=str(2**20)) > default / 2

@@ -1,4 +1,4 @@
-"""Forecaster: panels and frames in, long frames out, and nothing of the later parts in what was learnt."""
+"""Tests of the Forecaster: panels and frames, forecasts, backtests, and no leakage from validation and test."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 
-Maker = Callable[..., Forecaster]
+MakeForecaster = Callable[..., Forecaster]
 
 
-def with_steps(panel: Panel, steps: slice, value: float) -> Panel:
-    """The panel with other numbers at some steps, all of them observed."""
+def replace_steps(panel: Panel, steps: slice, value: float) -> Panel:
+    """Return the panel with other values at some steps, all of them observed."""
     values = panel.values.copy()
     values[steps] = value + np.arange(values[steps].size, dtype=np.float32).reshape(values[steps].shape) % 7
     return replace(panel, values=values, mask=~np.isnan(values))
@@ -31,15 +31,15 @@ def wide_frame(panel: Panel) -> pd.DataFrame:
     return pd.DataFrame(panel.values[..., 0], columns=list(panel.series), index=panel.timestamps).rename_axis("ds")
 
 
-def state(forecaster: Forecaster) -> dict[str, torch.Tensor]:
+def weights(forecaster: Forecaster) -> dict[str, torch.Tensor]:
     return forecaster.trained.model.state_dict()
 
 
-def same(first: Forecaster, second: Forecaster) -> bool:
-    return all(torch.equal(weight, state(second)[name]) for name, weight in state(first).items())
+def have_same_weights(first: Forecaster, second: Forecaster) -> bool:
+    return all(torch.equal(weight, weights(second)[name]) for name, weight in weights(first).items())
 
 
-def test_a_forecast_is_a_long_frame_of_the_steps_that_follow(trained: Forecaster, hourly_panel: Panel) -> None:
+def test_a_forecast_is_a_long_frame_of_the_next_steps(trained: Forecaster, hourly_panel: Panel) -> None:
     frame = trained.predict()
     assert list(frame.columns) == ["unique_id", "ds", "elinformer"]
     assert frame["unique_id"].tolist() == [name for name in "abcd" for _ in range(3)]
@@ -48,18 +48,22 @@ def test_a_forecast_is_a_long_frame_of_the_steps_that_follow(trained: Forecaster
     assert np.isfinite(frame["elinformer"]).all()
 
 
-def test_several_channels_have_a_column_each(make_forecaster: Maker, two_channel_panel: Panel) -> None:
+def test_every_channel_has_a_column(make_forecaster: MakeForecaster, two_channel_panel: Panel) -> None:
     frame = make_forecaster(epochs=1).fit(two_channel_panel).predict()
     assert list(frame.columns) == ["unique_id", "ds", "elinformer_flow", "elinformer_speed"]
     assert frame["elinformer_speed"].mean() > 10 * frame["elinformer_flow"].mean()
 
 
-def test_time_without_a_clock_goes_on_counting(make_forecaster: Maker, hourly_panel: Panel) -> None:
+def test_without_times_a_forecast_continues_the_step_numbers(
+    make_forecaster: MakeForecaster, hourly_panel: Panel
+) -> None:
     frame = make_forecaster(epochs=1).fit(Panel.from_arrays(hourly_panel.values)).predict()
     assert frame["ds"].tolist()[:3] == [240, 241, 242]
 
 
-def test_service_hours_go_on_the_next_day(make_forecaster: Maker, hourly_panel: Panel) -> None:
+def test_with_service_hours_a_forecast_continues_on_the_next_day(
+    make_forecaster: MakeForecaster, hourly_panel: Panel
+) -> None:
     values = hourly_panel.values
     panel = Panel.from_arrays(values, start="2024-01-01 06:00", freq="1h", steps_per_day=12)
     forecaster = make_forecaster(epochs=1).fit(panel)
@@ -69,8 +73,8 @@ def test_service_hours_go_on_the_next_day(make_forecaster: Maker, hourly_panel: 
 
 
 @pytest.mark.parametrize("form", ["wide", "long", "polars", "wide with the time as a column"])
-def test_frames_give_the_forecast_of_their_panel(
-    form: str, trained: Forecaster, make_forecaster: Maker, hourly_panel: Panel
+def test_frames_give_the_forecast_of_the_same_panel(
+    form: str, trained: Forecaster, make_forecaster: MakeForecaster, hourly_panel: Panel
 ) -> None:
     wide = wide_frame(hourly_panel)
     long = wide.reset_index().melt("ds", var_name="unique_id", value_name="y")
@@ -84,7 +88,9 @@ def test_frames_give_the_forecast_of_their_panel(
     np.testing.assert_allclose(fitted.predict()["elinformer"], trained.predict()["elinformer"], rtol=1e-6)
 
 
-def test_a_frame_to_predict_from_need_not_be_the_frame_of_training(make_forecaster: Maker, hourly_panel: Panel) -> None:
+def test_a_forecast_can_start_from_another_frame_than_that_of_training(
+    make_forecaster: MakeForecaster, hourly_panel: Panel
+) -> None:
     wide = wide_frame(hourly_panel)
     forecaster = make_forecaster(epochs=1).fit(wide)
     frame = forecaster.predict(wide.iloc[100:106, ::-1])
@@ -95,7 +101,7 @@ def test_a_frame_to_predict_from_need_not_be_the_frame_of_training(make_forecast
     assert frame["ds"][0] == hourly_panel.timestamps[106]
 
 
-def test_only_the_last_window_counts(trained: Forecaster, hourly_panel: Panel) -> None:
+def test_only_the_last_window_is_used(trained: Forecaster, hourly_panel: Panel) -> None:
     frame, short = trained.predict(hourly_panel), trained.predict(hourly_panel.select(steps=slice(-6, None)))
     np.testing.assert_allclose(short["elinformer"], frame["elinformer"], rtol=1e-5)
 
@@ -108,21 +114,19 @@ def test_series_in_another_order_get_the_same_forecasts(trained: Forecaster, hou
     np.testing.assert_allclose(merged["elinformer_x"], merged["elinformer_y"], rtol=1e-5)
 
 
-def test_a_part_of_the_series_is_forecast_as_if_the_others_were_silent(
-    trained: Forecaster, hourly_panel: Panel
-) -> None:
+def test_missing_series_count_as_not_observed(trained: Forecaster, hourly_panel: Panel) -> None:
     frame = trained.predict(hourly_panel.select([3, 1]))
     assert frame["unique_id"].unique().tolist() == ["d", "b"]
     values = hourly_panel.values.copy()
     values[:, [0, 2]] = np.nan
-    silent = trained.predict(replace(hourly_panel, values=values, mask=~np.isnan(values)))
-    expected = silent.set_index(["unique_id", "ds"])["elinformer"]
+    not_observed = trained.predict(replace(hourly_panel, values=values, mask=~np.isnan(values)))
+    expected = not_observed.set_index(["unique_id", "ds"])["elinformer"]
     assert frame.set_index(["unique_id", "ds"])["elinformer"].to_dict() == pytest.approx(
         expected.loc[["d", "b"]].to_dict(), rel=1e-5
     )
 
 
-def test_forecasts_at_moments_of_the_past_do_not_know_the_future(trained: Forecaster, hourly_panel: Panel) -> None:
+def test_forecasts_at_past_origins_do_not_use_later_steps(trained: Forecaster, hourly_panel: Panel) -> None:
     origins = np.array([50, 200, 240])
     forecasts = trained.forecasts(hourly_panel, origins)
     assert forecasts.shape == (3, 3, 4, 1)
@@ -131,23 +135,23 @@ def test_forecasts_at_moments_of_the_past_do_not_know_the_future(trained: Foreca
         np.testing.assert_allclose(forecast[..., 0].T.ravel(), frame["elinformer"], rtol=1e-5)
 
 
-def test_backtest_scores_the_windows_of_a_part(trained: Forecaster, hourly_panel: Panel) -> None:
+def test_backtest_scores_the_windows_of_a_split(trained: Forecaster, hourly_panel: Panel) -> None:
     forecasts = trained.forecasts(hourly_panel, np.arange(192, 238)).astype(np.float64)
     rows = np.arange(192, 238)[:, None] + np.arange(3)
-    seen, errors = hourly_panel.mask[rows], np.abs(forecasts - hourly_panel.values[rows])
+    observed, errors = hourly_panel.mask[rows], np.abs(forecasts - hourly_panel.values[rows])
     scores = trained.backtest().scores()
-    assert scores.count == seen.sum()
-    assert scores.mae == pytest.approx(errors[seen].mean(), rel=1e-5)
+    assert scores.count == observed.sum()
+    assert scores.mae == pytest.approx(errors[observed].mean(), rel=1e-5)
     assert (
-        trained.backtest(part="validation").scores().count
+        trained.backtest(split="validation").scores().count
         == hourly_panel.mask[np.arange(144, 190)[:, None] + np.arange(3)].sum()
     )
-    assert trained.backtest(hourly_panel, part=None).scores().count > scores.count
+    assert trained.backtest(hourly_panel, split=None).scores().count > scores.count
 
 
 @pytest.mark.parametrize("tokens_at_once", [1, 50, 1_000_000])
-def test_the_batch_size_of_a_backtest_changes_nothing_but_rounding(
-    tokens_at_once: int, make_forecaster: Maker, trained: Forecaster, hourly_panel: Panel, tmp_path: Path
+def test_the_batch_size_changes_a_backtest_only_by_rounding(
+    tokens_at_once: int, make_forecaster: MakeForecaster, trained: Forecaster, hourly_panel: Panel, tmp_path: Path
 ) -> None:
     trained.save(tmp_path / "run")
     other = Forecaster.load(tmp_path / "run")
@@ -157,33 +161,37 @@ def test_the_batch_size_of_a_backtest_changes_nothing_but_rounding(
     assert (scores.mae, scores.rmse) == pytest.approx((expected.mae, expected.rmse), rel=1e-6)
 
 
-def test_nothing_of_validation_and_test_is_in_scaling_calendar_and_weights(
-    make_forecaster: Maker, hourly_panel: Panel
+def test_scaling_calendar_and_weights_do_not_depend_on_validation_and_test(
+    make_forecaster: MakeForecaster, hourly_panel: Panel
 ) -> None:
-    model = {"attention": "none"}  # validation has a say in how sharp attention is
-    plain = make_forecaster(model=model, epochs=1).fit(hourly_panel)
-    poisoned = make_forecaster(model=model, epochs=1).fit(with_steps(hourly_panel, slice(144, None), 1e4))
-    np.testing.assert_array_equal(poisoned.trained.scaler.mean, plain.trained.scaler.mean)
-    np.testing.assert_array_equal(poisoned.trained.scaler.std, plain.trained.scaler.std)
-    assert poisoned.info.calendar == plain.info.calendar
-    assert same(poisoned, plain)  # after one epoch there is nothing to choose
+    model = {"attention": "none"}  # with attention, validation chooses the sharpness
+    original = make_forecaster(model=model, epochs=1).fit(hourly_panel)
+    poisoned = make_forecaster(model=model, epochs=1).fit(replace_steps(hourly_panel, slice(144, None), 1e4))
+    np.testing.assert_array_equal(poisoned.trained.scaler.mean, original.trained.scaler.mean)
+    np.testing.assert_array_equal(poisoned.trained.scaler.std, original.trained.scaler.std)
+    assert poisoned.info.calendar == original.info.calendar
+    assert have_same_weights(poisoned, original)  # one epoch leaves validation no choice of weights
 
 
-def test_nothing_of_test_is_in_the_choice_of_weights(make_forecaster: Maker, hourly_panel: Panel) -> None:
+def test_the_choice_of_weights_does_not_depend_on_test(make_forecaster: MakeForecaster, hourly_panel: Panel) -> None:
     options = {"epochs": 4, "learning_rate": 3e-2}
-    plain = make_forecaster(**options).fit(hourly_panel)
-    assert same(make_forecaster(**options).fit(with_steps(hourly_panel, slice(192, None), 1e4)), plain)
+    original = make_forecaster(**options).fit(hourly_panel)
+    assert have_same_weights(
+        make_forecaster(**options).fit(replace_steps(hourly_panel, slice(192, None), 1e4)), original
+    )
 
 
-def test_what_is_learnt_depends_on_the_steps_of_training(make_forecaster: Maker, hourly_panel: Panel) -> None:
-    plain = make_forecaster(epochs=1).fit(hourly_panel)
-    assert not same(make_forecaster(epochs=1).fit(with_steps(hourly_panel, slice(140, 144), 3.0)), plain)
+def test_weights_depend_on_the_training_steps(make_forecaster: MakeForecaster, hourly_panel: Panel) -> None:
+    original = make_forecaster(epochs=1).fit(hourly_panel)
+    assert not have_same_weights(
+        make_forecaster(epochs=1).fit(replace_steps(hourly_panel, slice(140, 144), 3.0)), original
+    )
 
 
-def test_days_that_training_hardly_saw_have_a_stand_in_in_the_test_part(
-    make_forecaster: Maker, hourly_panel: Panel
+def test_rare_days_of_training_are_replaced_in_the_test_steps(
+    make_forecaster: MakeForecaster, hourly_panel: Panel
 ) -> None:
-    week = hourly_panel.select(steps=slice(0, 168))  # training ends early on the fifth day, as in metr_la_week1
+    week = hourly_panel.select(steps=slice(0, 168))  # training ends early on the fifth day
     forecaster = make_forecaster(epochs=1).fit(week)
     assert forecaster.info.calendar is not None
     assert forecaster.info.calendar.known_days == (0, 1, 2, 3)
@@ -191,8 +199,8 @@ def test_days_that_training_hardly_saw_have_a_stand_in_in_the_test_part(
 
 
 @pytest.mark.parametrize("kind", ["constant", "never observed", "never observed in training"])
-def test_a_dull_series_is_learnt_and_forecast_without_nan(
-    kind: str, make_forecaster: Maker, hourly_panel: Panel
+def test_a_constant_or_unobserved_series_gets_a_finite_forecast(
+    kind: str, make_forecaster: MakeForecaster, hourly_panel: Panel
 ) -> None:
     values = hourly_panel.values.copy()
     if kind == "constant":
@@ -207,7 +215,9 @@ def test_a_dull_series_is_learnt_and_forecast_without_nan(
         assert np.isfinite(forecaster.backtest().scores().mae)
 
 
-def test_scaling_can_be_by_channel(make_forecaster: Maker, narrow: dict[str, int], hourly_panel: Panel) -> None:
+def test_scaling_by_channel_uses_one_mean(
+    make_forecaster: MakeForecaster, narrow: dict[str, int], hourly_panel: Panel
+) -> None:
     forecaster = Forecaster(6, 3, scale_per="channel", model=narrow, training=make_forecaster(epochs=1).training)
     forecaster.fit(hourly_panel)
     assert np.unique(forecaster.trained.scaler.mean).size == 1
@@ -234,7 +244,9 @@ def test_a_loaded_forecaster_can_be_saved_again(trained: Forecaster, hourly_pane
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
-def test_patches_of_the_window_are_an_option(make_forecaster: Maker, hourly_panel: Panel, tmp_path: Path) -> None:
+def test_a_model_with_patches_is_saved_and_loaded(
+    make_forecaster: MakeForecaster, hourly_panel: Panel, tmp_path: Path
+) -> None:
     forecaster = make_forecaster(epochs=1, model={"patch_length": 2}).fit(hourly_panel)
     forecaster.save(tmp_path / "run")
     loaded = Forecaster.load(tmp_path / "run")
@@ -252,41 +264,41 @@ def test_patches_of_the_window_are_an_option(make_forecaster: Maker, hourly_pane
         ({"model": {"n_series": 2}}, "expected model options out of .*, got n_series"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Forecaster(**options)
 
 
 @pytest.mark.parametrize("options", [{"n_heads": 3}, {"patch_length": 4}, {"n_layers": 0}, {"dropout": 1.5}])
-def test_a_model_that_cannot_be_is_refused_as_input(
-    options: dict[str, Any], make_forecaster: Maker, hourly_panel: Panel
+def test_invalid_options_of_a_model_are_refused(
+    options: dict[str, Any], make_forecaster: MakeForecaster, hourly_panel: Panel
 ) -> None:
     with pytest.raises(InputError, match="expected "):
         make_forecaster(model=options).fit(hourly_panel)
 
 
-@pytest.mark.parametrize(("n_steps", "part"), [(1, "train"), (13, "train"), (15, "validation"), (16, "validation")])
+@pytest.mark.parametrize(("n_steps", "split"), [(1, "train"), (13, "train"), (15, "validation"), (16, "validation")])
 def test_data_too_short_for_the_windows_are_refused(
-    n_steps: int, part: str, narrow: dict[str, int], hourly_panel: Panel
+    n_steps: int, split: str, narrow: dict[str, int], hourly_panel: Panel
 ) -> None:
     forecaster = Forecaster(6, 3, split=(0.6, 0.1, 0.3), model=narrow)
-    message = rf"expected enough steps for window=6 and horizon=3, but the {part} part of hourly has .* {n_steps} steps"
+    message = rf"window=6 and horizon=3.*{split}.*{n_steps} steps"
     with pytest.raises(InputError, match=message):
         forecaster.fit(hourly_panel.select(steps=slice(0, n_steps)))
 
 
-@pytest.mark.parametrize(("steps", "part"), [(slice(0, 144), "train"), (slice(144, 192), "validation")])
-def test_a_part_with_nothing_observed_is_refused(
-    steps: slice, part: str, make_forecaster: Maker, hourly_panel: Panel
+@pytest.mark.parametrize(("steps", "split"), [(slice(0, 144), "train"), (slice(144, 192), "validation")])
+def test_a_split_without_observations_is_refused(
+    steps: slice, split: str, make_forecaster: MakeForecaster, hourly_panel: Panel
 ) -> None:
     values = hourly_panel.values.copy()
     values[steps] = np.nan
     panel = replace(hourly_panel, values=values, mask=~np.isnan(values))
-    with pytest.raises(InputError, match=f"expected observed values in the {part} part of hourly"):
+    with pytest.raises(InputError, match=f"expected observed values.*{split}.*hourly"):
         make_forecaster().fit(panel)
 
 
-def test_a_forecaster_that_was_not_trained_says_so(make_forecaster: Maker, tmp_path: Path) -> None:
+def test_an_untrained_forecaster_refuses_to_forecast(make_forecaster: MakeForecaster, tmp_path: Path) -> None:
     forecaster = make_forecaster()
     for call in (forecaster.predict, forecaster.backtest, lambda: forecaster.save(tmp_path / "run")):
         with pytest.raises(InputError, match=r"expected a trained forecaster: call fit\(...\) first"):
@@ -294,10 +306,10 @@ def test_a_forecaster_that_was_not_trained_says_so(make_forecaster: Maker, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_loaded_forecaster_asks_for_data(trained: Forecaster, tmp_path: Path) -> None:
+def test_a_loaded_forecaster_needs_data(trained: Forecaster, tmp_path: Path) -> None:
     trained.save(tmp_path / "run")
     loaded = Forecaster.load(tmp_path / "run")
-    with pytest.raises(InputError, match="expected data: a forecaster that was loaded has none of its own"):
+    with pytest.raises(InputError, match="expected data, because a loaded forecaster has no data"):
         loaded.predict()
     with pytest.raises(InputError, match="expected a forecaster that was fitted here"):
         _ = loaded.fit_result
@@ -306,16 +318,16 @@ def test_a_loaded_forecaster_asks_for_data(trained: Forecaster, tmp_path: Path) 
 def test_a_history_shorter_than_the_window_is_refused(trained: Forecaster, hourly_panel: Panel) -> None:
     with pytest.raises(InputError, match="expected at least 6 steps of history, got 5"):
         trained.predict(hourly_panel.select(steps=slice(0, 5)))
-    with pytest.raises(InputError, match="expected a part of at least 3 steps to score, but the test has 2"):
+    with pytest.raises(InputError, match=r"at least 3 steps.*test.*2"):
         trained.backtest(hourly_panel.select(steps=slice(0, 9)))
 
 
-def test_strangers_among_the_series_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:
-    with pytest.raises(InputError, match="expected series of training, got 4 others, such as 'w'"):
+def test_unknown_series_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:
+    with pytest.raises(InputError, match=r"expected series of training.*'w'"):
         trained.predict(replace(hourly_panel, series=("w", "x", "y", "z")))
 
 
 @pytest.mark.parametrize("data", [np.ones((3, 3)), [1, 2], "data.csv", 5], ids=str)
-def test_what_is_neither_panel_nor_frame_is_refused(data: Any, make_forecaster: Maker) -> None:
+def test_data_that_are_neither_panel_nor_frame_are_refused(data: Any, make_forecaster: MakeForecaster) -> None:
     with pytest.raises(InputError, match="expected an eager data frame"):
         make_forecaster().fit(data)

@@ -1,4 +1,4 @@
-"""Every registered model in the Forecaster and on the command line: trained, saved, read, forecasting the same."""
+"""Tests of every registered model in the Forecaster: it is trained, saved and loaded, and forecasts the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_EPOCH = TrainingConfig(epochs=1)
 
 @pytest.fixture(scope="module")
 def short_panel(two_channel_panel: Panel) -> Panel:
-    """The first 80 hours of two channels."""
+    """Return the first 80 hours of two channels."""
     return Panel.from_arrays(
         two_channel_panel.values[:80],
         mask=two_channel_panel.mask[:80],
@@ -35,7 +35,7 @@ def short_panel(two_channel_panel: Panel) -> Panel:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_is_trained_saved_and_read_by_its_name(name: str, short_panel: Panel, tmp_path: Path) -> None:
+def test_a_model_is_trained_saved_and_loaded_by_its_name(name: str, short_panel: Panel, tmp_path: Path) -> None:
     forecaster = Forecaster(6, 3, model=name, training=ONE_EPOCH).fit(short_panel)
     frame = forecaster.predict()
     assert list(frame.columns) == ["unique_id", "ds", f"{name}_flow", f"{name}_speed"]
@@ -46,7 +46,7 @@ def test_a_model_is_trained_saved_and_read_by_its_name(name: str, short_panel: P
     pd.testing.assert_frame_equal(loaded.predict(short_panel), frame, check_exact=True)
 
 
-def test_options_stand_beside_the_name(short_panel: Panel, tmp_path: Path) -> None:
+def test_options_are_given_with_the_name(short_panel: Panel, tmp_path: Path) -> None:
     forecaster = Forecaster(6, 3, model={"name": "stid", "n_layers": 1, "dropout": 0.0}, training=ONE_EPOCH)
     model = forecaster.fit(short_panel).trained.model
     assert isinstance(model, STID)
@@ -58,7 +58,7 @@ def test_options_stand_beside_the_name(short_panel: Panel, tmp_path: Path) -> No
     assert (options["n_layers"], options["window_width"]) == (1, 32)
 
 
-def test_settings_choose_the_model(short_panel: Panel, tmp_path: Path) -> None:
+def test_settings_select_the_model(short_panel: Panel, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", data=short_panel.values)
     settings = Settings(6, 3, start="2024-01-01", freq="1h").updated({"model": {"name": "elinformer"}})
     settings = settings.updated({"model": {"name": "dlinear"}, "training": {"epochs": 1}})
@@ -67,7 +67,7 @@ def test_settings_choose_the_model(short_panel: Panel, tmp_path: Path) -> None:
     assert Forecaster.load(tmp_path / "run").model_name == "dlinear"
 
 
-def test_a_model_with_more_tokens_than_series_says_so(short_panel: Panel) -> None:
+def test_the_batch_size_follows_from_the_tokens_of_a_window(short_panel: Panel) -> None:
     n_series, window = short_panel.n_series, 6
     batches = {
         name: Forecaster(window, 3, model=name, training=TrainingConfig(epochs=1, tokens_at_once=96)).fit(short_panel)
@@ -86,11 +86,11 @@ def test_a_model_with_more_tokens_than_series_says_so(short_panel: Panel) -> Non
         ("softmax", "expected a model out of .*, got 'softmax'"),
     ],
 )
-def test_a_model_that_there_is_not_is_refused(model: object, message: str) -> None:
+def test_unknown_models_and_options_are_refused(model: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Forecaster(model=model)  # pyright: ignore[reportArgumentType]
 
 
-def test_lags_are_refused_by_a_model_without_a_use_for_them(short_panel: Panel) -> None:
+def test_lags_are_refused_by_a_model_that_does_not_use_them(short_panel: Panel) -> None:
     with pytest.raises(InputError, match="expected no lags for stid"):
         Forecaster(6, 3, lags=[24], model="stid", training=ONE_EPOCH).fit(short_panel)

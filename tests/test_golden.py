@@ -1,4 +1,4 @@
-"""Golden files of the forecaster: training, scores and a stored run stay what they were (`make golden` renews them)."""
+"""Tests of training, scores and a stored run against golden files (`make golden` writes them again)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def panel(script: ModuleType) -> Panel:
 
 
 @pytest.fixture(scope="module")
-def trained_again(script: ModuleType, panel: Panel) -> tuple[Forecaster, list[float]]:
+def retrained(script: ModuleType, panel: Panel) -> tuple[Forecaster, list[float]]:
     return script.train(panel)
 
 
@@ -38,7 +38,7 @@ def read(name: str) -> Any:
 
 
 def assert_close(document: Any, golden: Any, rel: float) -> None:
-    """The same keys, and numbers as near as machines differ."""
+    """Assert equal keys, and numbers that agree up to the differences between machines."""
     if isinstance(golden, dict):
         assert document.keys() == golden.keys()
         for key in golden:
@@ -47,20 +47,20 @@ def assert_close(document: Any, golden: Any, rel: float) -> None:
         assert document == pytest.approx(golden, rel=rel)
 
 
-def test_twenty_training_steps_lose_what_they_lost(trained_again: tuple[Forecaster, list[float]]) -> None:
+def test_losses_of_twenty_training_steps_equal_the_golden_file(retrained: tuple[Forecaster, list[float]]) -> None:
     losses = read("loss_curve.json")
     assert len(losses) == 20
     assert losses[-1] < losses[0]
-    np.testing.assert_allclose(trained_again[1], losses, rtol=2e-3)
+    np.testing.assert_allclose(retrained[1], losses, rtol=2e-3)
 
 
-def test_the_table_of_metrics_is_what_it_was(
-    script: ModuleType, panel: Panel, trained_again: tuple[Forecaster, list[float]]
+def test_the_metrics_equal_the_golden_file(
+    script: ModuleType, panel: Panel, retrained: tuple[Forecaster, list[float]]
 ) -> None:
-    assert_close(script.scores(trained_again[0], panel), read("metrics.json"), rel=5e-3)
+    assert_close(script.scores(retrained[0], panel), read("metrics.json"), rel=5e-3)
 
 
-def test_a_stored_run_loads_and_forecasts_what_it_did() -> None:
+def test_a_stored_run_loads_and_gives_the_stored_forecast() -> None:
     stored = read(f"{RUN}.json")
     history = Panel.from_arrays(
         np.array(stored["values"], np.float32),

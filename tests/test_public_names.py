@@ -1,14 +1,20 @@
-"""The public names, and what importing them costs."""
+"""Tests of the public names, and of the libraries that they import."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import elinformer
+
+if TYPE_CHECKING:
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
 
 NAMES = [
     "ELinFormer",
@@ -29,7 +35,7 @@ NAMES = [
 
 BLOCK = """
 import importlib.abc, sys
-# torch and numpy with what they themselves require; everything else that is installed is refused.
+# torch, numpy and their requirements. The import of any other installed library is refused.
 ALLOWED = {"elinformer", "torch", "torchgen", "functorch", "numpy", "lazy_loader", "filelock", "typing_extensions",
            "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec"} | sys.stdlib_module_names
 
@@ -40,6 +46,8 @@ class Refuse(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Refuse())
 """
+
+NO_LIGHTNING = "assert not {'pytorch_lightning', 'lightning_fabric', 'torch._dynamo'} & set(sys.modules)"
 
 HEAVY = "assert not {'torch', 'pandas', 'pyarrow', 'pytorch_lightning'} & set(sys.modules), sorted(sys.modules)"
 
@@ -59,13 +67,13 @@ def test_the_public_names_are_these() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
     thing = getattr(elinformer, name)
     assert thing.__doc__
     assert thing.__module__.startswith("elinformer.")
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="No elinformer attribute Elinformer"):
         _ = elinformer.Elinformer  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -84,7 +92,9 @@ def test_importing_the_package_imports_neither_torch_nor_pandas(tmp_path: Path) 
         (["datasets"], "nyc-airports"),
     ],
 )
-def test_the_command_answers_without_torch_and_pandas(arguments: list[str], shown: str, tmp_path: Path) -> None:
+def test_help_version_and_the_catalogue_need_neither_torch_nor_pandas(
+    arguments: list[str], shown: str, tmp_path: Path
+) -> None:
     code = f"""
 import sys
 sys.argv = ["elinformer", *{arguments}]
@@ -100,18 +110,66 @@ except SystemExit as end:
 
 def test_operators_layers_and_models_need_torch_and_numpy_alone(tmp_path: Path) -> None:
     code = f"""{BLOCK}
-import elinformer.ops, elinformer.nn, elinformer.models, torch
-from elinformer import ELinFormer, ELinFormerConfig, eala_attention
+import torch
 from elinformer.batch import Batch
+from elinformer.models import ELinFormer, ELinFormerConfig
+from elinformer.models.scaled import ScaledModel
+from elinformer.nn import EntropyLinearAttention
+from elinformer.ops import eala_attention
+from elinformer.partition import PartitionedForecast
 x = torch.randn(2, 5, 4, requires_grad=True)
 eala_attention(x, x, x).sum().backward()
 assert x.grad.isfinite().all()
+EntropyLinearAttention(4, 2)(x, x, x)[0].sum().backward()
 model = ELinFormer(ELinFormerConfig(window=4, horizon=2, n_series=5))
 values = torch.randn(2, 4, 5, 1)
-model(Batch(values, torch.ones_like(values, dtype=torch.bool))).sum().backward()
+batch = Batch(values, torch.ones_like(values, dtype=torch.bool))
+model(batch).sum().backward()
+scaled = ScaledModel(model, torch.zeros(5, 1), torch.ones(5, 1)).eval()
+torch.testing.assert_close(PartitionedForecast(scaled, 2)(batch), scaled(batch))
 try:
     import elinformer.forecaster
 except ModuleNotFoundError:
-    print("the rest needs more")
+    print("the forecaster needs more")
 """
-    assert python(code, tmp_path).strip() == "the rest needs more"
+    assert python(code, tmp_path).strip() == "the forecaster needs more"
+
+
+def test_forecasting_from_a_loaded_run_imports_neither_lightning_nor_torch_dynamo(
+    trained: Forecaster, hourly_panel: Panel, tmp_path: Path
+) -> None:
+    trained.save(tmp_path / "run")
+    np.save(tmp_path / "values.npy", hourly_panel.values)
+    code = f"""
+import sys
+import numpy as np
+from elinformer.data.panel import Panel
+from elinformer.forecaster import Forecaster
+panel = Panel.from_arrays(
+    np.load("values.npy"), start="2024-01-01", freq="1h", series=list("abcd"), channels=["flow"], name="hourly"
+)
+frame = Forecaster.load("run").predict(panel)
+assert np.isfinite(frame["elinformer"]).all()
+print(len(frame))
+{NO_LIGHTNING}
+"""
+    assert python(code, tmp_path).strip() == "12"
+
+
+def test_the_workflows_check_a_data_file_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"no archive")
+    code = """
+import sys
+from elinformer.errors import InputError
+from elinformer.options import Settings
+from elinformer.workflows import train_run
+for data in ("missing.csv", "broken.npz"):
+    try:
+        train_run(data, "run", Settings())
+    except InputError as error:
+        print(error)
+assert "torch" not in sys.modules
+"""
+    missing, broken = python(code, tmp_path).splitlines()
+    assert "no such file" in missing
+    assert "broken.npz" in broken

@@ -1,4 +1,4 @@
-"""Loggers of other libraries, made quiet for a while."""
+"""Tests of the suppression of log messages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from elinformer._quiet import LIGHTNING, quiet
 
 
-class Kept(logging.Handler):
-    """Keeps what is logged."""
+class StoredMessages(logging.Handler):
+    """Handler that stores the messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,17 +24,17 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def messages(monkeypatch):
-    """What Lightning's logger of seeds says; whatever it sets is set back."""
+    """Collect the seed messages of Lightning, and restore the random state and the environment."""
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
         monkeypatch.setenv(name, "0")
-    kept, logger = Kept(), logging.getLogger("lightning_fabric.utilities.seed")
-    logger.addHandler(kept)
+    handler, logger = StoredMessages(), logging.getLogger("lightning_fabric.utilities.seed")
+    logger.addHandler(handler)
     with isolate_rng():
-        yield kept.messages
-    logger.removeHandler(kept)
+        yield handler.messages
+    logger.removeHandler(handler)
 
 
-def test_lightning_tells_no_seed_while_it_is_quiet_but_does_before_and_after(messages):
+def test_messages_of_lightning_are_suppressed_only_within_the_context(messages):
     pl.seed_everything(1)
     with quiet(*LIGHTNING):
         pl.seed_everything(2)
@@ -42,7 +42,7 @@ def test_lightning_tells_no_seed_while_it_is_quiet_but_does_before_and_after(mes
     assert messages == ["Seed set to 1", "Seed set to 3"]
 
 
-def test_what_weighs_enough_is_said_and_an_error_ends_the_quiet():
+def test_messages_of_a_higher_level_pass_and_an_exception_ends_the_context():
     logger = logging.getLogger("some.library")
     logger.setLevel(logging.INFO)
 

@@ -1,4 +1,4 @@
-"""Runs: the same from Python as from the command line."""
+"""Tests of the workflows of the command line, called from Python."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from elinformer.options import Settings
 from elinformer.workflows import evaluate_run, forecast_run, open_run, run_information, train_run
 
 
-def test_a_run_of_a_forecaster_in_python_needs_data_to_be_opened(
-    trained: Forecaster, hourly_panel: Panel, tmp_path: Path
-) -> None:
+def test_a_run_that_was_trained_in_python_needs_data(trained: Forecaster, hourly_panel: Panel, tmp_path: Path) -> None:
     trained.save(tmp_path / "run")
-    with pytest.raises(InputError, match="was trained on a frame of Python: pass --data"):
+    with pytest.raises(InputError, match="was trained on data in memory: pass --data"):
         open_run(tmp_path / "run")
     np.savez(
         tmp_path / "d.npz",
@@ -37,11 +35,13 @@ def test_a_run_of_a_forecaster_in_python_needs_data_to_be_opened(
     assert forecast_run(tmp_path / "run", tmp_path / "f.csv", data=str(tmp_path / "d.npz")) == 12
 
 
-def test_a_name_of_the_catalogue_is_found_in_capitals_too() -> None:
+def test_names_of_the_catalogue_ignore_case() -> None:
     assert load_panel("NYC-Airports").n_series == 42
 
 
-def test_a_silent_series_is_refused_in_a_file(narrow: dict[str, int], hourly_panel: Panel, tmp_path: Path) -> None:
+def test_a_series_without_values_in_a_file_is_refused(
+    narrow: dict[str, int], hourly_panel: Panel, tmp_path: Path
+) -> None:
     values = hourly_panel.values.copy()
     values[:, 2] = np.nan
     np.savez(tmp_path / "d.npz", data=values)
@@ -51,7 +51,7 @@ def test_a_silent_series_is_refused_in_a_file(narrow: dict[str, int], hourly_pan
     assert [path.name for path in tmp_path.iterdir()] == ["d.npz"]
 
 
-def test_a_run_without_the_address_of_its_data_is_refused(trained: Forecaster, tmp_path: Path) -> None:
+def test_a_run_without_an_address_of_its_data_needs_data(trained: Forecaster, tmp_path: Path) -> None:
     trained.save(tmp_path / "run", source={"null_value": None})
     with pytest.raises(InputError, match="pass --data"):
         open_run(tmp_path / "run")
@@ -70,7 +70,7 @@ def test_an_epoch_on_real_traffic_gives_finite_metrics(
     np.savez(tmp_path / "cut.npz", **arrays)
     settings = Settings().updated({"model": narrow, "training": {"epochs": 1}})
     metrics = train_run(str(tmp_path / "cut.npz"), tmp_path / "run", settings)
-    numbers = [metrics[part][name] for part in ("test", "validation") for name in ("mae", "rmse", "mape")]
+    numbers = [metrics[split][name] for split in ("test", "validation") for name in ("mae", "rmse", "mape")]
     assert all(np.isfinite(numbers))
     assert set(metrics["naive"]) == {"last value", "same time yesterday", "same time last week"}
     assert json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8")) == metrics

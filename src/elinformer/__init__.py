@@ -1,6 +1,6 @@
 """Forecast many related time series together, with attention whose cost is linear in their number.
 
-The public names are loaded on first use: `import elinformer` imports neither torch nor pandas.
+Public names are imported on first use: `import elinformer` imports neither torch nor pandas.
 """
 
 import lazy_loader as _lazy

@@ -1,4 +1,4 @@
-"""The command: `elinformer`, or `python -m elinformer`."""
+"""The command `elinformer`, also available as `python -m elinformer`."""
 
 import os
 import sys
@@ -9,9 +9,9 @@ from elinformer.errors import InputError, MissingExtraError
 
 
 def main() -> None:
-    """Run the command line; an error of the input is one sentence and exit code 2."""
-    # Threads of GNU OpenMP that wait for each other spin for milliseconds, which costs a multiple of the time where
-    # other programs want the cores too. A tenth of a millisecond costs nothing on cores of one's own.
+    """Run the command line. An error in the input is printed as one sentence, with exit code 2."""
+    # Waiting threads of GNU OpenMP spin for milliseconds. If other programs need the cores, this multiplies the time of
+    # a step. Spinning for a tenth of a millisecond costs nothing on idle cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _report(message: str, code: int) -> int:
-    rank = int(os.environ.get("RANK", "0"))  # of processes that torchrun started
+    rank = int(os.environ.get("RANK", "0"))  # set by torchrun
     print(f"rank {rank}: {message}" if rank else message, file=sys.stderr)
     return code
 

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written under a temporary name and moved into place."""
+"""Atomic files and folders: they are written under a temporary name, and then renamed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def new_file(path: str | Path) -> Generator[Path]:
-    """A temporary path beside `path`, with its suffix, that becomes `path` when the block ends well.
+    """Yield a temporary path beside `path`, with the same suffix. It is renamed to `path` if the block succeeds.
 
     Raises:
-        InputError: The folder cannot be made, or the file cannot be written there.
+        InputError: The folder cannot be created, or the file cannot be written.
     """
-    target = Path(path).resolve()  # "." has no name to put a temporary one beside
+    target = Path(path).resolve()  # "." has no name
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -36,14 +36,17 @@ def new_file(path: str | Path) -> Generator[Path]:
 
 @contextmanager
 def new_folder(path: str | Path) -> Generator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well.
+    """Yield a temporary folder beside `path`. It replaces the folder at `path` if the block succeeds.
 
-    What stood at `path` goes only then; `check_folder` says before whether it may.
+    `check_folder` checks beforehand whether the folder at `path` can be replaced.
+
+    Raises:
+        InputError: The folder cannot be created or replaced.
     """
     target = Path(path).resolve()
     temporary, old = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of a process of the same number that was killed
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process with the same number
         temporary.mkdir(parents=True)
         yield temporary
         if target.exists():
@@ -60,7 +63,7 @@ def new_folder(path: str | Path) -> Generator[Path]:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that a power cut after this, when it has been moved into place, finds all of it."""
+    """Write a file and flush it to the disk, so that it survives a power cut once it is renamed."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -69,16 +72,16 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextmanager
 def held_folder(path: str | Path, *, refusal: str | None = None) -> Generator[None]:
-    """Keep other processes from holding the same folder; one that is killed lets go of it.
+    """Lock a folder for this process within a context. The system releases the lock of a killed process.
 
-    Where the system knows no such locks, nothing is kept.
+    The function does nothing on systems without such locks.
 
     Args:
         path: The folder.
-        refusal: What to say where another process holds it, instead of the usual.
+        refusal: Message if another process holds the lock; None = the default message.
 
     Raises:
-        InputError: Another process holds it.
+        InputError: Another process holds the lock.
     """
     try:
         import fcntl
@@ -90,8 +93,8 @@ def held_folder(path: str | Path, *, refusal: str | None = None) -> Generator[No
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            usual = f"expected a folder that no other process writes to, but one is at work in {path}: wait until it "
-            raise InputError(refusal or f"{usual}has ended, or end it") from error
+            default = f"expected a folder that no other process writes to, but one writes to {path}: wait until it ends"
+            raise InputError(refusal or default) from error
         except OSError:  # a file system without locks
             pass
         yield
@@ -100,16 +103,16 @@ def held_folder(path: str | Path, *, refusal: str | None = None) -> Generator[No
 
 
 def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a run") -> None:
-    """Refuse to write to `path` where something else stands.
+    """Refuse a path that a folder cannot be written to.
 
     Args:
-        path: The folder that will be written.
-        overwrite: Whether a folder of the same kind may be replaced.
-        mark: A file that every folder of this kind has; others are never replaced.
-        kind: What such a folder holds.
+        path: Path of the new folder.
+        overwrite: True allows to replace a folder of the same kind.
+        mark: Name of a file that every folder of this kind has. Other folders are never replaced.
+        kind: Noun for the content of such a folder, for the message.
 
     Raises:
-        InputError: It is a file, or a folder with something in it that may not go.
+        InputError: The path is a file, a folder that is not empty and cannot be replaced, or cannot be written.
     """
     target = Path(path)
     if target.exists() and not target.is_dir():
@@ -128,4 +131,4 @@ def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a
 def _check_writable(target: Path) -> None:
     nearest = next(path for path in (target.resolve(), *target.resolve().parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise InputError(f"expected to be able to write {target}, but {nearest} is no folder one may write to")
+        raise InputError(f"expected to be able to write {target}, but {nearest} is not a folder with write access")

@@ -1,17 +1,15 @@
-"""How much memory this process has held."""
+"""Peak memory of this process and of its GPU."""
 
 from __future__ import annotations
 
 import platform
 from pathlib import Path
 
-import torch
-
 
 def peak_memory() -> int | None:
-    """Most memory this process has held, in bytes, None where it cannot be told.
+    """Return the peak memory of this process in bytes, or None if the system does not report it.
 
-    Linux's own count comes first: a child's `ru_maxrss` starts at what its parent held.
+    On Linux the value is read from /proc, because `ru_maxrss` of a child process includes the memory of its parent.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -27,5 +25,7 @@ def peak_memory() -> int | None:
 
 
 def peak_device_memory() -> int | None:
-    """Most memory of the GPU that tensors held, in bytes; None without one."""
+    """Return the peak memory of tensors on the GPU in bytes, or None if no GPU was used."""
+    import torch  # only when it is asked for: errors of the input are reported without torch
+
     return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None

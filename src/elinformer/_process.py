@@ -1,4 +1,4 @@
-"""Place of this process among those that were started together."""
+"""Rank of this process among the processes that were started together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 def is_first_process() -> bool:
-    """Tell if this process is the one that writes: the only one, or the first of those that were started.
+    """Return True if this process is the only one or has rank 0. This process writes files and messages.
 
-    It is known before ranks meet, from the environment that torchrun, Slurm or Lightning set.
+    The rank comes from the environment variables of torchrun, Slurm or Lightning. torch.distributed need not run yet.
     """
     names = ("RANK",) if "RANK" in os.environ else ("SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
     return all(int(os.environ.get(name, "0")) == 0 for name in names)

@@ -1,4 +1,4 @@
-"""Other libraries' log messages, kept from the reader."""
+"""Suppression of log messages of other libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIGHTNING = tuple(
 
 @contextmanager
 def quiet(*loggers: logging.Logger, below: int = logging.ERROR) -> Generator[None]:
-    """Let loggers say nothing of less weight than `below`, as a context."""
+    """Suppress messages of loggers below a level, within a context."""
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(below)

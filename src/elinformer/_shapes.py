@@ -1,7 +1,6 @@
-"""Shape annotations that cost nothing: jaxtyping where it is installed, the plain type where it is not.
+"""Shape annotations: those of jaxtyping if it is installed, else the plain type.
 
-`Float[Tensor, "B N E"]` reads the same either way; the tests check the shapes at run time with
-`--jaxtyping-packages`, and users need torch and numpy alone.
+Tests check the shapes of `Float[Tensor, "B N E"]` with `--jaxtyping-packages`. Users do not need jaxtyping.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batch: windows of many series as named tensors, the one argument of every model."""
+"""Batch: windows of many series as named tensors. It is the argument of every model."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COVARIATES = ("past", "future", "static")
-"""The fields that a model may have no use for; a model names those that it uses in its attribute `uses`."""
+"""Fields with covariates. A model lists those that it uses in its attribute `uses`."""
 
 
 class Batch(NamedTuple):
-    """B windows of N series of C channels, T steps of input and S of horizon.
+    """B windows of N series with C channels, T input steps and S horizon steps.
 
-    A model takes it scaled, in the units of the data it is used otherwise. T counts the steps of lags too, which stand
-    before the window.
+    The values are in the units of the data, except in a model, which takes scaled values. T includes the steps of the
+    lags, which come before the window.
 
     Attributes:
-        values: (B, T, N, C); anything where the mask is False.
+        values: (B, T, N, C). They can be anything where the mask is False.
         mask: (B, T, N, C) bool, True = observed.
-        calendar: (B, T + S, 2) slot of the day and day of the week of every step of window and horizon, 0 = neutral;
+        calendar: (B, T + S, 2), slot of the day and day of the week of every step of window and horizon, 0 = neutral;
             None without a calendar.
-        target: (B, S, N, C), the values over the horizon; None where they are not known yet.
+        target: (B, S, N, C), the values over the horizon; None if they are not known yet.
         target_mask: (B, S, N, C) bool, True = observed.
-        past: (B, T, N, P) covariates that are observed up to the origin.
-        future: (B, T + S, N, F) covariates that are known over the horizon.
-        static: (N, G) features of the series.
-        series: (N,) numbers of these series among those of the model; None = all of them, in order.
+        past: (B, T, N, P), covariates that are observed up to the origin.
+        future: (B, T + S, N, F), covariates that are known over the horizon.
+        static: (N, G), features of the series.
+        series: (N,), numbers of the series in the model; None = all series of the model, in order.
+
+    Example:
+        >>> import torch
+        >>> values = torch.arange(12.0).reshape(1, 4, 3, 1)  # B=1 window, T=4 steps, N=3 series, C=1 channel
+        >>> batch = Batch(values, mask=torch.ones_like(values, dtype=torch.bool))
+        >>> batch.select_series(torch.tensor([2, 0])).values[0, 0, :, 0]
+        tensor([2., 0.])
     """
 
     values: Tensor
@@ -41,14 +48,15 @@ class Batch(NamedTuple):
     static: Tensor | None = None
     series: Tensor | None = None
 
-    def of_series(self, own: Tensor) -> Batch:
-        """Return the same windows of the series with the numbers `own` (n,)."""
+    def select_series(self, numbers: Tensor) -> Batch:
+        """Return the windows of the series with the numbers (n,)."""
         columns = {name: getattr(self, name) for name in ("values", "mask", "target", "target_mask", "past", "future")}
-        picked = {name: None if x is None else x[:, :, own] for name, x in columns.items()}
-        static = None if self.static is None else self.static[own]
-        return self._replace(**picked, static=static, series=own if self.series is None else self.series[own])
+        selected = {name: None if x is None else x[:, :, numbers] for name, x in columns.items()}
+        static = None if self.static is None else self.static[numbers]
+        series = numbers if self.series is None else self.series[numbers]
+        return self._replace(**selected, static=static, series=series)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on a device."""
+        """Move all tensors to a device."""
         moved = {name: None if x is None else x.to(device) for name, x in self._asdict().items()}
         return self._replace(**moved)

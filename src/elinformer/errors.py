@@ -1,13 +1,12 @@
-"""The one error that means: the input, not the library, is wrong."""
+"""Errors of the user's input and installation. Any other exception is a fault of the library."""
 
 
 class InputError(ValueError):
-    """Input that cannot be used: names what was expected, what came and how to mend it.
+    """Input that cannot be used. The message says what was expected, what was passed, and how to correct it.
 
-    The command line prints the message alone and exits with code 2; anything else that is raised is a
-    fault of the library and keeps its traceback.
+    The command line prints only the message, and exits with code 2. For any other exception it shows the traceback.
     """
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is needed and not installed; the message names the extra that brings it."""
+    """Optional dependency that is needed and not installed. The message names the extra that installs it."""

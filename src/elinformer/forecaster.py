@@ -1,4 +1,4 @@
-"""Forecaster: fit, predict, backtest, save and load on panels and data frames."""
+"""Forecaster: it trains a model on a panel or a data frame, and forecasts, scores, saves and loads."""
 
 from __future__ import annotations
 
@@ -36,20 +36,36 @@ if TYPE_CHECKING:
 
 
 class Forecaster:
-    """Trains a model on a panel and forecasts with it.
+    """Model with its training options, for panels and data frames; docs/quickstart.md is an introduction.
 
     Args:
-        window: Input steps.
-        horizon: Output steps.
-        lags: Seasons, in steps, whose values at the hours to forecast are read too: 168 for the same hours of last
-            week in hourly data.
-        split: Fractions of the steps for training, validation (it chooses the weights) and test (`backtest`).
-        scale_per: "series" scales every series by its own mean and deviation, "channel" all alike.
-        model: A name of `elinformer.models.MODELS`, or options of a model's configuration other than the sizes, with
-            its `name` among them unless it is an ELinFormer: `{"name": "stid", "n_layers": 2}`.
+        window: T, number of input steps.
+        horizon: S, number of output steps.
+        lags: Seasons, in steps. The model also reads the values one season before the steps to forecast. In hourly
+            data, 168 is the same hour of last week.
+        split: Fractions of the steps for training, validation (which selects the weights) and test.
+        scale_per: "series" scales every series by its own mean and standard deviation. "channel" uses one mean and one
+            standard deviation for all series of a channel.
+        model: A name of `elinformer.models.MODELS`, or a dict with the options of a model and its `name`:
+            `{"name": "stid", "n_layers": 2}`. Without a name, the model is "elinformer".
         training: Options of training.
 
-    docs/quickstart.md shows it at work.
+    Raises:
+        InputError: An option does not exist, or has a value that cannot be used.
+
+    Example:
+        >>> import numpy as np
+        >>> from elinformer import Panel
+        >>> waves = np.sin(np.arange(240)[:, None] / 4 + np.arange(3))  # 240 hours of three series
+        >>> panel = Panel.from_arrays(waves, start="2024-01-01", freq="1h", series=["a", "b", "c"])
+        >>> forecaster = Forecaster(window=12, horizon=2, model="dlinear", training=TrainingConfig(epochs=1))
+        >>> forecaster.fit(panel).predict()[["unique_id", "ds"]].head(3)
+          unique_id                  ds
+        0         a 2024-01-11 00:00:00
+        1         a 2024-01-11 01:00:00
+        2         b 2024-01-11 00:00:00
+        >>> forecaster.backtest().scores().count  # 47 windows of 2 steps of 3 series
+        282
     """
 
     def __init__(
@@ -76,8 +92,8 @@ class Forecaster:
         self.loss = AbsoluteError()
         self._trained: TrainedModel | None = None
         self._result: FitResult | None = None
-        self._data: SplitPanel | None = None
-        self._given: Panel | None = None
+        self._split_panel: SplitPanel | None = None
+        self._panel: Panel | None = None
 
     def fit(
         self,
@@ -89,30 +105,33 @@ class Forecaster:
         run: str | Path | UnfinishedRun | None = None,
         machines: Machines | None = None,
     ) -> Forecaster:
-        """Train on the first part of the steps, and keep the weights that do best on the second.
+        """Train on the training steps, and keep the weights with the lowest validation error.
 
         Args:
             data: A panel, or an eager data frame, long (`unique_id, ds, y`) or wide (time first).
-            freq: The step of a data frame; told from its times by default.
-            console: Where the progress bar goes; standard error by default.
-            callbacks: Others of Lightning's that watch the training.
-            run: A folder that is written from the first step on, with checkpoints: where training is killed,
-                `Forecaster.resume(run, data)` goes on with it, and ends with the same weights.
-            machines: On how many devices, each a process that calls this: see docs/scale.md.
+            freq: Time between the steps of a data frame; by default inferred from its times.
+            console: Console of the progress bar; standard error by default.
+            callbacks: Callbacks of Lightning.
+            run: Folder of a run, written from the first step on, with checkpoints. If training is killed,
+                `Forecaster.resume(run, data)` resumes it and ends with the same weights.
+            machines: Number of devices. Each is a process that calls this method: see docs/scale.md.
+
+        Returns:
+            This forecaster.
 
         Raises:
-            InputError: The data are too short for window and horizon, or are no panel; the folder holds a run.
+            InputError: The data cannot be used, are too short for window and horizon, or the folder holds a run.
         """
         from elinformer.training.fit import train
 
         panel = as_panel(data, freq=freq)
-        split = self.split_panel(panel)
+        split_panel = self.split_panel(panel)
         if run is not None and not isinstance(run, UnfinishedRun):
             run = self.new_run(run, panel)
-        info = SeriesInfo.of(panel, split.origins("train") - 1)
-        scaler = split.scaler(self.scale_per)
+        info = SeriesInfo.of(panel, split_panel.origins("train") - 1)
+        scaler = split_panel.scaler(self.scale_per)
         trained = train(
-            split,
+            split_panel,
             info.calendar,
             lambda: new_model(self.model_name, self.model_options, self.reach, info, self.loss),
             self.training,
@@ -123,11 +142,11 @@ class Forecaster:
             run=run,
             machines=machines,
         )
-        known = data_description(panel) if run is None else run.config.get("data")
+        data_document = data_description(panel) if run is None else run.config.get("data")
         self._trained = TrainedModel(
-            trained.model, scaler, info, self.reach, self._config, self.loss, data=known, mesh=trained.mesh
+            trained.model, scaler, info, self.reach, self._config, self.loss, data=data_document, mesh=trained.mesh
         )
-        self._result, self._data, self._given = trained.result, split, panel
+        self._result, self._split_panel, self._panel = trained.result, split_panel, panel
         return self
 
     @classmethod
@@ -141,32 +160,38 @@ class Forecaster:
         callbacks: Sequence[Callback] = (),
         machines: Machines | None = None,
     ) -> Forecaster:
-        """Go on with a `fit(data, run=folder)` that was killed, from its newest checkpoint; `save` finishes the run.
+        """Resume a `fit(data, run=folder)` that was killed, from its newest checkpoint. `save` finishes the run.
 
-        It need not run on as many `machines` as before.
+        Args:
+            folder: Folder of the unfinished run.
+            data: The data that the run started with.
+            freq: Time between the steps of a data frame; by default inferred from its times.
+            console: Console of the progress bar; standard error by default.
+            callbacks: Callbacks of Lightning.
+            machines: Number of devices. It can differ from that of the killed training.
 
         Raises:
-            InputError: The folder holds no unfinished run, or the data are not those it was begun with.
+            InputError: The folder holds no unfinished run, or the data differ from those that it started with.
         """
         run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq)
         run.check_data(panel)
         with refuse_mismatched_files(folder):
-            forecaster = cls._of(run.config)
+            forecaster = cls._from_config(run.config)
         return forecaster.fit(panel, console=console, callbacks=callbacks, run=run, machines=machines)
 
     def new_run(
         self, folder: str | Path, panel: Panel, *, source: Mapping[str, Any] | None = None, overwrite: bool = False
     ) -> UnfinishedRun:
-        """What `fit` needs to write the run `folder` with more to it than a name.
+        """Return a new run for `fit(run=...)`.
 
         Args:
-            folder: Written when training begins.
-            panel: What will be trained on.
-            source: Where the data are and how they were read, so that `elinformer train --resume` finds them.
-            overwrite: Whether a run that stands there is replaced.
+            folder: Folder of the run. It is written when training starts.
+            panel: Data for training.
+            source: Address of the data, and the options that they were read with, for `elinformer train --resume`.
+            overwrite: True replaces a run in this folder.
 
         Raises:
-            InputError: The folder may not be written to.
+            InputError: The folder cannot be written to.
         """
         config = {**self._config, "data": data_description(panel), "source": source}
         return UnfinishedRun.new(folder, config, overwrite=overwrite)
@@ -174,72 +199,77 @@ class Forecaster:
     def predict(
         self, data: Panel | Any | None = None, *, freq: str | None = None, series_at_once: int | None = None
     ) -> pd.DataFrame:
-        """Forecast the `horizon` steps after the last one.
+        """Forecast the `horizon` steps after the end of the data.
 
         Args:
-            data: Recent history with series of training, in any order; the data of `fit` by default. A series
-                of training that is absent counts as not observed and is not forecast.
-            freq: The step of a data frame; that of training by default.
-            series_at_once: Series that are computed together, for what memory holds; the forecast is the same. All of
-                them by default, as long as a window is no more than four times `tokens_at_once` of the training
-                options.
+            data: Recent history of series of training, in any order; the data of `fit` by default. A series of
+                training that is missing counts as not observed, and is not forecast.
+            freq: Time between the steps of a data frame; that of training by default.
+            series_at_once: Number of series in a partition: it limits the memory, and does not change the forecast. By
+                default all series are computed together, if a window has at most four times the `tokens_at_once` of the
+                training options.
 
         Returns:
             A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
+
+        Raises:
+            InputError: The history is too short, or does not match the training data.
         """
-        trained, given = self.trained, self._panel_of(data, freq)
-        forecast = trained.next_steps(given, series_at_once)  # (S, n, C)
-        times = given.future_timestamps(self.reach.horizon)
-        return long_frame(forecast, times, given.series, given.channels, self.model_name)
+        trained, panel = self.trained, self._as_panel(data, freq)
+        forecast = trained.next_steps(panel, series_at_once)  # (S, n, C)
+        times = panel.future_timestamps(self.reach.horizon)
+        return long_frame(forecast, times, panel.series, panel.channels, self.model_name)
 
     def backtest(
         self,
         data: Panel | Any | None = None,
         *,
-        part: PartName | None = "test",
+        split: PartName | None = "test",
         freq: str | None = None,
         series_at_once: int | None = None,
     ) -> MetricSums:
-        """Score the forecasts of all windows of a part.
+        """Return the sums of the forecast errors over all windows of a split.
 
         Args:
             data: A panel or frame with the series of training; the data of `fit` by default.
-            part: Which part of the split, or None for all windows of `data`.
-            freq: The step of a data frame; that of training by default.
-            series_at_once: As in `predict`.
+            split: "train", "validation" or "test"; None = all windows of the data.
+            freq: Time between the steps of a data frame; that of training by default.
+            series_at_once: Number of series in a partition, as in `predict`.
 
         Raises:
-            InputError: No window fits into the part.
+            InputError: The split has no window.
         """
-        panel = self.info.align(self._panel_of(data, freq))
-        origins = part_origins(panel.n_steps, self.split, part, self.reach)
+        panel = self.info.align(self._as_panel(data, freq))
+        origins = part_origins(panel.n_steps, self.split, split, self.reach)
         return self.trained.scores(panel, origins, series_at_once)
 
     def add_series(
         self, data: Panel | Any, *, freq: str | None = None, features: Any | None = None, steps: int = STEPS
     ) -> Forecaster:
-        """A forecaster that knows further series too, without training again; this one is left as it is.
+        """Return a forecaster with more series, without training the model again. This forecaster does not change.
 
-        Embeddings of the new series are found by their history, and those of all others and all weights stay. The
-        last fifth of the history says first what that is worth: see `added`.
+        The embeddings of the new series are learned from their history. All weights and all other embeddings stay the
+        same. The errors to expect are measured first, on the last fifth of the history: see `added`.
 
         Args:
-            data: History of the new series and of those of training; all of it is learnt from.
-            freq: The step of a data frame; that of training by default.
-            features: A frame with `unique_id` and columns of numbers that are known of every series of `data`;
-                locations of a panel are used as well.
-            steps: How long embeddings are looked for, in steps of 16 windows; twice that in all.
+            data: History of the new series and of the series of training. All of it is used for learning.
+            freq: Time between the steps of a data frame; that of training by default.
+            features: A frame with `unique_id` and columns of numbers, one row for each series of `data`. Locations of
+                a panel are used too.
+            steps: Number of optimiser steps, of 16 windows each. They are taken twice: for the errors, and for the
+                result.
 
         Raises:
-            InputError: No new series, less than a day of one, or a model that has to be trained again.
+            InputError: There is no new series, a new series has less than a day of history, or the model has to be
+                trained again.
         """
-        given = self._panel_of(data, freq)
+        panel = self._as_panel(data, freq)
         trained = with_new_series(
-            self.trained, given, scale_per=self.scale_per, features=features, steps=steps, seed=self.training.seed
+            self.trained, panel, scale_per=self.scale_per, features=features, steps=steps, seed=self.training.seed
         )
-        grown = copy.copy(self)
-        vars(grown).update(_trained=trained, _result=None, _data=None, _given=given)
-        return grown
+        extended = copy.copy(self)
+        vars(extended).update(_trained=trained, _result=None, _split_panel=None, _panel=panel)
+        return extended
 
     def save(
         self,
@@ -248,37 +278,37 @@ class Forecaster:
         metrics: Mapping[str, Any] | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the model, its options and names as safetensors and JSON, whole or not at all.
+        """Write a run, with the model, its options and its names, as safetensors and JSON.
 
-        Of several ranks, the first writes.
+        The folder is written atomically. With several ranks, only the first rank writes.
 
         Args:
-            folder: A run that stands there is replaced; that of `fit` is finished.
-            metrics: What it scored, for `metrics.json`.
-            source: Where the data are and how they were read, so that `elinformer evaluate` finds them.
+            folder: Folder of the run. A run in this folder is replaced, and the run of `fit` is finished.
+            metrics: Scores, for `metrics.json`.
+            source: Address of the data, and the options that they were read with, for `elinformer evaluate`.
         """
         interrupted = self._result is not None and self._result.interrupted
         self.trained.save(folder, metrics=metrics, source=source, interrupted=interrupted)
 
     @classmethod
     def load(cls, folder: str | Path) -> Forecaster:
-        """Read what `save` wrote; nothing is unpickled.
+        """Read a run that `save` wrote. Nothing is unpickled.
 
         Raises:
-            InputError: The folder is not a whole run of this or an older version.
+            InputError: The folder is not a complete run of this version.
         """
         trained = TrainedModel.load(folder)
         with refuse_mismatched_files(folder):
-            forecaster = cls._of(trained.config)
+            forecaster = cls._from_config(trained.config)
         vars(forecaster)["_trained"] = trained
         return forecaster
 
     @property
     def trained(self) -> TrainedModel:
-        """The trained model.
+        """Trained model.
 
         Raises:
-            InputError: Nothing was trained or loaded yet.
+            InputError: The forecaster was neither trained nor loaded.
         """
         if self._trained is None:
             raise InputError("expected a trained forecaster: call fit(...) first, or Forecaster.load(...)")
@@ -286,7 +316,7 @@ class Forecaster:
 
     @property
     def info(self) -> SeriesInfo:
-        """Names, step and calendar of training."""
+        """Names, frequency and calendar of the training data."""
         return self.trained.info
 
     @property
@@ -296,37 +326,42 @@ class Forecaster:
 
     @property
     def fit_result(self) -> FitResult:
-        """Course of the training.
+        """Result of the training.
 
         Raises:
-            InputError: The forecaster was loaded.
+            InputError: The forecaster was loaded, or has new series.
         """
         if self._result is None:
-            raise InputError("expected a forecaster that was fitted here, got one that was loaded")
+            raise InputError("expected a forecaster that was fitted here, got a loaded one: its training is not stored")
         return self._result
 
     @property
     def added(self) -> Mapping[str, Any] | None:
-        """The series that were added last, and their errors: see docs/new_series.md."""
+        """Names and errors of the series that were added last: see docs/new_series.md."""
         return self.trained.added
 
     def forecasts(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
-        """Return point forecasts (n, S, N, C) with the first target steps `origins` (n,) of a panel like training's."""
+        """Return point forecasts (n, S, N, C), in the units of the data.
+
+        Args:
+            panel: A panel with series of training.
+            origins: (n,), the first target steps.
+        """
         return self.trained.forecasts(self.info.align(panel), origins)
 
     def split_panel(self, panel: Panel) -> SplitPanel:
-        """Return the panel with its split and the moments of its training steps; those of `fit` are kept.
+        """Return a panel with its split and the moments of its training steps. Those of `fit` are computed once.
 
         Raises:
-            InputError: Training or validation has no window, or nothing observed.
+            InputError: The training or the validation steps have no window, or no observation.
         """
-        if self._data is not None and self._data.panel is panel:
-            return self._data
+        if self._split_panel is not None and self._split_panel.panel is panel:
+            return self._split_panel
         return SplitPanel.of(panel, self.split, self.reach)
 
     @property
     def _config(self) -> dict[str, Any]:
-        """Options as `config.json` of a run holds them."""
+        """Options, as in `config.json` of a run."""
         return {
             "version": __version__,
             "forecaster": {**asdict(self.reach), "split": self.split, "scale_per": self.scale_per},
@@ -335,17 +370,15 @@ class Forecaster:
         }
 
     @classmethod
-    def _of(cls, config: Mapping[str, Any]) -> Forecaster:
-        """Make a forecaster that is not trained yet from its `_config`."""
+    def _from_config(cls, config: Mapping[str, Any]) -> Forecaster:
+        """Make an untrained forecaster from its `_config`."""
         model = {"name": config["model"]["name"], **config["model"]["options"]}
         return cls(**config["forecaster"], model=model, training=TrainingConfig(**config["training"]))
 
-    def _panel_of(self, data: Panel | Any | None, freq: str | None) -> Panel:
+    def _as_panel(self, data: Panel | Any | None, freq: str | None) -> Panel:
         if data is not None:
             info = self.info
             return as_panel(data, freq=freq or info.freq, steps_per_day=info.steps_per_day)
-        if self._given is None:
-            raise InputError(
-                "expected data: a forecaster that was loaded has none of its own, so pass a panel or frame"
-            )
-        return self._given
+        if self._panel is None:
+            raise InputError("expected data, because a loaded forecaster has no data: pass a panel or a frame")
+        return self._panel

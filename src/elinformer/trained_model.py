@@ -1,4 +1,4 @@
-"""TrainedModel: a model with all that its forecasts need; it loads, forecasts and scores without Lightning."""
+"""TrainedModel: a model with everything that its forecasts need. It loads, forecasts and scores without Lightning."""
 
 from __future__ import annotations
 
@@ -32,19 +32,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A trained model, with the scaler, the names and the calendar of training.
+    """Trained model with the scaler, the names and the calendar of training.
 
     Attributes:
-        model: `model(batch)` gives (B, S, N, C, K), both scaled.
-        scaler: Mean and standard deviation (N, C) of training.
-        info: Names, step and calendar of training.
-        reach: Steps that a window reads and forecasts.
-        config: Options of forecaster, model and training, as `config.json` of a run holds them.
+        model: Module from a scaled batch to scaled outputs (B, S, N, C, K).
+        scaler: Mean and standard deviation (N, C) of the training steps.
+        info: Names, frequency and calendar of the training data.
+        reach: Window, horizon and lags.
+        config: Options of forecaster, model and training, as in `config.json` of a run.
         loss: Meaning of the K outputs.
         data: Name and fingerprint of the training data.
-        added: The series that were added last, and their errors: see docs/new_series.md.
-        mesh: The ranks that score together.
+        added: Names and errors of the series that were added last: see docs/new_series.md.
+        mesh: Ranks that score together.
         scaled: The model in the units of the data.
+
+    Example:
+        >>> from elinformer import Forecaster, Panel
+        >>> from elinformer.training import TrainingConfig
+        >>> waves = np.sin(np.arange(240)[:, None] / 4 + np.arange(3))  # 240 hours of three series
+        >>> panel = Panel.from_arrays(waves, start="2024-01-01", freq="1h", series=["a", "b", "c"])
+        >>> trained = Forecaster(12, 6, model="dlinear", training=TrainingConfig(epochs=1)).fit(panel).trained
+        >>> trained.next_steps(panel).shape  # (S, N, C)
+        (6, 3, 1)
+        >>> trained.scores(panel, origins=np.arange(12, 100)).scores().count  # 88 windows of 6 steps of 3 series
+        1584
     """
 
     model: nn.Module
@@ -64,21 +75,21 @@ class TrainedModel:
 
     @classmethod
     def load(cls, folder: str | Path) -> TrainedModel:
-        """Read the folder of a run; nothing is unpickled.
+        """Read the folder of a run. Nothing is unpickled.
 
         Raises:
-            InputError: The folder is not a whole run, or its parts do not fit together.
+            InputError: The folder is not a complete run, or its files do not fit together.
         """
         with refuse_mismatched_files(folder):
             run = load_run(folder)
             info, config = SeriesInfo.from_document(run.panel), run.config
-            options = config["forecaster"]
-            reach = Reach(options["window"], options["horizon"], tuple(options["lags"]))
+            forecaster = config["forecaster"]
+            reach = Reach(forecaster["window"], forecaster["horizon"], tuple(forecaster["lags"]))
             model = new_model(config["model"]["name"], config["model"]["options"], reach, info, AbsoluteError())
             model.load_state_dict(run.weights)
             info.check_scaler(run.scaler)
-            kept = {name: config[name] for name in ("version", "forecaster", "model", "training")}
-            return cls(model, run.scaler, info, reach, kept, data=config.get("data"), added=config.get("added"))
+            options = {name: config[name] for name in ("version", "forecaster", "model", "training")}
+            return cls(model, run.scaler, info, reach, options, data=config.get("data"), added=config.get("added"))
 
     def save(
         self,
@@ -88,13 +99,13 @@ class TrainedModel:
         source: Mapping[str, Any] | None = None,
         interrupted: bool = False,
     ) -> None:
-        """Write the folder of a run, whole or not at all; of several ranks, the first writes.
+        """Write the folder of a run atomically. With several ranks, only the first rank writes.
 
         Args:
-            folder: A run that stands there is replaced; one that is in training there is finished.
+            folder: Folder of the run. A run in this folder is replaced, and an unfinished run is finished.
             metrics: Scores, for `metrics.json`.
-            source: Address of the data and how they were read.
-            interrupted: True if Ctrl-C ended training early, and it can be resumed.
+            source: Address of the data, and the options that they were read with.
+            interrupted: True if Ctrl-C ended training early, so that the run can be resumed.
         """
         if not self.mesh.is_first:
             return
@@ -124,7 +135,11 @@ class TrainedModel:
         return self.loss.point(self.scaled(batch))
 
     def forecasting(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
-        """Return a function from a batch to its point forecast, in partitions where a window is too large."""
+        """Return a function from a batch to its point forecast, which uses partitions if a window is too large.
+
+        Args:
+            series_at_once: Number of series in a partition; by default as memory allows.
+        """
         outputs = forecasting(
             self.scaled,
             self._n_series,
@@ -135,38 +150,42 @@ class TrainedModel:
         return lambda batch: self.loss.point(outputs(batch))
 
     def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
-        """Return point forecasts (n, S, N, C) with the first target steps `origins` (n,).
+        """Return point forecasts (n, S, N, C), in the units of the data.
 
         Args:
-            panel: Of the series of training, in their order: see `SeriesInfo.align`.
-            origins: (n,).
-            series_at_once: Series that are computed together; by default as memory allows.
+            panel: The series of training, in their order: see `SeriesInfo.align`.
+            origins: (n,), the first target steps.
+            series_at_once: Number of series in a partition; by default as memory allows.
         """
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach, with_targets=False)
         forecast = self.forecasting(series_at_once)
         with torch.inference_mode():
             return torch.stack([forecast(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
 
-    def next_steps(self, given: Panel, series_at_once: int | None = None) -> np.ndarray:
-        """Return point forecasts (S, n, C) of the steps after a panel of some series, in its order.
+    def next_steps(self, panel: Panel, series_at_once: int | None = None) -> np.ndarray:
+        """Return the point forecast (S, n, C) of the steps after a panel, in the order of its series.
+
+        Args:
+            panel: n of the series of training, in any order.
+            series_at_once: Number of series in a partition; by default as memory allows.
 
         Raises:
-            InputError: Too few steps, or a panel unlike that of training.
+            InputError: The panel has too few steps, or does not match the training data.
         """
-        if given.n_steps < self.reach.history:
-            raise InputError(f"expected at least {self.reach.history} steps of history, got {given.n_steps}")
-        panel = self.info.align(given.last_steps(self.reach.history))
-        (forecast,) = self.forecasts(panel, np.array([panel.n_steps]), series_at_once)  # (S, N, C)
-        place = {name: i for i, name in enumerate(self.info.series)}
-        return forecast[:, [place[name] for name in given.series]]
+        if panel.n_steps < self.reach.history:
+            raise InputError(f"expected at least {self.reach.history} steps of history, got {panel.n_steps}")
+        aligned = self.info.align(panel.last_steps(self.reach.history))
+        (forecast,) = self.forecasts(aligned, np.array([aligned.n_steps]), series_at_once)  # (S, N, C)
+        positions = {name: i for i, name in enumerate(self.info.series)}
+        return forecast[:, [positions[name] for name in panel.series]]
 
     def scores(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> MetricSums:
-        """Return the sums of the errors of `forecasts`."""
+        """Return the sums of the errors of forecasts; arguments as in `forecasts`."""
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
         return backtest_on_ranks(self.forecasting(series_at_once), windows, self.batch_size, self.mesh)
 
     def replaced(self, **changes: Any) -> TrainedModel:
-        """Return a copy with other fields."""
+        """Return a copy with changed fields."""
         return replace(self, **changes)
 
     @property
@@ -175,7 +194,7 @@ class TrainedModel:
 
 
 def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesInfo, loss: Loss) -> nn.Module:
-    """Build a model of `elinformer.models.MODELS` for the series of `info`."""
+    """Build the model `name` of `elinformer.models.MODELS` for the series of `info`."""
     sizes = Sizes(
         window=reach.window,
         horizon=reach.horizon,
@@ -189,7 +208,7 @@ def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesI
 
 
 def tokens_per_window(model: nn.Module, n_series: int) -> int:
-    """Return the tokens of a window: its series, unless the model has its own count."""
+    """Return the number of tokens of a window: that of its series, unless the model has another number."""
     return getattr(model, "tokens_per_window", n_series)
 
 

@@ -1,4 +1,7 @@
-"""Runs: from data to a folder with a trained model, its scores and its forecasts."""
+"""Workflows of the command line: train, resume, evaluate and forecast, from a data file and the folder of a run.
+
+Data and settings are checked before torch is imported, so that an error in the input is reported at once.
+"""
 
 from __future__ import annotations
 
@@ -49,16 +52,23 @@ def train_run(
     console: Console | None = None,
     machines: Machines | None = None,
 ) -> Document:
-    """Train on `data`, score validation and test part, and write the run folder `out`.
+    """Train on `data`, score the forecasts of validation and test, and write the folder of a run.
 
-    The folder is there before the first step, with checkpoints as training goes, and is finished by the scores:
-    `resume_run` goes on where training was killed.
+    The folder is written before the first step, with checkpoints. `resume_run` resumes a training that was killed.
+
+    Args:
+        data: Path, or name of a data set of the catalogue.
+        out: Folder of the run.
+        settings: Settings of data, model and training.
+        overwrite: True replaces a run in the folder.
+        console: Console of the progress bar; standard error by default.
+        machines: Number of devices.
 
     Returns:
-        What `out/metrics.json` holds.
+        The content of `out/metrics.json`.
 
     Raises:
-        InputError: Data or settings that cannot be used, or a folder that may not be written to.
+        InputError: The data or a setting cannot be used, or the folder cannot be written to.
     """
     check_run_folder(out, overwrite=overwrite)
     panel = load_panel(data, **settings.reading)
@@ -66,38 +76,49 @@ def train_run(
     forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
     source = {"data": whole_address(data), **settings.reading}
     run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
-    return _finished(forecaster.fit(panel, console=console, run=run, machines=machines), panel, out, source)
+    forecaster.fit(panel, console=console, run=run, machines=machines)
+    return _finish_run(forecaster, panel, out, source)
 
 
 def resume_run(
     run: str | Path, *, data: str | None = None, console: Console | None = None, machines: Machines | None = None
 ) -> Document:
-    """Go on with a `train_run` that was killed, or ended early by Ctrl-C, and finish its folder.
+    """Resume a `train_run` that was killed, or that Ctrl-C ended early, and finish its folder.
 
     Args:
-        run: The folder.
-        data: Where the data are now, if they were moved.
-        console: Where the progress bar goes; standard error by default.
-        machines: On how many devices, which need not be as many as before.
+        run: Folder of the run.
+        data: Path of the data, if they were moved.
+        console: Console of the progress bar; standard error by default.
+        machines: Number of devices. It can differ from that of the first training.
 
     Returns:
-        What `metrics.json` holds then.
+        The content of `metrics.json`.
 
     Raises:
-        InputError: No unfinished run, or its data are not there or have changed.
+        InputError: The folder holds no unfinished run, or its data are missing or have changed.
     """
     read_config(Path(run))
     from elinformer.forecaster import Forecaster
     from elinformer.run_folder.folder import UnfinishedRun
 
     config = UnfinishedRun.open(run).config
-    panel = _panel_of(run, config, data, option="DATA")
+    panel = _load_panel_of_run(run, config, data, option="DATA")
     source = (config.get("source") or {}) | ({} if data is None else {"data": whole_address(data)})
-    return _finished(Forecaster.resume(run, panel, console=console, machines=machines), panel, run, source)
+    forecaster = Forecaster.resume(run, panel, console=console, machines=machines)
+    return _finish_run(forecaster, panel, run, source)
 
 
 def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | Path | None = None) -> Document:
-    """Score a run on the test part of its own data, or of `data`, and of the naive forecasts beside it."""
+    """Score the forecasts of a run, and the naive forecasts, on the test steps of the data.
+
+    Args:
+        run: Folder of the run.
+        data: Path, or name of a data set of the catalogue; the data of training by default.
+        json_file: File for the returned document.
+
+    Returns:
+        The scores, by name of the forecast.
+    """
     forecaster, panel = open_run(run, data)
     document = {
         "data": panel.name,
@@ -110,7 +131,19 @@ def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | P
 
 
 def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -> int:
-    """Forecast what follows the end of the data into a `.csv` or `.parquet` file; returns the number of rows."""
+    """Forecast the steps after the end of the data, and write them to a file.
+
+    Args:
+        run: Folder of the run.
+        out: File that ends in `.csv` or `.parquet`.
+        data: Path, or name of a data set of the catalogue; the data of training by default.
+
+    Returns:
+        Number of rows of the file.
+
+    Raises:
+        InputError: The file has another suffix, or the data cannot be used.
+    """
     suffix = Path(out).suffix
     if suffix not in {".csv", ".parquet"}:
         raise InputError(f"expected a file that ends in .csv or .parquet, got {str(out)!r}")
@@ -124,33 +157,34 @@ def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -
 def add_series_run(
     run: str | Path, data: str, out: str | Path, *, features: str | Path | None = None, overwrite: bool = False
 ) -> Document:
-    """Add the series of `data` that a run does not know, and write the run `out`; see `Forecaster.add_series`.
+    """Add new series to a run, and write the result as another run; see `Forecaster.add_series`.
 
     Args:
-        run: The folder of the run, which is left as it is.
-        data: Where the history of the new series and of those of training is; read as the data of training were.
-        out: A folder.
-        features: A CSV file with `unique_id` and columns of numbers.
-        overwrite: Whether a run that stands in `out` is replaced.
+        run: Folder of the run. It does not change.
+        data: Path of the history of the new series and of series of training. It is read with the options of training.
+        out: Folder of the new run.
+        features: CSV file with `unique_id` and columns of numbers.
+        overwrite: True replaces a run in `out`.
 
     Returns:
-        What was added, and the errors that were measured.
+        Names of the new series, and the measured errors.
     """
     check_run_folder(out, overwrite=overwrite)
     forecaster, panel = open_run(run, data)
     from elinformer.data.covariates import read_features
 
-    grown = forecaster.add_series(panel, features=None if features is None else read_features(features))
+    extended = forecaster.add_series(panel, features=None if features is None else read_features(features))
     source = (read_json(Path(run) / CONFIG).get("source") or {}) | {"data": whole_address(data)}
-    grown.save(out, source=source)
-    return dict(grown.added or {})
+    extended.save(out, source=source)
+    return dict(extended.added or {})
 
 
 def run_information(run: str | Path) -> Document:
-    """What a run is: its settings, its series, its scores; for an unfinished run its settings and how far it is."""
+    """Return settings, series and scores of a run, or settings and progress of an unfinished run."""
     config = read_config(Path(run))
     if config.get("state") == TRAINING:
         return {"run": str(run), "config": config, "progress": read_progress(run)}
+
     from elinformer.forecaster import Forecaster
 
     forecaster = Forecaster.load(run)
@@ -165,30 +199,45 @@ def run_information(run: str | Path) -> Document:
 
 
 def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Panel]:
-    """The forecaster of a run, and the data it was trained on or `data` read in the same way."""
-    config = finished_config(run)
-    panel = _panel_of(run, config, data)
+    """Return the forecaster of a run and a panel.
+
+    Args:
+        run: Folder of the run.
+        data: Path, or name of a data set of the catalogue, read with the options of training; the data of training by
+            default.
+
+    Raises:
+        InputError: The folder is not a complete run, or the data cannot be read.
+    """
+    panel = _load_panel_of_run(run, finished_config(run), data)
+
     from elinformer.forecaster import Forecaster
 
     return Forecaster.load(run), panel
 
 
-def _panel_of(run: str | Path, config: Document, data: str | None, option: str = "--data") -> Panel:
+def _load_panel_of_run(run: str | Path, config: Document, data: str | None, option: str = "--data") -> Panel:
     source = config.get("source") or {}
     if data is None and "data" not in source:
-        raise InputError(f"expected data, because {run} was trained on a frame of Python: pass {option}")
-    how = {key: value for key, value in source.items() if key != "data"}
-    return load_panel(data or source["data"], **how)
+        raise InputError(f"expected data, because {run} was trained on data in memory: pass {option}")
+    options = {key: value for key, value in source.items() if key != "data"}
+    return load_panel(data or source["data"], **options)
 
 
-def _finished(forecaster: Forecaster, panel: Panel, run: str | Path, source: Document) -> Document:
+def _finish_run(forecaster: Forecaster, panel: Panel, run: str | Path, source: Document) -> Document:
     metrics = _metrics(forecaster, panel, forecaster.fit_result)
     forecaster.save(run, metrics=metrics, source=source)
     return metrics
 
 
 def forecaster_for(settings: Settings, model: Mapping[str, Any], training: TrainingConfig) -> Forecaster:
-    """One that is not trained yet, with window, horizon, lags, split and scaling of the settings."""
+    """Return an untrained forecaster with window, horizon, lags, split and scaling of the settings.
+
+    Args:
+        settings: The settings.
+        model: Name and options of the model.
+        training: Options of training.
+    """
     from elinformer.forecaster import Forecaster
 
     return Forecaster(
@@ -203,12 +252,12 @@ def forecaster_for(settings: Settings, model: Mapping[str, Any], training: Train
 
 
 def _check_observed(panel: Panel) -> None:
-    """Refuse series without any value: in a file they are a mistake more often than not."""
-    silent = np.flatnonzero(~panel.mask.any((0, 2)))
-    if len(silent):
+    """Refuse series without any value: in a file they are usually a mistake."""
+    empty = np.flatnonzero(~panel.mask.any((0, 2)))
+    if len(empty):
         raise InputError(
-            f"expected at least one value of every series, but {panel.series[silent[0]]!r} of {panel.name} is all "
-            f"missing ({len(silent)} in all): leave such series out"
+            f"expected at least one value of every series, but {panel.series[empty[0]]!r} of {panel.name} is all "
+            f"missing ({len(empty)} in all): remove these series"
         )
 
 
@@ -233,28 +282,28 @@ def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Documen
     }
 
 
-def _scores(forecaster: Forecaster, panel: Panel, part: PartName) -> Document | None:
-    """Return the report of a part, None where the split leaves it without a window."""
-    if not len(forecaster.split_panel(panel).origins(part)):
+def _scores(forecaster: Forecaster, panel: Panel, split: PartName) -> Document | None:
+    """Return the report of a split, or None if the split has no window."""
+    if not len(forecaster.split_panel(panel).origins(split)):
         return None
-    return forecaster.backtest(panel, part=part).report(panel.channels)
+    return forecaster.backtest(panel, split=split).report(panel.channels)
 
 
 def _naive_scores(forecaster: Forecaster, panel: Panel) -> Document:
-    """Return reports of the naive forecasts on the windows of the test part."""
+    """Return reports of the naive forecasts on the windows of the test steps."""
     from elinformer.evaluation import naives_for, score_naive
 
-    split = forecaster.split_panel(panel)
-    origins = split.origins("test")
+    data = forecaster.split_panel(panel)
+    origins = data.origins("test")
     return {
-        naive.name: score_naive(naive, panel, origins, split.reach.horizon, split.moments.mean).report(panel.channels)
+        naive.name: score_naive(naive, panel, origins, data.reach.horizon, data.moments.mean).report(panel.channels)
         for naive in naives_for(panel)
         if len(origins)
     }
 
 
 def _peak_memory() -> int | None:
-    """Of the GPU where one was used, else of this process."""
+    """Return the peak memory of the GPU if one was used, else that of this process."""
     from elinformer._memory import peak_device_memory, peak_memory
 
     on_device = peak_device_memory()

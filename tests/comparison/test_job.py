@@ -51,7 +51,7 @@ def test_a_model_scores_as_the_forecaster_says(run: Run, narrow: dict[str, int])
         assert [scores[name] for name in ("mae", "rmse", "mape", "count")] == pytest.approx(
             [others[name] for name in ("mae", "rmse", "mape", "count")], rel=1e-5
         )
-    assert found["validation_mae"] == pytest.approx(forecaster.backtest(part="validation").scores().mae)
+    assert found["validation_mae"] == pytest.approx(forecaster.backtest(split="validation").scores().mae)
     assert found["parameters"] == forecaster.n_parameters
     assert (found["epochs"], found["best_epoch"]) == (2, forecaster.fit_result.best_epoch)
 

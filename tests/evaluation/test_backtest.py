@@ -1,4 +1,4 @@
-"""Backtest: every window of a part once, whatever the batch size, by any forecast."""
+"""Tests of the backtest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def windows(hourly_panel: Panel) -> WindowDataset:
     return WindowDataset(hourly_panel, None, np.arange(6, 238), Reach(6, 3))
 
 
-def test_the_scores_are_those_of_all_windows(windows: WindowDataset, hourly_panel: Panel) -> None:
+def test_a_backtest_scores_every_window_once(windows: WindowDataset, hourly_panel: Panel) -> None:
     sums = backtest(last_value, windows, 50)
     origins = np.arange(6, 238)
     last = np.nan_to_num(hourly_panel.values[origins - 1])[:, None]
@@ -34,13 +34,13 @@ def test_the_scores_are_those_of_all_windows(windows: WindowDataset, hourly_pane
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_the_batch_size_changes_nothing(windows: WindowDataset, batch_size: int) -> None:
-    sums, whole = backtest(last_value, windows, batch_size), backtest(last_value, windows, 232)
-    assert torch.equal(sums.count, whole.count)
-    torch.testing.assert_close(sums.absolute, whole.absolute, rtol=1e-6, atol=0)
+def test_the_batch_size_does_not_change_the_sums(windows: WindowDataset, batch_size: int) -> None:
+    sums, expected = backtest(last_value, windows, batch_size), backtest(last_value, windows, 232)
+    assert torch.equal(sums.count, expected.count)
+    torch.testing.assert_close(sums.absolute, expected.absolute, rtol=1e-6, atol=0)
 
 
-def test_no_gradient_is_kept(windows: WindowDataset) -> None:
+def test_a_backtest_computes_no_gradient(windows: WindowDataset) -> None:
     weight = torch.ones(1, requires_grad=True)
 
     def forecast(batch: Batch) -> Tensor:

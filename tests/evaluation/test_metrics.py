@@ -1,4 +1,4 @@
-"""Metrics: sums and counts under the mask, equal to what numpy says."""
+"""Tests of metrics from sums and counts under the mask, against numpy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ values = st.floats(-1e4, 1e4, width=32).filter(lambda x: x == 0 or abs(x) > 1e-3
 
 @st.composite
 def forecasts(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
-    """Prediction, target and mask (B, S, N, C)."""
+    """Return prediction, target and mask (B, S, N, C)."""
     shape = draw(hnp.array_shapes(min_dims=4, max_dims=4, max_side=4))
     prediction, target = (draw(hnp.arrays(np.float32, shape, elements=values)) for _ in range(2))
     mask = draw(hnp.arrays(bool, shape))
@@ -31,13 +31,13 @@ def forecasts(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
 
 def summed(prediction: Tensor, target: Tensor, mask: Tensor, *, batch: int | None = None) -> MetricSums:
     sums = MetricSums(*target.shape[1:])
-    for parts in zip(*(x.split(batch or len(x)) for x in (prediction, target, mask)), strict=True):
-        sums.update(*parts)
+    for tensors in zip(*(x.split(batch or len(x)) for x in (prediction, target, mask)), strict=True):
+        sums.update(*tensors)
     return sums
 
 
-def plain(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray) -> Scores:
-    """The definition, on the observed values alone."""
+def numpy_scores(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray) -> Scores:
+    """Return the scores by their definition, from the observed values."""
     p, t = prediction[mask].astype(np.float64), target[mask].astype(np.float64)
     nonzero = np.abs(t) > MAPE_FLOOR
     nan = math.nan
@@ -57,29 +57,27 @@ def assert_same(scores: Scores, expected: Scores) -> None:
 
 
 @given(forecasts())
-def test_scores_are_those_of_plain_numpy(forecast: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_scores_equal_those_of_numpy(forecast: tuple[Tensor, Tensor, Tensor]) -> None:
     sums, arrays = summed(*forecast), [x.numpy() for x in forecast]
-    assert_same(sums.scores(), plain(*arrays))
+    assert_same(sums.scores(), numpy_scores(*arrays))
     for step in range(arrays[0].shape[1]):
-        assert_same(sums.scores(step=step), plain(*(x[:, step] for x in arrays)))
+        assert_same(sums.scores(step=step), numpy_scores(*(x[:, step] for x in arrays)))
     for channel in range(arrays[0].shape[3]):
-        assert_same(sums.scores(channel=channel), plain(*(x[..., channel] for x in arrays)))
-    assert_same(sums.scores(series=[0]), plain(*(x[:, :, [0]] for x in arrays)))
-    assert_same(sums.scores(step=0, series=[0], channel=0), plain(*(x[:, :1, :1, :1] for x in arrays)))
+        assert_same(sums.scores(channel=channel), numpy_scores(*(x[..., channel] for x in arrays)))
+    assert_same(sums.scores(series=[0]), numpy_scores(*(x[:, :, [0]] for x in arrays)))
+    assert_same(sums.scores(step=0, series=[0], channel=0), numpy_scores(*(x[:, :1, :1, :1] for x in arrays)))
 
 
 @given(forecast=forecasts(), batch=st.integers(1, 5))
-def test_the_batch_size_changes_no_count_and_no_sum_beyond_rounding(
-    forecast: tuple[Tensor, Tensor, Tensor], batch: int
-) -> None:
-    whole, parts = summed(*forecast), summed(*forecast, batch=batch)
+def test_the_batch_size_changes_sums_only_by_rounding(forecast: tuple[Tensor, Tensor, Tensor], batch: int) -> None:
+    at_once, in_batches = summed(*forecast), summed(*forecast, batch=batch)
     for name in ("count", "count_nonzero"):
-        assert torch.equal(getattr(whole, name), getattr(parts, name))
+        assert torch.equal(getattr(at_once, name), getattr(in_batches, name))
     for name in ("absolute", "squared", "relative"):
-        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-6, atol=0)
+        torch.testing.assert_close(getattr(in_batches, name), getattr(at_once, name), rtol=1e-6, atol=0)
 
 
-def test_a_million_errors_add_up_to_the_last_digits() -> None:
+def test_a_million_errors_are_summed_without_rounding_errors() -> None:
     target = torch.full((1000, 1, 1000, 1), 1e6)
     prediction = target + torch.linspace(0, 1, 1000)[None, None, :, None]
     expected = (prediction.double() - target.double()).abs().mean().item()
@@ -88,7 +86,7 @@ def test_a_million_errors_add_up_to_the_last_digits() -> None:
         assert summed(prediction, target, mask, batch=batch).scores().mae == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_nan_prediction_of_an_observed_target_is_nan_and_of_another_is_nothing() -> None:
+def test_a_nan_prediction_counts_only_for_an_observed_target() -> None:
     target = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1)
     mask = torch.tensor([True, False, True]).reshape(1, 3, 1, 1)
     prediction = target + 1
@@ -102,7 +100,7 @@ def test_a_nan_prediction_of_an_observed_target_is_nan_and_of_another_is_nothing
     assert math.isnan(sums.scores(step=2).mae)
 
 
-def test_nothing_observed_is_nan_and_none_in_json() -> None:
+def test_scores_without_observations_are_nan_and_null_in_json() -> None:
     sums = MetricSums(2, 1, 1)
     scores = sums.scores()
     assert all(math.isnan(x) for x in (scores.mae, scores.rmse, scores.mape))
@@ -114,14 +112,14 @@ def test_nothing_observed_is_nan_and_none_in_json() -> None:
 @pytest.mark.parametrize(
     ("targets", "mape"), [([0.0, 2.0], 50.0), ([5e-5, 2.0], 50.0), ([-4.0, 2.0], 37.5), ([0.0, 0.0], None)]
 )
-def test_targets_of_zero_take_no_part_in_mape_and_do_in_mae(targets: list[float], mape: float | None) -> None:
+def test_targets_of_zero_count_for_mae_and_not_for_mape(targets: list[float], mape: float | None) -> None:
     target = torch.tensor(targets).reshape(1, 2, 1, 1)
     scores = summed(target + 1, target, torch.ones_like(target, dtype=torch.bool)).scores()
     assert scores.mae == pytest.approx(1)
     assert scores.to_dict()["mape"] == (None if mape is None else pytest.approx(mape))
 
 
-def test_the_mean_error_of_a_series_is_over_its_own_targets() -> None:
+def test_the_mean_error_of_a_series_is_computed_over_its_own_targets() -> None:
     target = torch.zeros(4, 2, 3, 1)
     prediction = torch.tensor([1.0, 2.0, 3.0])[None, None, :, None].expand_as(target)
     mask = torch.ones_like(target, dtype=torch.bool)

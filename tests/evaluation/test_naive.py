@@ -1,4 +1,4 @@
-"""Naive forecasts against a slow reading of their definition, and what they must not know."""
+"""Tests of naive forecasts against a slow implementation of their definition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elinformer.evaluation.naive import LAST_VALUE
 
 
 def slow_forecast(panel: Panel, origin: int, horizon: int, period: int, train_end: int) -> np.ndarray:
-    """(S, N, C), one number at a time."""
+    """Return the forecast (S, N, C), computed one number at a time."""
     out = np.empty((horizon, panel.n_series, panel.n_channels), np.float32)
     for step, series, channel in np.ndindex(out.shape):
         source = origin + step
@@ -25,9 +25,9 @@ def slow_forecast(panel: Panel, origin: int, horizon: int, period: int, train_en
             source -= period
         while source >= 0 and not panel.mask[source, series, channel]:
             source -= period
-        seen = panel.mask[:train_end, series, channel]
-        known = panel.values[:train_end, series, channel][seen].astype(np.float64)
-        mean = known.mean() if len(known) else 0.0
+        observed = panel.mask[:train_end, series, channel]
+        values = panel.values[:train_end, series, channel][observed].astype(np.float64)
+        mean = values.mean() if len(values) else 0.0
         out[step, series, channel] = panel.values[source, series, channel] if source >= 0 else mean
     return out
 
@@ -53,7 +53,7 @@ def assert_same(sums: MetricSums, expected: MetricSums) -> None:
     observed=st.sampled_from([0.2, 0.8, 1.0]),
     seed=st.integers(0, 2**20),
 )
-def test_a_naive_forecast_repeats_what_was_last_observed_at_the_same_season(
+def test_a_naive_forecast_repeats_the_last_observed_value_of_its_season(
     n_steps: int, horizon: int, period: int, observed: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -67,15 +67,15 @@ def test_a_naive_forecast_repeats_what_was_last_observed_at_the_same_season(
     assert_same(sums, slow_sums(panel, origins, horizon, period, train_end))
 
 
-def test_many_origins_are_scored_as_few(monkeypatch: pytest.MonkeyPatch, hourly_panel: Panel) -> None:
+def test_the_batch_size_does_not_change_naive_scores(monkeypatch: pytest.MonkeyPatch, hourly_panel: Panel) -> None:
     origins = np.arange(150, 230)
-    whole = score_naive(LAST_VALUE, hourly_panel, origins, 3, mean_before(hourly_panel, 100))
-    monkeypatch.setattr("elinformer.evaluation.naive.ORIGINS_AT_A_TIME", 7)
-    assert_same(score_naive(LAST_VALUE, hourly_panel, origins, 3, mean_before(hourly_panel, 100)), whole)
+    expected = score_naive(LAST_VALUE, hourly_panel, origins, 3, mean_before(hourly_panel, 100))
+    monkeypatch.setattr("elinformer.evaluation.naive.MAX_BATCH_SIZE", 7)
+    assert_same(score_naive(LAST_VALUE, hourly_panel, origins, 3, mean_before(hourly_panel, 100)), expected)
 
 
 @pytest.mark.parametrize("period", [1, 5, 24, 400])
-def test_a_naive_forecast_never_looks_at_or_after_its_origin(period: int, hourly_panel: Panel) -> None:
+def test_a_naive_forecast_does_not_use_steps_from_its_origin_on(period: int, hourly_panel: Panel) -> None:
     origin, horizon = 180, 10
     rng = np.random.default_rng(0)
     poisoned = hourly_panel.values.copy()
@@ -94,7 +94,7 @@ def test_a_naive_forecast_never_looks_at_or_after_its_origin(period: int, hourly
     np.testing.assert_allclose(poison.absolute, poisoned[future].astype(np.float64) - expected, rtol=1e-5)
 
 
-def test_a_series_without_a_past_is_forecast_by_its_mean_in_training() -> None:
+def test_a_series_without_earlier_observations_is_forecast_by_its_mean_in_training() -> None:
     values = np.full((40, 1), np.nan, np.float32)
     values[:20:2], values[30:] = 6, 10  # period 2 from an odd step on: never observed before
     panel = Panel.from_arrays(values)
@@ -102,7 +102,7 @@ def test_a_series_without_a_past_is_forecast_by_its_mean_in_training() -> None:
     assert sums.scores().mae == 4
 
 
-def test_a_perfect_season_has_no_error() -> None:
+def test_a_seasonal_forecast_of_a_periodic_series_has_no_error() -> None:
     panel = Panel.from_arrays(np.tile(np.arange(24.0), 10)[:, None], start="2024-01-01", freq="1h")
     daily = next(naive for naive in naives_for(panel) if naive.period == 24)
     assert score_naive(daily, panel, np.arange(100, 200), 30, mean_before(panel, 100)).scores().mae == 0
@@ -121,7 +121,7 @@ def test_a_perfect_season_has_no_error() -> None:
         (None, None, [1]),
     ],
 )
-def test_the_seasons_are_the_day_and_the_week_where_the_step_divides_them(
+def test_the_seasons_are_a_day_and_a_week_if_the_step_divides_them(
     freq: str | None, steps: int | None, periods: list[int]
 ) -> None:
     start = None if freq is None else "2024-01-01"

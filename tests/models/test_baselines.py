@@ -1,4 +1,4 @@
-"""DLinear, STID and STAEformer against their published sizes and against formulas written out."""
+"""Tests of DLinear, STID and STAEformer against their published sizes and their formulas."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ B, N = 2, 3
 
 # Layer by layer from the authors' code, with the configuration they use for METR-LA.
 PUBLISHED = {
-    # LTSF-Linear, models/DLinear.py, individual = False: two nn.Linear(12, 12). Their unused third is left out.
+    # LTSF-Linear, models/DLinear.py, individual = False: two nn.Linear(12, 12). The third one is not used.
     "dlinear": 2 * (12 * 12 + 12),
-    # BasicTS, baselines/STID: input_dim = 3, so that time and day stand beside the values of all 12 steps.
+    # BasicTS, baselines/STID: input_dim = 3, time and day are inputs at all 12 steps.
     "stid": 207 * 32 + 288 * 32 + 7 * 32  # node_emb, time_in_day_emb, day_in_week_emb
     + 3 * 12 * 32 + 32  # time_series_emb_layer
     + 3 * 2 * (128 * 128 + 128)  # encoder: three times fc1, fc2
@@ -57,7 +57,7 @@ def a_batch(window: int = 12, n_slots: int = 24) -> tuple[Tensor, Tensor, Tensor
     return values, torch.ones_like(values, dtype=torch.bool), torch.stack((slot, day), -1)
 
 
-def test_dlinear_is_its_formula() -> None:
+def test_dlinear_equals_its_formula() -> None:
     torch.manual_seed(0)
     model = DLinear(DLinearConfig(12, 4, trend_length=5))
     for layer in (model.trend, model.rest):
@@ -67,8 +67,8 @@ def test_dlinear_is_its_formula() -> None:
     for b in range(B):
         for n in range(N):
             x = values[b, :, n, 0]
-            around = torch.stack([x[torch.arange(t - 2, t + 3).clamp(0, 11)].mean() for t in range(12)])
-            torch.testing.assert_close(forecast[b, :, n, 0], model.trend(around) + model.rest(x - around))
+            trend = torch.stack([x[torch.arange(t - 2, t + 3).clamp(0, 11)].mean() for t in range(12)])
+            torch.testing.assert_close(forecast[b, :, n, 0], model.trend(trend) + model.rest(x - trend))
 
 
 def test_a_new_dlinear_averages_the_window() -> None:
@@ -79,13 +79,13 @@ def test_a_new_dlinear_averages_the_window() -> None:
     torch.testing.assert_close(forecast_of(model, values, mask), values.mean(1, keepdim=True).expand(-1, 4, -1, -1))
 
 
-def test_the_trend_of_dlinear_is_over_an_odd_number_of_steps() -> None:
+def test_an_even_trend_length_of_dlinear_is_refused() -> None:
     with pytest.raises(ValueError, match="expected an odd trend_length, got 4"):
         DLinearConfig(12, 12, trend_length=4)
 
 
 @pytest.mark.parametrize("rate", [1.0, 30.0])
-def test_stid_is_its_formula(rate: float) -> None:
+def test_stid_equals_its_formula(rate: float) -> None:
     torch.manual_seed(0)
     model = STID(STIDConfig(12, 4, N, n_slots=24, embedding_rate=rate)).eval()
     values, mask, calendar = a_batch()
@@ -94,15 +94,15 @@ def test_stid_is_its_formula(rate: float) -> None:
         slot, day = calendar[b, :, 0] - 1, calendar[b, :, 1] - 1
         for n in range(N):
             steps = torch.stack((values[b, :, n, 0], slot / 24, day / 7), -1).flatten()
-            known = (model.series.rows[n], model.slot.rows[slot[-1]], model.day.rows[day[-1]])
-            hidden = torch.cat((model.window(steps), *known))
+            embeddings = (model.series.rows[n], model.slot.rows[slot[-1]], model.day.rows[day[-1]])
+            hidden = torch.cat((model.window(steps), *embeddings))
             for block in model.blocks:
                 first, _, _, second = block.layers
                 hidden = hidden + second(first(hidden).relu())
             torch.testing.assert_close(forecast[b, :, n, 0], model.output(hidden))
 
 
-def test_stid_begins_the_same_whatever_the_rate_of_its_embeddings() -> None:
+def test_the_rate_of_embeddings_does_not_change_a_new_stid() -> None:
     forecasts = []
     for rate in (1.0, 30.0):
         torch.manual_seed(0)
@@ -112,7 +112,7 @@ def test_stid_begins_the_same_whatever_the_rate_of_its_embeddings() -> None:
 
 
 def encoder_layer(block: Any, config: STAEformerConfig) -> nn.TransformerEncoderLayer:
-    """PyTorch's own layer with the weights of a block."""
+    """Return the encoder layer of PyTorch with the weights of a block."""
     sizes = config.width, config.n_heads, config.feedforward_width
     layer = nn.TransformerEncoderLayer(*sizes, dropout=0.0, batch_first=True)
     weights = {
@@ -127,15 +127,17 @@ def encoder_layer(block: Any, config: STAEformerConfig) -> nn.TransformerEncoder
     return layer
 
 
-def test_staeformer_is_pytorchs_encoder_over_time_and_then_over_series() -> None:
+def test_staeformer_equals_the_encoder_of_pytorch_over_time_and_then_over_series() -> None:
     torch.manual_seed(0)
     config = STAEformerConfig(12, 4, N, n_slots=24, n_layers=2)
     model = STAEformer(config).eval()
     values, mask, calendar = a_batch()
     slot, day = (calendar - 1).unbind(-1)
-    moments = torch.stack((slot / 24, day), -1)[:, :, None].expand(-1, -1, N, -1)
-    known = [table[:, :, None].expand(-1, -1, N, -1) for table in (model.slot.weight[slot], model.day.weight[day])]
-    x = torch.cat((model.value(torch.cat((values, moments), -1)), *known, model.adaptive.expand(B, -1, -1, -1)), -1)
+    calendar_values = torch.stack((slot / 24, day), -1)[:, :, None].expand(-1, -1, N, -1)
+    times = [rows[:, :, None].expand(-1, -1, N, -1) for rows in (model.slot.weight[slot], model.day.weight[day])]
+    x = torch.cat(
+        (model.value(torch.cat((values, calendar_values), -1)), *times, model.adaptive.expand(B, -1, -1, -1)), -1
+    )
     by_series = x.transpose(1, 2).flatten(0, 1)  # (B*N, T, D)
     for block in model.over_time:
         by_series = encoder_layer(block, config)(by_series)
@@ -147,7 +149,7 @@ def test_staeformer_is_pytorchs_encoder_over_time_and_then_over_series() -> None
 
 
 @pytest.mark.parametrize("make", [STIDConfig, STAEformerConfig])
-def test_the_neutral_moment_is_zeros_and_no_row_of_a_table(make: Callable[..., Any]) -> None:
+def test_neutral_slots_and_days_are_embedded_as_zeros(make: Callable[..., Any]) -> None:
     name = "stid" if make is STIDConfig else "staeformer"
     model: Any = build_model(name, Sizes(12, 4, N, n_slots=24)).eval()
     values, mask, calendar = a_batch()
@@ -169,6 +171,6 @@ def test_the_neutral_moment_is_zeros_and_no_row_of_a_table(make: Callable[..., A
         (lambda: DLinearConfig(0, 12), "expected window of at least 1, got 0"),
     ],
 )
-def test_a_shape_that_cannot_be_is_refused(config: Callable[[], Any], message: str) -> None:
+def test_invalid_sizes_are_refused(config: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config()

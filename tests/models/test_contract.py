@@ -1,4 +1,4 @@
-"""What every registered model promises, whoever wrote it."""
+"""Tests of the contract of all registered models."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from elinformer.models import ATTENTIONS, MODELS, ELinFormer, Sizes, build_model
 from elinformer.ops.registry import OPERATORS
 
 B, T, S, N, SLOTS = 3, 6, 4, 11, 24
-"""N is the size of no other dimension, so that what belongs to single series can be found by its shape."""
+"""N differs from all other sizes, so that the shape shows which parameters belong to series."""
 
-OPTIONS: dict[str, dict[str, Any]] = {name: {**NARROW, "attention": name} for name in ATTENTIONS} | {
-    "dlinear": {"trend_length": 3},
-    "stid": {"window_width": 8, "series_width": 4, "calendar_width": 4},
-    "staeformer": {"adaptive_width": 8, "n_layers": 1, "feedforward_width": 16},
-}
+VARIANTS = {"patches": {**NARROW, "patch_length": 1}, "recall": {**NARROW, "recall": True}}
+"""Variants of "elinformer"."""
+
+OPTIONS: dict[str, dict[str, Any]] = (
+    {name: {**NARROW, "attention": name} for name in ATTENTIONS}
+    | VARIANTS
+    | {
+        "dlinear": {"trend_length": 3},
+        "stid": {"window_width": 8, "series_width": 4, "calendar_width": 4},
+        "staeformer": {"adaptive_width": 8, "n_layers": 1, "feedforward_width": 16},
+    }
+)
 SIZES = {
     "one channel": Sizes(T, S, N, n_slots=SLOTS),
     "three channels": Sizes(T, S, N, n_channels=3, n_slots=SLOTS),
@@ -29,7 +36,7 @@ SIZES = {
     "one step to one step of one series": Sizes(1, 1, 1, n_slots=SLOTS),
 }
 NAMES = tuple(OPTIONS)
-"""The registered models; in the place of "elinformer" its attentions."""
+"""Registered models, with the attentions and variants of "elinformer" instead of its name."""
 
 Inputs = tuple[Tensor, Tensor, Tensor | None]
 
@@ -46,11 +53,11 @@ def sizes(request: pytest.FixtureRequest) -> Sizes:
 
 def a_model(name: str, sizes: Sizes = SIZES["one channel"], *, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return build_model("elinformer" if name in ATTENTIONS else name, sizes, OPTIONS[name]).eval()
+    return build_model("elinformer" if name in {*ATTENTIONS, *VARIANTS} else name, sizes, OPTIONS[name]).eval()
 
 
 def a_batch(sizes: Sizes = SIZES["one channel"], *, batch: int = B) -> Inputs:
-    """Values that are NaN where the mask is False."""
+    """Return a batch with NaN where the mask is False."""
     generator = torch.Generator().manual_seed(1)
     shape = (batch, sizes.window, sizes.n_series, sizes.n_channels)
     mask = torch.rand(shape, generator=generator) < 0.7
@@ -60,9 +67,9 @@ def a_batch(sizes: Sizes = SIZES["one channel"], *, batch: int = B) -> Inputs:
     return values, mask, torch.cat([slots, days], -1) if sizes.n_slots else None
 
 
-def test_all_models_are_tried() -> None:
-    ours = {name for name, entry in MODELS.items() if entry.build.__module__.startswith("elinformer.")}
-    assert ours == {"elinformer", *OPTIONS} - {*ATTENTIONS}
+def test_all_registered_models_are_tested() -> None:
+    registered = {name for name, entry in MODELS.items() if entry.build.__module__.startswith("elinformer.")}
+    assert registered == {"elinformer", *OPTIONS} - {*ATTENTIONS, *VARIANTS}
 
 
 def test_the_forecast_has_all_steps_series_and_channels(name: str, sizes: Sizes) -> None:
@@ -79,7 +86,7 @@ def test_every_parameter_gets_a_finite_gradient(name: str, sizes: Sizes) -> None
     assert without == []
 
 
-def test_a_state_dict_of_one_loads_into_another_and_forecasts_the_same(name: str, sizes: Sizes) -> None:
+def test_a_loaded_state_dict_gives_the_same_forecast(name: str, sizes: Sizes) -> None:
     model, other, batch = a_model(name, sizes), a_model(name, sizes, seed=1), a_batch(sizes)
     assert not torch.equal(forecast_of(other, *batch), forecast_of(model, *batch))
     other.load_state_dict(model.state_dict())
@@ -99,24 +106,24 @@ def test_the_same_seed_makes_the_same_model_and_the_same_forecast(name: str) -> 
     assert torch.equal(forecast_of(a_model(name), *batch), forecast_of(a_model(name), *batch))
 
 
-@pytest.mark.parametrize("filling", [0.0, 1e30, float("inf")])
-def test_what_lies_under_the_mask_changes_nothing(filling: float, name: str) -> None:
+@pytest.mark.parametrize("filling", [0.0, 1e30, float("inf"), float("-inf")])
+def test_values_under_the_mask_do_not_change_the_forecast(filling: float, name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     filled = torch.where(mask, values, filling)
     assert torch.equal(forecast_of(model, values, mask, calendar), forecast_of(model, filled, mask, calendar))
 
 
-@pytest.mark.parametrize("silent", [slice(2, 3), slice(None)], ids=["one series", "all series"])
-def test_series_with_nothing_observed_get_finite_forecasts_and_gradients(silent: slice, name: str) -> None:
+@pytest.mark.parametrize("missing", [slice(2, 3), slice(None)], ids=["one series", "all series"])
+def test_series_without_observations_get_finite_forecasts_and_gradients(missing: slice, name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
-    mask[:, :, silent] = False
+    mask[:, :, missing] = False
     forecast = forecast_of(model, values, mask, calendar)
     forecast.sum().backward()
     assert forecast.isfinite().all()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-def test_a_moment_that_training_never_saw_is_neutral(name: str) -> None:
+def test_neutral_slots_and_days_get_a_finite_forecast(name: str) -> None:
     values, mask, calendar = a_batch()
     assert calendar is not None
     assert forecast_of(a_model(name), values, mask, torch.zeros_like(calendar)).isfinite().all()
@@ -128,7 +135,7 @@ def test_a_moment_that_training_never_saw_is_neutral(name: str) -> None:
 @pytest.mark.parametrize(
     "sizes", [SIZES["one channel"], SIZES["three channels"]], ids=["one channel", "three channels"]
 )
-def test_series_permuted_with_what_belongs_to_them_permute_the_forecast(name: str, sizes: Sizes) -> None:
+def test_permuted_series_with_permuted_parameters_permute_the_forecast(name: str, sizes: Sizes) -> None:
     order = torch.tensor([3, 0, 10, 1, 7, 2, 9, 4, 8, 6, 5])
     model, (values, mask, calendar) = a_model(name, sizes), a_batch(sizes)
     forecast = forecast_of(model, values, mask, calendar)
@@ -141,17 +148,17 @@ def test_series_permuted_with_what_belongs_to_them_permute_the_forecast(name: st
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
-def test_series_are_told_from_each_other(name: str) -> None:
+def test_series_with_the_same_values_get_different_forecasts(name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     values[:, :, 1], mask[:, :, 1] = values[:, :, 0], mask[:, :, 0]
     forecast = forecast_of(model, values, mask, calendar)
     assert not torch.allclose(forecast[:, :, 0], forecast[:, :, 1])
 
 
-ALONE = ("dlinear", "stid", "none")
+WITHOUT_ATTENTION = ("dlinear", "stid", "none")
 
 
-def test_series_see_each_other_unless_the_model_is_made_without(name: str) -> None:
+def test_series_depend_on_each_other_only_in_models_with_attention(name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     mask[:, -1, 0] = True
     values[:, -1, 0] = 0.0
@@ -161,18 +168,18 @@ def test_series_see_each_other_unless_the_model_is_made_without(name: str) -> No
         (forecast_of(model, other, mask, calendar) - forecast_of(model, values, mask, calendar)).abs().amax((0, 1, 3))
     )  # (N,)
     assert change[0] > 1e-6
-    assert (change[1:].amax() > 1e-6) == (name not in ALONE)
+    assert (change[1:].amax() > 1e-6) == (name not in WITHOUT_ATTENTION)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
-def test_a_model_with_slots_asks_for_the_calendar(name: str) -> None:
+def test_a_missing_calendar_is_refused(name: str) -> None:
     values, mask, _ = a_batch()
     with pytest.raises(ValueError, match=r"expected a calendar \(B, T \+ S, 2\) for a model of 24 slots, got none"):
         forecast_of(a_model(name), values, mask)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
-def test_the_calendar_counts(name: str) -> None:
+def test_the_calendar_changes_the_forecast(name: str) -> None:
     model, (values, mask, calendar) = a_model(name), a_batch()
     assert calendar is not None
     later = calendar.clone()
@@ -180,7 +187,7 @@ def test_the_calendar_counts(name: str) -> None:
     assert not torch.allclose(forecast_of(model, values, mask, later), forecast_of(model, values, mask, calendar))
 
 
-def test_float64_runs_through(name: str) -> None:
+def test_models_compute_in_float64(name: str) -> None:
     values, mask, calendar = a_batch()
     assert forecast_of(a_model(name).double(), values.double(), mask, calendar).dtype == torch.float64
 
@@ -191,17 +198,17 @@ def test_a_published_model_refuses_lags(name: str) -> None:
         build_model(name, replace(SIZES["one channel"], n_lags=1))
 
 
-def test_several_outputs_stand_in_the_last_dimension(name: str, sizes: Sizes) -> None:
+def test_several_outputs_are_in_the_last_dimension(name: str, sizes: Sizes) -> None:
     outputs = a_model(name, replace(sizes, n_outputs=3))(Batch(*a_batch(sizes)))
     assert outputs.shape == (B, sizes.horizon, sizes.n_series, sizes.n_channels, 3)
     assert outputs.isfinite().all()
 
 
-def test_the_forward_is_the_chain_of_embed_blocks_and_head(name: str) -> None:
+def test_forward_equals_the_chain_of_embed_blocks_and_head(name: str) -> None:
     model: Any = a_model(name)
     batch = Batch(*a_batch())
     if not hasattr(model, "blocks"):
-        pytest.skip(f"{name} is no chain: all steps of all series are tokens")
+        pytest.skip(f"{name} is not a chain of embed, blocks and head")
     x, key_mask = model.embed(batch)
     for block in model.blocks:
         x = block(x, key_mask)

@@ -1,4 +1,4 @@
-"""ELinFormer: the contract of a forecasting model."""
+"""Tests of ELinFormer beyond the contract of all models."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from small_models import NARROW, forecast_of
 from torch import Tensor
 
 from elinformer.models import ELinFormer, ELinFormerConfig
-from elinformer.models.elinformer import NEUTRAL_SHARE, ROWS, START_OF_RECALL, filled_forward, periodic_features
+from elinformer.models.elinformer import (
+    FEEDFORWARD_ROWS,
+    INITIAL_RECALL,
+    NEUTRAL_SHARE,
+    forward_fill,
+    periodic_features,
+)
 from elinformer.nn import EalaOperator
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
@@ -45,7 +50,7 @@ def a_model(config: ELinFormerConfig, *, seed: int = 0) -> ELinFormer:
 
 
 def a_batch(config: ELinFormerConfig, *, batch: int = B, seed: int = 1) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Values with NaN where the mask is False; every series has something observed."""
+    """Return a batch with NaN where the mask is False. Every series has an observation."""
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, config.window, config.n_series, config.n_channels)
     mask = torch.rand(shape, generator=generator) < 0.7
@@ -56,21 +61,7 @@ def a_batch(config: ELinFormerConfig, *, batch: int = B, seed: int = 1) -> tuple
     return values, mask, torch.cat([slots, days], -1) if config.n_slots else None
 
 
-def test_the_forecast_has_all_steps_series_and_channels(config: ELinFormerConfig) -> None:
-    forecast = forecast_of(a_model(config), *a_batch(config))
-    assert forecast.shape == (B, config.horizon, config.n_series, config.n_channels)
-    assert forecast.dtype == torch.float32
-    assert forecast.isfinite().all()
-
-
-@pytest.mark.parametrize("filling", [0.0, 1e30, float("inf"), float("-inf"), float("nan")])
-def test_what_lies_under_the_mask_changes_nothing(config: ELinFormerConfig, filling: float) -> None:
-    model, (values, mask, calendar) = a_model(config), a_batch(config)
-    other = torch.where(mask, values, filling)
-    assert torch.equal(forecast_of(model, values, mask, calendar), forecast_of(model, other, mask, calendar))
-
-
-def test_missing_is_not_zero(config: ELinFormerConfig) -> None:
+def test_a_missing_value_differs_from_zero(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     mask[0, 0] = False
     zeros = torch.where(mask, values, 0.0)
@@ -79,7 +70,7 @@ def test_missing_is_not_zero(config: ELinFormerConfig) -> None:
     )
 
 
-def test_gradients_do_not_feel_what_lies_under_the_mask(config: ELinFormerConfig) -> None:
+def test_values_under_the_mask_have_no_gradient(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     values.requires_grad_()
     forecast_of(model, values, mask, calendar).sum().backward()
@@ -89,34 +80,7 @@ def test_gradients_do_not_feel_what_lies_under_the_mask(config: ELinFormerConfig
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_a_forecast_does_not_depend_on_the_other_windows_of_its_batch(config: ELinFormerConfig) -> None:
-    model, (values, mask, calendar) = a_model(config), a_batch(config)
-    together = forecast_of(model, values, mask, calendar)
-    for i in range(B):
-        alone = forecast_of(model, values[[i]], mask[[i]], None if calendar is None else calendar[[i]])
-        torch.testing.assert_close(alone[0], together[i])
-
-
-@given(order=st.permutations(range(N)), patch_length=st.sampled_from([0, 2]))
-def test_series_permuted_with_their_embeddings_permute_the_forecast(order: list[int], patch_length: int) -> None:
-    config = replace(SMALL, patch_length=patch_length)
-    model, (values, mask, calendar) = a_model(config), a_batch(config)
-    forecast = forecast_of(model, values, mask, calendar)
-    with torch.no_grad():
-        model.embedding.series.weight.copy_(model.embedding.series.weight[order])
-    torch.testing.assert_close(
-        forecast_of(model, values[:, :, order], mask[:, :, order], calendar), forecast[:, :, order]
-    )
-
-
-def test_a_series_is_told_from_another_of_the_same_values() -> None:
-    model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
-    values[:, :, 1], mask[:, :, 1] = values[:, :, 0], mask[:, :, 0]
-    forecast = forecast_of(model, values, mask, calendar)
-    assert not torch.allclose(forecast[:, :, 0], forecast[:, :, 1])
-
-
-def test_series_see_each_other() -> None:
+def test_every_series_depends_on_every_other() -> None:
     model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
     other = values.clone()
     other[:, :, 0] += 1
@@ -125,21 +89,21 @@ def test_series_see_each_other() -> None:
 
 
 @pytest.mark.parametrize("patch_length", [0, 2])
-def test_a_silent_series_is_no_key_and_still_gets_a_forecast(patch_length: int) -> None:
+def test_a_series_without_observations_is_no_key_and_gets_a_forecast(patch_length: int) -> None:
     config = replace(SMALL, patch_length=patch_length)
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     mask[:, :, 2] = False
     forecast = forecast_of(model, values, mask, calendar)
     assert forecast.isfinite().all()
     with torch.no_grad():
-        model.embedding.series.weight[2] += 10  # all that the others could see of it
+        model.embedding.series.weight[2] += 10  # other series would see this change
     changed = forecast_of(model, values, mask, calendar)
     others = [0, 1, 3, 4]
     torch.testing.assert_close(changed[:, :, others], forecast[:, :, others])
     assert not torch.allclose(changed[:, :, 2], forecast[:, :, 2])
 
 
-def test_a_series_that_speaks_once_is_a_key() -> None:
+def test_a_series_with_one_observation_is_a_key() -> None:
     model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
     mask[:, :, 2] = False
     mask[:, -1, 2], values[:, -1, 2] = True, 1.0
@@ -149,44 +113,36 @@ def test_a_series_that_speaks_once_is_a_key() -> None:
     assert not torch.allclose(forecast_of(model, values, mask, calendar)[:, :, 0], forecast[:, :, 0])
 
 
-def test_windows_with_nothing_observed_get_a_forecast_and_a_gradient(config: ELinFormerConfig) -> None:
-    model, (values, mask, calendar) = a_model(config), a_batch(config)
-    forecast = forecast_of(model, values, torch.zeros_like(mask), calendar)
-    forecast.sum().backward()
-    assert forecast.isfinite().all()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_gradients_reach_every_parameter(config: ELinFormerConfig) -> None:
+def test_every_parameter_gets_a_nonzero_gradient(config: ELinFormerConfig) -> None:
     model, batch = a_model(config), a_batch(config, batch=8)
     if config.recall:
-        torch.nn.init.normal_(model.output.recall.weight)  # it begins at zero, and hides the norm before it
+        torch.nn.init.normal_(model.output.recall.weight)  # its initial zeros block the gradient of the norm
     (forecast_of(model, *batch) ** 2).sum().backward()
-    unreached = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert unreached == []
+    without_gradient = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without_gradient == []
 
 
 @given(hnp.arrays(bool, (2, T, 3, 2)))
 def test_gaps_are_filled_with_the_last_observed_value(observed: np.ndarray) -> None:
     mask = torch.from_numpy(observed)
     values = torch.arange(1.0, 1 + mask.numel()).reshape(mask.shape).masked_fill(~mask, float("nan"))
-    filled = filled_forward(values, mask)
+    filled = forward_fill(values, mask)
     for b, t, n, c in np.ndindex(*mask.shape):
-        seen = values[b, : t + 1, n, c][mask[b, : t + 1, n, c]]
-        assert filled[b, t, n, c] == (seen[-1] if len(seen) else 0)
+        observed_values = values[b, : t + 1, n, c][mask[b, : t + 1, n, c]]
+        assert filled[b, t, n, c] == (observed_values[-1] if len(observed_values) else 0)
 
 
-def test_a_new_model_that_recalls_the_window_recalls_the_last_value_alone(config: ELinFormerConfig) -> None:
+def test_a_new_model_with_recall_repeats_only_the_last_value(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
     with torch.no_grad():
         for parameter in model.output.change.parameters():
             parameter.zero_()
     forecast = forecast_of(model, values, mask, calendar)
-    expected = START_OF_RECALL * filled_forward(values, mask)[:, -1:]
+    expected = INITIAL_RECALL * forward_fill(values, mask)[:, -1:]
     torch.testing.assert_close(forecast, expected.expand_as(forecast))
 
 
-def test_every_step_of_the_window_can_be_recalled(config: ELinFormerConfig) -> None:
+def test_recall_can_repeat_every_step_of_the_window(config: ELinFormerConfig) -> None:
     model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
     shape = (config.horizon, config.n_channels, config.window)
     with torch.no_grad():
@@ -194,12 +150,12 @@ def test_every_step_of_the_window_can_be_recalled(config: ELinFormerConfig) -> N
             parameter.zero_()
         model.output.recall.bias.view(shape)[..., config.window // 2] = 1
     forecast = forecast_of(model, values, mask, calendar)
-    middle = filled_forward(values, mask)[:, config.window // 2, None]
+    middle = forward_fill(values, mask)[:, config.window // 2, None]
     torch.testing.assert_close(forecast, middle.expand_as(forecast))
 
 
 @pytest.mark.parametrize("recall", [False, True])
-def test_every_horizon_step_recalls_its_own_step_of_an_earlier_season(*, recall: bool) -> None:
+def test_every_horizon_step_repeats_its_own_step_of_a_lag(*, recall: bool) -> None:
     config = replace(SMALL, n_lags=2, recall=recall)
     model = a_model(config)
     generator = torch.Generator().manual_seed(0)
@@ -213,7 +169,7 @@ def test_every_horizon_step_recalls_its_own_step_of_an_earlier_season(*, recall:
     torch.testing.assert_close(forecast_of(model, values, mask, calendar), values[:, S : 2 * S])
 
 
-def test_the_tokens_do_not_see_the_lags() -> None:
+def test_tokens_do_not_depend_on_the_lags() -> None:
     config = replace(SMALL, n_lags=1)
     model = a_model(config)
     values = torch.randn(B, S + T, N, config.n_channels, generator=torch.Generator().manual_seed(0))
@@ -225,7 +181,7 @@ def test_the_tokens_do_not_see_the_lags() -> None:
 
 
 @pytest.mark.parametrize(("n_slots", "width"), [(24, 8), (7, 5), (1, 4), (288, 1)])
-def test_slots_begin_as_a_period_that_closes(n_slots: int, width: int) -> None:
+def test_initial_slots_are_periodic(n_slots: int, width: int) -> None:
     features = periodic_features(n_slots, width)
     assert features.shape == (1 + n_slots, width)
     assert not features[0].any()
@@ -234,7 +190,7 @@ def test_slots_begin_as_a_period_that_closes(n_slots: int, width: int) -> None:
         torch.testing.assert_close(steps, steps[:1].expand_as(steps))
 
 
-def test_the_slot_and_the_day_of_the_last_step_count() -> None:
+def test_only_the_slot_and_the_day_of_the_last_step_matter() -> None:
     model, (values, mask, calendar) = a_model(SMALL), a_batch(SMALL)
     assert calendar is not None
     forecast = forecast_of(model, values, mask, calendar)
@@ -247,31 +203,13 @@ def test_the_slot_and_the_day_of_the_last_step_count() -> None:
     assert not torch.allclose(forecast_of(model, values, mask, day), forecast)
 
 
-def test_a_model_with_slots_asks_for_the_calendar() -> None:
-    values, mask, _ = a_batch(SMALL)
-    with pytest.raises(ValueError, match=r"expected a calendar \(B, T \+ S, 2\) for a model of 24 slots, got none"):
-        forecast_of(a_model(SMALL), values, mask)
-
-
-def test_the_calendar_is_dropped_in_its_share_of_training_windows() -> None:
+def test_the_calendar_is_dropped_in_a_share_of_the_training_windows() -> None:
     model = a_model(SMALL).train()
     moment = torch.ones(200_000, 2, dtype=torch.long)
-    dropped = model.embedding._sometimes_neutral(moment) == 0
+    dropped = model.embedding._drop_calendar(moment) == 0
     assert dropped.float().mean(0).tolist() == pytest.approx([NEUTRAL_SHARE] * 2, abs=0.002)
     assert dropped.all(1).float().mean().item() == pytest.approx(NEUTRAL_SHARE**2, abs=0.0005)
-    assert torch.equal(model.eval().embedding._sometimes_neutral(moment), moment)
-
-
-def test_the_same_seed_makes_the_same_model_and_the_same_forecast(config: ELinFormerConfig) -> None:
-    batch = a_batch(config)
-    assert torch.equal(forecast_of(a_model(config), *batch), forecast_of(a_model(config), *batch))
-    assert not torch.equal(forecast_of(a_model(config), *batch), forecast_of(a_model(config, seed=1), *batch))
-
-
-def test_a_state_dict_of_one_model_loads_into_another(config: ELinFormerConfig) -> None:
-    model, other, batch = a_model(config), a_model(config, seed=1), a_batch(config)
-    other.load_state_dict(model.state_dict())
-    assert torch.equal(forecast_of(model, *batch), forecast_of(other, *batch))
+    assert torch.equal(model.eval().embedding._drop_calendar(moment), moment)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +220,7 @@ def test_a_state_dict_of_one_model_loads_into_another(config: ELinFormerConfig) 
         ({"n_heads": 3}, "identity", 1),
     ],
 )
-def test_half_of_the_heads_have_positive_features(changes: dict[str, Any], features: str, positive_heads: int) -> None:
+def test_half_of_the_heads_are_positive_heads(changes: dict[str, Any], features: str, positive_heads: int) -> None:
     for block in ELinFormer(ELinFormerConfig(window=6, horizon=3, n_series=4, **changes)).blocks:
         attention: Any = block.attention
         assert (attention.operator, attention.positive_heads) == (EalaOperator(features), positive_heads)
@@ -296,27 +234,24 @@ def test_other_attentions_have_no_positive_heads(attention: str) -> None:
 
 
 @pytest.mark.parametrize("attention", ["eala", "none"])
-def test_tokens_that_are_fed_forward_by_rows_come_out_as_all_at_once(attention: str) -> None:
-    config = replace(SMALL, n_series=ROWS // 2 + 7, attention=attention)
+def test_tokens_in_groups_of_rows_equal_all_tokens_at_once(attention: str) -> None:
+    config = replace(SMALL, n_series=FEEDFORWARD_ROWS // 2 + 7, attention=attention)
     model = a_model(config)
     batch = a_batch(config)
     expected = forecast_of(model, *batch).detach()
-    given: list[tuple[Tensor, Tensor]] = []
-    model.blocks[0].register_forward_pre_hook(lambda _, inputs: given.append((inputs[0], inputs[0].clone())))
+    inputs_and_copies: list[tuple[Tensor, Tensor]] = []
+    model.blocks[0].register_forward_pre_hook(
+        lambda _, inputs: inputs_and_copies.append((inputs[0], inputs[0].clone()))
+    )
     with torch.no_grad():
         torch.testing.assert_close(forecast_of(model, *batch), expected)
-    assert torch.equal(*given[0]), "what goes into a block is left as it was"
+    assert torch.equal(*inputs_and_copies[0]), "a block does not change its input"
 
 
-def test_dropout_is_for_training_alone(config: ELinFormerConfig) -> None:
+def test_dropout_is_active_only_in_training(config: ELinFormerConfig) -> None:
     model, batch = a_model(replace(config, dropout=0.5)), a_batch(config)
     assert torch.equal(forecast_of(model, *batch), forecast_of(model, *batch))
     assert not torch.equal(forecast_of(model.train(), *batch), forecast_of(model, *batch))
-
-
-def test_float64_runs_through(config: ELinFormerConfig) -> None:
-    values, mask, calendar = a_batch(config)
-    assert forecast_of(a_model(config).double(), values.double(), mask, calendar).dtype == torch.float64
 
 
 @pytest.mark.parametrize(
@@ -341,21 +276,21 @@ def test_float64_runs_through(config: ELinFormerConfig) -> None:
         ({"dropout": float("nan")}, "expected dropout of at least 0, got nan"),
     ],
 )
-def test_a_shape_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_sizes_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(SMALL, **changes)
 
 
-def test_the_window_begins_loud_and_the_days_quiet() -> None:
+def test_initial_weights_of_the_window_are_large_and_those_of_days_small() -> None:
     torch.manual_seed(0)
     embedding = ELinFormer(ELinFormerConfig(12, 12, 500, n_slots=24)).embedding
-    bound = 3 * embedding.window.in_features**-0.5  # PyTorch's own is a third of that
+    bound = 3 * embedding.window.in_features**-0.5  # three times that of PyTorch
     assert 0.9 * bound < embedding.window.weight.abs().max() <= bound
     assert embedding.day.rows.std().item() == pytest.approx(0.1, rel=0.2)
     assert embedding.series.rows.std().item() == pytest.approx(1, rel=0.05)
 
 
-def test_a_configuration_is_frozen_and_knows_its_width() -> None:
+def test_a_configuration_is_frozen_and_computes_its_width() -> None:
     assert (SMALL.width, replace(SMALL, n_slots=0).width) == (20, 12)
     assert (SMALL.n_patches, replace(SMALL, patch_length=2).n_patches) == (1, 3)
     with pytest.raises(FrozenInstanceError):

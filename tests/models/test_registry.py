@@ -1,4 +1,4 @@
-"""Models by name: what there is, what is refused, and a model of one's own."""
+"""Tests of the registry of models, of unknown names and options, and of a custom model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = Sizes(6, 4, 5, n_slots=24)
 
 @dataclass(frozen=True)
 class FlatConfig:
-    """As little as a configuration can be."""
+    """Smallest possible configuration."""
 
     horizon: int
     start: float = 0.0
@@ -34,7 +34,7 @@ class FlatConfig:
 
 
 class Flat(nn.Module):
-    """One number, learned, for all steps of all series."""
+    """Model that forecasts one learned number for all steps of all series."""
 
     def __init__(self, config: FlatConfig) -> None:
         super().__init__()
@@ -45,14 +45,14 @@ class Flat(nn.Module):
 
 
 class Mode(StrEnum):
-    """An option that JSON would give back as text."""
+    """Option that JSON returns as text."""
 
     FAST = "fast"
 
 
 @dataclass(frozen=True)
 class OddConfig:
-    """Options that a run can keep, and some that it cannot."""
+    """Options that JSON can represent, and others."""
 
     horizon: int
     width: int = 8
@@ -66,7 +66,7 @@ class OddConfig:
     made: int = field(init=False, default=3)
 
 
-def test_a_run_keeps_the_options_that_json_gives_back_as_they_are() -> None:
+def test_a_run_stores_the_options_that_json_can_represent() -> None:
     register_model("odd", OddConfig)(Flat)
     try:
         assert whole_options("odd", {"sizes": [3]}) == {
@@ -84,20 +84,20 @@ def test_a_run_keeps_the_options_that_json_gives_back_as_they_are() -> None:
 
 @pytest.fixture
 def flat() -> Generator[str]:
-    """The name of a model that is registered for the time of a test."""
+    """Register a model during a test, and return its name."""
     assert register_model("flat", FlatConfig)(Flat) is Flat
     yield "flat"
     del MODELS["flat"]
 
 
-def test_a_model_of_ones_own_is_built_from_the_sizes_it_declares(flat: str) -> None:
+def test_a_custom_model_is_built_from_the_sizes_that_it_declares(flat: str) -> None:
     model = build_model(flat, SIZES, {"start": 2.0})
     forecast = forecast_of(model, torch.zeros(2, 6, 5, 3), torch.ones(2, 6, 5, 3, dtype=torch.bool))
     assert torch.equal(forecast, torch.full((2, 4, 5, 3), 2.0))
 
 
-def test_a_name_that_no_model_has_is_refused() -> None:
-    with pytest.raises(InputError, match=r"expected a model out of .*elinformer.*, got 'flat': see docs/models.md"):
+def test_an_unknown_model_is_refused() -> None:
+    with pytest.raises(InputError, match=r"expected a model out of .*elinformer.*, got 'flat': docs/models.md"):
         build_model("flat", SIZES)
 
 
@@ -109,7 +109,7 @@ def test_a_name_that_no_model_has_is_refused() -> None:
         ({"start": -1.0}, "expected start of 0 or more, got -1.0"),
     ],
 )
-def test_options_that_a_model_cannot_have_are_refused(flat: str, options: dict[str, Any], message: str) -> None:
+def test_unknown_and_invalid_options_are_refused(flat: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_model(flat, SIZES, options)
 
@@ -120,10 +120,10 @@ def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> No
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_only_the_attention_differs(attention: str) -> None:
-    ours, theirs = (a_model(attention=name) for name in ("eala", attention))
-    shared = {key for key in ours.state_dict() if ".attention" not in key}
-    assert shared == {key for key in theirs.state_dict() if ".attention" not in key}
+def test_models_with_different_attention_share_all_other_parameters(attention: str) -> None:
+    eala, other = (a_model(attention=name) for name in ("eala", attention))
+    shared = {key for key in eala.state_dict() if ".attention" not in key}
+    assert shared == {key for key in other.state_dict() if ".attention" not in key}
 
 
 def a_model(**options: Any) -> nn.Module:
@@ -131,19 +131,19 @@ def a_model(**options: Any) -> nn.Module:
     return build_model("elinformer", SIZES, options)
 
 
-def test_models_of_one_seed_begin_alike() -> None:
-    ours, theirs = (a_model(attention=name).state_dict() for name in ("eala", "taylor"))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+def test_models_with_the_same_seed_have_equal_initial_weights() -> None:
+    eala, other = (a_model(attention=name).state_dict() for name in ("eala", "taylor"))
+    assert eala.keys() == other.keys()
+    assert all(torch.equal(eala[key], other[key]) for key in eala)
 
 
-def test_no_attention_is_the_rest_of_the_model() -> None:
-    whole, rest = (dict(a_model(attention=name).named_parameters()) for name in ("eala", "none"))
-    assert {key for key in whole if "attention" not in key} == set(rest)
+def test_the_model_without_attention_has_all_other_parameters() -> None:
+    with_attention, without = (dict(a_model(attention=name).named_parameters()) for name in ("eala", "none"))
+    assert {key for key in with_attention if "attention" not in key} == set(without)
 
 
 @pytest.mark.parametrize("name", ["past", "future", "static"])
-def test_covariates_that_a_model_does_not_use_are_refused_and_not_ignored(name: str) -> None:
+def test_covariates_that_a_model_does_not_use_are_refused(name: str) -> None:
     values = torch.zeros(2, 6, 5, 1)
     covariates = torch.zeros(5, 1) if name == "static" else torch.zeros(2, 10, 5, 1)
     batch = Batch(values, values == 0, torch.zeros(2, 10, 2, dtype=torch.int64), **{name: covariates})

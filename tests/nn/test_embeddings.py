@@ -1,4 +1,4 @@
-"""Embeddings: rows that the optimiser moves farther, and rows that are computed from features."""
+"""Tests of embeddings with their own learning rate, and of the encoder of features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INDEX = torch.tensor([[0, 3], [3, 2]])
 
 
 @pytest.mark.parametrize("rate", [1.0, 10.0])
-def test_rows_begin_with_unit_variance_whatever_the_rate(rate: float) -> None:
+def test_initial_rows_have_unit_variance_for_every_rate(rate: float) -> None:
     torch.manual_seed(0)
     table = ScaledEmbedding(500, 40, rate)
     assert table.rows.std().item() == pytest.approx(1, rel=0.02)
@@ -20,16 +20,16 @@ def test_rows_begin_with_unit_variance_whatever_the_rate(rate: float) -> None:
     assert table.rows.std().item() == pytest.approx(1, rel=0.02)
 
 
-def test_rows_are_what_they_are_begun_with() -> None:
+def test_rows_can_be_set() -> None:
     rows = torch.randn(4, 3)
     table = ScaledEmbedding(4, 3, 7.0)
-    table.begin_with(rows)
+    table.set_rows(rows)
     torch.testing.assert_close(table.rows, rows)
     assert table.weight.requires_grad
 
 
 @pytest.mark.parametrize("rate", [1.0, 10.0])
-def test_a_step_of_adam_moves_rows_by_the_rate(rate: float) -> None:
+def test_a_step_of_adam_moves_rows_in_proportion_to_the_rate(rate: float) -> None:
     table = ScaledEmbedding(4, 3, rate)
     before = table.rows.detach().clone()
     optimizer = torch.optim.Adam(table.parameters(), lr=0.01)
@@ -40,29 +40,29 @@ def test_a_step_of_adam_moves_rows_by_the_rate(rate: float) -> None:
     torch.testing.assert_close(moved, expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_known", [1, 2, 40])
-def test_embeddings_in_another_scale_give_the_same_in_that_scale(n_known: int) -> None:
+@pytest.mark.parametrize("n_series", [1, 2, 40])
+def test_the_encoder_scales_with_the_embeddings(n_series: int) -> None:
     torch.manual_seed(0)
-    known, features, own = torch.randn(n_known, 6), torch.randn(5, 3), torch.randn(5, 6)
-    said: list[torch.Tensor] = []
+    embeddings, features, corrections = torch.randn(n_series, 6), torch.randn(5, 3), torch.randn(5, 6)
+    outputs: list[torch.Tensor] = []
     for scale in (1.0, 1 / 30):
         torch.manual_seed(1)
-        said.append(SeriesEncoder(3, scale * known).eval()(features, own))
-    torch.testing.assert_close(said[1] * 30, said[0])
+        outputs.append(SeriesEncoder(3, scale * embeddings).eval()(features, corrections))
+    torch.testing.assert_close(outputs[1] * 30, outputs[0])
 
 
-def test_the_encoder_begins_with_the_mean_for_every_series() -> None:
-    known = torch.randn(8, 6)
-    said = SeriesEncoder(3, known).eval()(torch.randn(5, 3), torch.zeros(5, 6))
-    torch.testing.assert_close(said, known.mean(0).expand(5, 6))
+def test_a_new_encoder_returns_the_mean_embedding() -> None:
+    embeddings = torch.randn(8, 6)
+    output = SeriesEncoder(3, embeddings).eval()(torch.randn(5, 3), torch.zeros(5, 6))
+    torch.testing.assert_close(output, embeddings.mean(0).expand(5, 6))
 
 
-def test_embeddings_that_are_all_zero_can_be_left() -> None:
-    said = SeriesEncoder(3, torch.zeros(2, 6)).eval()(torch.randn(5, 3), torch.ones(5, 6))
-    torch.testing.assert_close(said, torch.ones(5, 6))
+def test_the_encoder_can_leave_embeddings_that_are_all_zero() -> None:
+    output = SeriesEncoder(3, torch.zeros(2, 6)).eval()(torch.randn(5, 3), torch.ones(5, 6))
+    torch.testing.assert_close(output, torch.ones(5, 6))
 
 
-def test_rows_of_some_series_are_those_of_all() -> None:
+def test_selected_rows_equal_rows_of_the_table() -> None:
     table = ScaledEmbedding(4, 3, 7.0)
-    assert torch.equal(table.rows_of(None), table.rows)
-    torch.testing.assert_close(table.rows_of(torch.tensor([2, 0])), table.rows[[2, 0]])
+    assert torch.equal(table.select_rows(None), table.rows)
+    torch.testing.assert_close(table.select_rows(torch.tensor([2, 0])), table.rows[[2, 0]])

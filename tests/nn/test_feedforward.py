@@ -1,4 +1,4 @@
-"""The gated feed-forward layer is its formula, and costs what a plain one does."""
+"""Tests of the gated feed-forward layer: its formula, and its number of parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import gelu, linear
 from elinformer.nn.feedforward import GatedFeedForward
 
 
-def test_the_layer_is_shazeers_formula() -> None:
+def test_the_layer_equals_the_formula_of_shazeer() -> None:
     torch.manual_seed(0)
     layer, x = GatedFeedForward(12), torch.randn(2, 5, 12)
     gate, value = linear(x, layer.expand.weight, layer.expand.bias).chunk(2, -1)
@@ -18,7 +18,7 @@ def test_the_layer_is_shazeers_formula() -> None:
     torch.testing.assert_close(layer(x, x), expected)
 
 
-def test_the_layer_is_linear_in_what_goes_through_the_gates() -> None:
+def test_the_layer_is_linear_in_the_input_of_the_values() -> None:
     torch.manual_seed(0)
     layer = GatedFeedForward(6).double()
     a, b, gates = torch.randn(3, 2, 5, 6, dtype=torch.float64).unbind()
@@ -26,7 +26,7 @@ def test_the_layer_is_linear_in_what_goes_through_the_gates() -> None:
     assert not torch.allclose(layer((a + b) / 2, gates), (layer(a, gates) + layer(b, gates)) / 2)
 
 
-def test_dropout_is_of_hidden_units_in_training_alone() -> None:
+def test_dropout_drops_hidden_units_only_in_training() -> None:
     torch.manual_seed(0)
     layer, x = GatedFeedForward(8, 0.5), torch.randn(3, 8)
     assert not torch.equal(layer(x, x), layer(x, x))
@@ -39,8 +39,8 @@ def test_dropout_is_of_hidden_units_in_training_alone() -> None:
 @pytest.mark.parametrize("width", [96, 160, 256])
 def test_the_layer_has_about_as_many_parameters_as_a_plain_one(width: int) -> None:
     plain = nn.Sequential(nn.Linear(width, 2 * width), nn.Linear(2 * width, width))
-    ours, theirs = (sum(p.numel() for p in layer.parameters()) for layer in (GatedFeedForward(width), plain))
-    assert 0.9 < ours / theirs <= 1.02
+    n_gated, n_plain = (sum(p.numel() for p in layer.parameters()) for layer in (GatedFeedForward(width), plain))
+    assert 0.9 < n_gated / n_plain <= 1.02
 
 
 @pytest.mark.parametrize(("width", "hidden"), [(160, 208), (96, 128), (256, 336), (8, 16)])

@@ -1,4 +1,4 @@
-"""`swap_attention` in models that somebody else wrote."""
+"""Tests of `swap_attention` in models of PyTorch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MASKS = {
 
 
 def run(model, x, masks, *, training):
-    """The output in training mode with gradients, or in PyTorch's fused mode: eval and no_grad."""
+    """Return the output in training mode with gradients, or in the fused mode of PyTorch: eval and no_grad."""
     model.train(training)
     with torch.set_grad_enabled(training), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The PyTorch API of nested tensors")
@@ -55,23 +55,23 @@ def run(model, x, masks, *, training):
 @pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
 @pytest.mark.parametrize("options", [{}, {"norm_first": True, "batch_first": False}], ids=["default", "norm first"])
 def test_a_swapped_encoder_runs_the_operator_in_both_modes(options, masks, training):
-    theirs, x = encoder(**options), torch.randn(3, 9, 16)
+    original, x = encoder(**options), torch.randn(3, 9, 16)
     x = x if options.get("batch_first", True) else x.transpose(0, 1)
-    ours = swap_attention(copy.deepcopy(theirs), operator=reference)
-    expected = run(ours, x, masks, training=True)  # in training mode PyTorch has no path of its own
-    assert_close(run(ours, x, masks, training=training), expected)
-    assert (expected - run(theirs, x, masks, training=True)).abs().max() > 0.01
-    assert_close(run(swap_attention(theirs), x, masks, training=training), expected)
+    swapped = swap_attention(copy.deepcopy(original), operator=reference)
+    expected = run(swapped, x, masks, training=True)  # PyTorch has no fused path in training mode
+    assert_close(run(swapped, x, masks, training=training), expected)
+    assert (expected - run(original, x, masks, training=True)).abs().max() > 0.01
+    assert_close(run(swap_attention(original), x, masks, training=training), expected)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval and no_grad"])
 @pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
-def test_swapping_softmax_in_changes_nothing_so_the_projections_are_kept(masks, training):
-    theirs, x = encoder(), torch.randn(3, 9, 16)
-    ours = swap_attention(copy.deepcopy(theirs), operator="softmax")
+def test_swapping_to_softmax_does_not_change_the_output(masks, training):
+    original, x = encoder(), torch.randn(3, 9, 16)
+    swapped = swap_attention(copy.deepcopy(original), operator="softmax")
     kept = ~masks.get("src_key_padding_mask", torch.zeros(3, 9, dtype=torch.bool))
-    expected = run(theirs, x, masks, training=True)
-    assert_close(run(ours, x, masks, training=training)[kept], expected[kept])
+    expected = run(original, x, masks, training=True)
+    assert_close(run(swapped, x, masks, training=training)[kept], expected[kept])
 
 
 def test_an_encoder_built_of_swapped_layers_runs_the_operator_in_both_modes():
@@ -81,11 +81,11 @@ def test_an_encoder_built_of_swapped_layers_runs_the_operator_in_both_modes():
     assert_close(run(built, x, masks, training=False), run(built, x, masks, training=True))
 
 
-def test_a_nested_tensor_is_refused_with_the_way_out():
-    theirs, x = encoder(), torch.randn(3, 9, 16)
-    swap_attention(theirs.layers)  # the encoder above still wants its fused path
+def test_a_nested_tensor_is_refused_with_a_solution():
+    original, x = encoder(), torch.randn(3, 9, 16)
+    swap_attention(original.layers)  # the encoder itself still uses its fused path
     with pytest.raises(InputError, match="use_nested_tensor"):
-        run(theirs, x, {"src_key_padding_mask": PADDING}, training=False)
+        run(original, x, {"src_key_padding_mask": PADDING}, training=False)
 
 
 def test_a_whole_transformer_is_swapped():
@@ -99,25 +99,25 @@ def test_a_whole_transformer_is_swapped():
         assert_close(model.eval()(source, target, tgt_mask=CAUSAL), expected)
 
 
-def test_parameters_are_handed_over_so_that_an_optimizer_goes_on():
-    theirs = encoder()
-    before = dict(theirs.named_parameters())
-    after = dict(swap_attention(theirs).named_parameters())
+def test_swapped_layers_hold_the_same_parameters_so_that_an_optimiser_stays_valid():
+    original = encoder()
+    before = dict(original.named_parameters())
+    after = dict(swap_attention(original).named_parameters())
     assert before.keys() == after.keys()
     assert all(after[name] is parameter for name, parameter in before.items())
 
 
 @pytest.mark.parametrize("options", [{"kdim": 5, "vdim": 7}, {"bias": False}, {"dtype": torch.float64}])
-def test_every_form_of_the_attention_is_replaced(options):
-    theirs = nn.MultiheadAttention(12, 3, dropout=0.1, **options).eval()
-    ours = swap_attention(theirs, operator="softmax")
+def test_attention_with_any_options_is_replaced(options):
+    original = nn.MultiheadAttention(12, 3, dropout=0.1, **options).eval()
+    swapped = swap_attention(original, operator="softmax")
     dtype = options.get("dtype", torch.float32)
-    q, k, v = (torch.randn(9, 4, n, dtype=dtype) for n in (12, theirs.kdim, theirs.vdim))
-    assert_close(ours(q, k, v)[0], theirs(q, k, v)[0])
-    assert (ours.dropout, ours.training) == (0.1, False)
+    q, k, v = (torch.randn(9, 4, n, dtype=dtype) for n in (12, original.kdim, original.vdim))
+    assert_close(swapped(q, k, v)[0], original(q, k, v)[0])
+    assert (swapped.dropout, swapped.training) == (0.1, False)
 
 
-def test_an_attention_that_is_used_twice_stays_one():
+def test_an_attention_that_is_used_twice_is_replaced_once():
     shared = nn.MultiheadAttention(12, 3)
     model = swap_attention(nn.ModuleDict({"a": shared, "b": nn.ModuleList([shared])}))
     assert model["a"] is model["b"][0]
@@ -130,11 +130,11 @@ def test_swapping_again_changes_nothing():
     assert swap_attention(model)[0] is once
 
 
-class _Own(nn.MultiheadAttention):
+class _Subclass(nn.MultiheadAttention):
     pass
 
 
-def _hooked():
+def _attention_with_hook():
     attention = nn.MultiheadAttention(12, 3)
     attention.register_forward_hook(lambda *_: None)
     return attention
@@ -143,13 +143,13 @@ def _hooked():
 @pytest.mark.parametrize(
     ("attention", "match"),
     [
-        (_Own(12, 3), "subclass _Own"),
-        (_hooked(), "hooks"),
+        (_Subclass(12, 3), "subclass _Subclass"),
+        (_attention_with_hook(), "hooks"),
         (nn.MultiheadAttention(12, 3, add_bias_kv=True), "second: expected add_bias_kv"),
         (nn.MultiheadAttention(12, 3, add_zero_attn=True), "second: expected add_zero_attn"),
     ],
 )
-def test_what_cannot_be_replaced_is_refused_before_anything_is_changed(attention, match):
+def test_an_attention_that_cannot_be_replaced_is_refused_before_any_change(attention, match):
     model = nn.ModuleDict({"first": nn.MultiheadAttention(12, 3), "second": attention})
     with pytest.raises(InputError, match=match):
         swap_attention(model)

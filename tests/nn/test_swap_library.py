@@ -1,4 +1,4 @@
-"""`swap_attention` in a model of a library that we did not write: GraphGPS layers of PyTorch Geometric."""
+"""Tests of `swap_attention` in a model of another library: GraphGPS layers of PyTorch Geometric."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from elinformer.nn import EntropyLinearAttention, swap_attention
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it scripts a class as it is imported, which PyTorch warns about
+    warnings.simplefilter("ignore")  # the import scripts a class, and PyTorch warns about that
     pytest.importorskip("torch_geometric", reason="needs PyTorch Geometric: pip install torch-geometric")
     from torch_geometric.nn import GINConv, GPSConv, global_mean_pool
 
@@ -22,7 +22,7 @@ SIZES = (9, 5, 2)  # nodes of the graphs of a batch; padded to dense inside the 
 
 
 class GraphTransformer(nn.Module):
-    """Two GPS layers and a read-out, as in the library's own example."""
+    """Two GPS layers and a linear output, as in the example of the library."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def test_a_graph_transformer_keeps_its_projections(model):
 
 
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
-def test_a_graph_transformer_runs_eala_on_every_graph_apart(model, grad):
+def test_a_graph_transformer_computes_eala_for_each_graph_separately(model, grad):
     before, (x, edges, batch) = copy.deepcopy(model), graphs()
     assert sum(isinstance(m, EntropyLinearAttention) for m in swap_attention(model).modules()) == 2
     with torch.set_grad_enabled(grad):

@@ -1,4 +1,4 @@
-"""Forecasts in partitions of the series are those of all series at once."""
+"""Tests of forecasts in partitions of the series, against forecasts of all series at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ N, T, S = 23, 6, 3
 DEEP = NARROW | {"n_layers": 3}
 
 
-def module(name: str = "elinformer", n_series: int = N, **options: Any) -> ScaledModel:
+def make_model(name: str = "elinformer", n_series: int = N, **options: Any) -> ScaledModel:
     return small_module(name, n_series=n_series, **options).eval().scaled
 
 
@@ -36,66 +36,66 @@ def batch(n_series: int = N) -> Batch:
 
 @pytest.mark.parametrize("series_at_once", [1, 3, 7, 23, 100])
 @pytest.mark.parametrize("patch_length", [0, 2])
-def test_partitions_forecast_what_all_series_do(series_at_once: int, patch_length: int) -> None:
-    whole = module(**DEEP, patch_length=patch_length)
+def test_a_forecast_in_partitions_equals_that_of_all_series(series_at_once: int, patch_length: int) -> None:
+    model = make_model(**DEEP, patch_length=patch_length)
     with torch.inference_mode():
-        expected = whole(batch())
-    assert_close(PartitionedForecast(whole, series_at_once)(batch()), expected, rtol=1e-6, atol=1e-6)
+        expected = model(batch())
+    assert_close(PartitionedForecast(model, series_at_once)(batch()), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_partitions_are_as_sharp_as_the_whole() -> None:
-    whole = module(**DEEP)
-    sharp = PartitionedForecast(whole, 7)(batch())
-    model: Any = whole.model
-    model.set_sharpness(0.3)
+def test_the_sharpness_applies_in_partitions() -> None:
+    model = make_model(**DEEP)
+    unchanged = PartitionedForecast(model, 7)(batch())
+    inner: Any = model.model
+    inner.set_sharpness(0.3)
     with torch.inference_mode():
-        expected = whole(batch())
-    assert_close(PartitionedForecast(whole, 7)(batch()), expected, rtol=1e-6, atol=1e-6)
-    assert (expected - sharp).abs().max() > 1e-4
+        expected = model(batch())
+    assert_close(PartitionedForecast(model, 7)(batch()), expected, rtol=1e-6, atol=1e-6)
+    assert (expected - unchanged).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize(
     ("n_series", "patches", "tokens_at_once", "series_at_once"),
     [(23, 1, 6, None), (23, 1, 5, 5), (23, 2, 12, None), (23, 2, 11, 5), (30_000, 2, 14_000, 4096)],
 )
-def test_partitions_are_as_large_as_memory_allows_and_speed_asks_for(
+def test_the_default_size_of_partitions_follows_from_memory_and_speed(
     n_series: int, patches: int, tokens_at_once: int, series_at_once: int | None
 ) -> None:
-    whole = module(n_series=n_series)
-    chosen = forecasting(whole, n_series, tokens=patches * n_series, tokens_at_once=tokens_at_once)
+    model = make_model(n_series=n_series)
+    chosen = forecasting(model, n_series, tokens=patches * n_series, tokens_at_once=tokens_at_once)
     assert (chosen.series_at_once if isinstance(chosen, PartitionedForecast) else None) == series_at_once
 
 
-def test_tokens_may_lie_in_a_file(tmp_path: Path) -> None:
-    whole = module(**DEEP)
-    in_memory = PartitionedForecast(whole, 5)(batch())
-    assert torch.equal(PartitionedForecast(whole, 5, folder=tmp_path)(batch()), in_memory)
+def test_tokens_can_be_stored_in_a_file(tmp_path: Path) -> None:
+    model = make_model(**DEEP)
+    in_memory = PartitionedForecast(model, 5)(batch())
+    assert torch.equal(PartitionedForecast(model, 5, folder=tmp_path)(batch()), in_memory)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("name", "options"), [("stid", {}), ("dlinear", {}), ("elinformer", {"attention": "none"})])
-def test_models_whose_series_never_meet_take_parts_too(name: str, options: dict[str, str]) -> None:
-    whole = module(name, **options)
+def test_models_without_attention_can_be_computed_in_partitions(name: str, options: dict[str, str]) -> None:
+    model = make_model(name, **options)
     with torch.inference_mode():
-        expected = whole(batch())
-    assert_close(PartitionedForecast(whole, 4)(batch()), expected, rtol=1e-6, atol=1e-6)
+        expected = model(batch())
+    assert_close(PartitionedForecast(model, 4)(batch()), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_the_module_is_left_as_it_was() -> None:
-    whole = module(**DEEP)
-    before = {name: (id(x), x.clone()) for name, x in [*whole.named_parameters(), *whole.named_buffers()]}
-    PartitionedForecast(whole, 4)(batch())
-    after = dict([*whole.named_parameters(), *whole.named_buffers()])
+def test_a_forecast_in_partitions_does_not_change_the_model() -> None:
+    model = make_model(**DEEP)
+    before = {name: (id(x), x.clone()) for name, x in [*model.named_parameters(), *model.named_buffers()]}
+    PartitionedForecast(model, 4)(batch())
+    after = dict([*model.named_parameters(), *model.named_buffers()])
     assert {name: id(x) for name, x in after.items()} == {name: number for name, (number, _) in before.items()}
     assert all(torch.equal(after[name], x) for name, (_, x) in before.items())
     with torch.inference_mode():
-        assert whole(batch()).shape == (2, S, N, 1, 1)
+        assert model(batch()).shape == (2, S, N, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
-    [("elinformer", {"attention": "softmax"}, "softmax_attention"), ("staeformer", {}, "does not say")],
+    [("elinformer", {"attention": "softmax"}, "softmax_attention"), ("staeformer", {}, "does not declare")],
 )
 def test_models_that_need_all_series_at_once_are_refused(name: str, options: dict[str, str], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        PartitionedForecast(module(name, **options), 4)
+        PartitionedForecast(make_model(name, **options), 4)

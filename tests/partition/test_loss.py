@@ -1,4 +1,4 @@
-"""Training on a partition of the series at a time."""
+"""Tests of training in partitions of the series."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 N, T, S = 40, 6, 3
 
 
-def module(name: str = "elinformer", **options: Any) -> ForecastModule:
-    made = small_module(name, n_series=N, **NARROW | {"series_width": 8} | options)
-    for parameter in made.model.parameters():  # far from where it starts, so that attention matters
+def make_module(name: str = "elinformer", **options: Any) -> ForecastModule:
+    module = small_module(name, n_series=N, **NARROW | {"series_width": 8} | options)
+    for parameter in module.model.parameters():  # far from the initial weights, so that attention matters
         torch.nn.init.normal_(parameter, std=0.3)
-    return made.double()
+    return module.double()
 
 
 def batch() -> Batch:
@@ -43,56 +43,56 @@ def batch() -> Batch:
 
 
 def without_dropout() -> ForecastModule:
-    whole = module(dropout=0.0)
-    whole.model.embedding.eval()  # pyright: ignore[reportAttributeAccessIssue] the calendar is never neutral
-    return whole
+    module = make_module(dropout=0.0)
+    module.model.embedding.eval()  # pyright: ignore[reportAttributeAccessIssue] the calendar is never neutral
+    return module
 
 
-def error_of(whole: ForecastModule) -> Callable[[Tensor, Batch], Tensor]:
-    def error(outputs: Tensor, given: Batch) -> Tensor:
-        assert given.target is not None
-        assert given.target_mask is not None
-        scale = whole.error_scale if given.series is None else whole.error_scale[given.series]
-        return torch.where(given.target_mask, ((outputs[..., 0] - given.target) / scale) ** 2, 0).sum()
+def make_error(module: ForecastModule) -> Callable[[Tensor, Batch], Tensor]:
+    def error(outputs: Tensor, partition: Batch) -> Tensor:
+        assert partition.target is not None
+        assert partition.target_mask is not None
+        scale = module.error_scale if partition.series is None else module.error_scale[partition.series]
+        return torch.where(partition.target_mask, ((outputs[..., 0] - partition.target) / scale) ** 2, 0).sum()
 
     return error
 
 
-def whole_error(whole: ForecastModule) -> Tensor:
-    return error_of(whole)(whole(batch()), batch())
+def error_of_all_series(module: ForecastModule) -> Tensor:
+    return make_error(module)(module(batch()), batch())
 
 
-def gradients(whole: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
-    whole.zero_grad()
+def gradients(module: ForecastModule, loss: Tensor) -> dict[str, Tensor]:
+    module.zero_grad()
     loss.backward()
-    return {name: p.grad.clone() for name, p in whole.named_parameters() if p.grad is not None}
+    return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("series_at_once", [1, 7, 20, 40])
 @pytest.mark.parametrize("sharpness", [1.0, 0.3])
-def test_the_loss_of_all_parts_is_that_of_all_series(series_at_once: int, sharpness: float) -> None:
-    whole = without_dropout()
-    whole.model.set_sharpness(sharpness)  # pyright: ignore[reportCallIssue]
-    error = error_of(whole)
-    in_partitions = loss_in_partitions(whole.scaled, batch(), series_at_once, error)
-    assert_close(in_partitions.detach(), whole_error(whole).detach(), rtol=1e-10, atol=0)
+def test_the_loss_in_partitions_equals_that_of_all_series(series_at_once: int, sharpness: float) -> None:
+    module = without_dropout()
+    module.model.set_sharpness(sharpness)  # pyright: ignore[reportCallIssue]
+    error = make_error(module)
+    in_partitions = loss_in_partitions(module.scaled, batch(), series_at_once, error)
+    assert_close(in_partitions.detach(), error_of_all_series(module).detach(), rtol=1e-10, atol=0)
 
 
-def test_one_part_has_the_gradient_of_all_series() -> None:
-    whole = without_dropout()
-    error = error_of(whole)
-    expected = gradients(whole, whole_error(whole))
-    for name, grad in gradients(whole, loss_in_partitions(whole.scaled, batch(), N, error)).items():
+def test_the_gradient_of_a_single_partition_equals_that_of_all_series() -> None:
+    module = without_dropout()
+    error = make_error(module)
+    expected = gradients(module, error_of_all_series(module))
+    for name, grad in gradients(module, loss_in_partitions(module.scaled, batch(), N, error)).items():
         assert_close(grad, expected[name], rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 0.3])
-def test_the_gradient_of_parts_is_that_of_all_series_on_average(sharpness: float) -> None:
-    whole = without_dropout()
-    whole.model.set_sharpness(sharpness)  # pyright: ignore[reportCallIssue]
-    error = error_of(whole)
-    expected = gradients(whole, whole_error(whole))
-    draws = [gradients(whole, loss_in_partitions(whole.scaled, batch(), N // 2, error)) for _ in range(30)]
+def test_the_mean_gradient_in_partitions_equals_that_of_all_series(sharpness: float) -> None:
+    module = without_dropout()
+    module.model.set_sharpness(sharpness)  # pyright: ignore[reportCallIssue]
+    error = make_error(module)
+    expected = gradients(module, error_of_all_series(module))
+    draws = [gradients(module, loss_in_partitions(module.scaled, batch(), N // 2, error)) for _ in range(30)]
     for name, exact in expected.items():
         mean = torch.stack([draw[name] for draw in draws]).mean(0)
         assert (mean - exact).norm() < 0.1 * exact.norm() + 1e-9, name
@@ -107,12 +107,12 @@ def test_a_forecaster_trains_in_partitions(make_forecaster: Callable[..., Foreca
 
 
 def test_a_model_that_needs_all_series_is_refused() -> None:
-    whole = module(attention="softmax")
+    module = make_module(attention="softmax")
     with pytest.raises(InputError, match="softmax_attention"):
-        loss_in_partitions(whole.scaled, batch(), 10, error_of(whole))
+        loss_in_partitions(module.scaled, batch(), 10, make_error(module))
 
 
-def test_parts_of_series_that_are_on_several_ranks_are_refused(
+def test_partitions_of_series_on_several_ranks_are_refused(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
 ) -> None:
     with pytest.raises(InputError, match="series_at_once=2 and series_parallel=2"):

@@ -1,1 +1,1 @@
-"""Other people's forecasting models, each run by its own library; one file, and one extra, a library."""
+"""Adapters to other libraries: one file, and one extra of the installation, for each library."""

@@ -1,7 +1,8 @@
-"""Multivariate models of NeuralForecast, trained by its own code on our windows.
+"""Multivariate models of NeuralForecast, trained by its code on the windows of this library.
 
-Theirs: the network and its default sizes, which windows a step draws from the training part, the loss (MAE) and the
-optimiser. Ours: the parts, the scaling, how many steps of how many windows, which weights are kept, and the scores.
+NeuralForecast provides the network and its default sizes, the choice of windows in a training step, the loss (MAE) and
+the optimiser. This library provides the split, the scaling, the number of steps and of windows in a step, the choice of
+weights by validation, and the scores.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.scaling import Scaler
 from elinformer.data.windows import Reach, SplitPanel, chronological_split
 from elinformer.errors import InputError, MissingExtraError
-from elinformer.models.inputs import filled_forward
+from elinformer.models.inputs import forward_fill
 from elinformer.training.config import TrainingConfig
 from elinformer.training.fit import fit
 from elinformer.training.module import ForecastModule
@@ -41,29 +42,36 @@ if TYPE_CHECKING:
 PEERS = ("iTransformer", "SOFTS", "TSMixer", "TimeXer")
 """Names of the models, as NeuralForecast spells them."""
 
-OPTIMISER = ("learning_rate", "num_lr_decays", "optimizer", "optimizer_kwargs", "lr_scheduler", "lr_scheduler_kwargs")
-"""Options beside those of the network. For how long and on what a peer trains is not its own to say."""
+OPTIMISER_OPTIONS = (
+    "learning_rate",
+    "num_lr_decays",
+    "optimizer",
+    "optimizer_kwargs",
+    "lr_scheduler",
+    "lr_scheduler_kwargs",
+)
+"""Options besides those of the network. The length and the data of training are not options of a peer."""
 
-LONGEST_PATCH = 16
-"""TimeXer's default, and its rest is lost where the window is no multiple of it."""
+MAX_PATCH = 16
+"""Default patch length of TimeXer. TimeXer ignores the rest of a window that is not a multiple of it."""
 
 
 class PeerForecaster:
-    """Trains a model of NeuralForecast on a panel; a function from a batch to its forecast, in the data's units.
+    """Forecaster with a model of NeuralForecast.
 
-    It takes as many steps as our models, of as many windows, and is validated as they are. The channels of a series
-    are series of their own to it. It knows no calendar, and sees gaps filled.
+    A peer trains for as many steps of as many windows as the models of this library, and has the same validation. It
+    takes every channel of every series as a series. It has no calendar, and its input has no gaps.
 
     Args:
         name: One of `PEERS`.
-        window: Input steps.
-        horizon: Output steps.
-        split: Fractions of the steps for training, validation (which weights are kept) and test.
-        training: Its learning rate and weight decay are for our models: a peer has its own.
-        options: Arguments of the model: the sizes of its network, `learning_rate`.
+        window: T, number of input steps.
+        horizon: S, number of output steps.
+        split: Fractions of the steps for training, validation (which selects the weights) and test.
+        training: Options of training. Its learning rate and weight decay do not apply to a peer.
+        options: Options of the model: the sizes of its network, and those in `OPTIMISER_OPTIONS`.
 
     Raises:
-        InputError: Settings that cannot be.
+        InputError: A setting cannot be used.
         MissingExtraError: NeuralForecast is not installed.
     """
 
@@ -83,7 +91,7 @@ class PeerForecaster:
         self.name, self.reach, self.split = name, Reach(window, horizon), tuple(split)
         self.training, self.options = training or TrainingConfig(), dict(options or {})
         if self.training.seed >= 1 << 32:
-            raise InputError(f"expected a seed below 2**32, as NeuralForecast needs it, got {self.training.seed}")
+            raise InputError(f"expected a seed below 2**32, for NeuralForecast, got {self.training.seed}")
         if name == "TimeXer":
             _check_patch(self.options.get("patch_len", 1), window)
         if importlib.util.find_spec("neuralforecast") is None:
@@ -93,28 +101,28 @@ class PeerForecaster:
     def fit(
         self, panel: Panel, console: Console | None = None, *, callbacks: Sequence[Callback] = ()
     ) -> PeerForecaster:
-        """Train on the first part of the steps, and keep the weights that do best on the second.
+        """Train on the training steps, and keep the weights with the lowest validation error.
 
         Args:
             panel: The data.
-            console: Where the progress bar goes; standard error by default.
-            callbacks: Others of Lightning's that watch the training.
+            console: Console of the progress bar; standard error by default.
+            callbacks: Callbacks of Lightning.
 
         Raises:
-            InputError: The panel is too short, an option is none of the model's, or training diverges.
+            InputError: The panel is too short, the model does not have an option, or training diverges.
         """
         data, n_series = SplitPanel.of(panel, self.split, self.reach), panel.n_series * panel.n_channels
         scale = data.error_scale(self.training.loss_scale)
-        scaler = Scaler(data.scaler("series").mean, scale)  # their MAE is the mean error in these units: our loss
+        scaler = Scaler(data.scaler("series").mean, scale)  # so that the MAE of NeuralForecast is our loss
         n_windows = len(data.origins("train"))
         with seeded(self.training.seed), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*`self.trainer` reference is not registered.*")  # their logs
-            drawn: Any = _TrainingPart(panel, data.split.train[1], scaler, n_windows)
+            warnings.filterwarnings("ignore", message=".*`self.trainer` reference is not registered.*")
+            training_data: Any = _TrainingSteps(panel, data.split.train[1], scaler, n_windows)
             network = PeerNetwork(self._new_model(n_series, n_windows))
             module = _PeerModule(network, scaler, scale, self.training)
             result = fit(
                 module,
-                drawn,
+                training_data,
                 data.windows("validation", None),
                 tokens_per_window=n_series,
                 console=console,
@@ -124,27 +132,31 @@ class PeerForecaster:
         return self
 
     def forecast(self, batch: Batch) -> Tensor:
-        """Return the forecast (B, S, N, C) for a batch of windows, both in the units of the data."""
+        """Return the point forecast (B, S, N, C) for a batch, both in the units of the data."""
         return self.module.loss.point(self.module(batch))
 
     @property
     def module(self) -> ForecastModule:
-        """The trained module."""
+        """Trained module.
+
+        Raises:
+            InputError: `fit` was not called.
+        """
         return self._trained()[0]
 
     @property
     def batch_size(self) -> int:
-        """Windows that are forecast together."""
+        """Number of windows that are forecast together."""
         return max(1, self.training.tokens_at_once // self.module.error_scale.numel())
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers of the model."""
+        """Number of trainable parameters."""
         return sum(p.numel() for p in self.module.parameters() if p.requires_grad)
 
     @property
     def fit_result(self) -> FitResult:
-        """How training went."""
+        """Result of the training."""
         return self._trained()[1]
 
     def _trained(self) -> tuple[ForecastModule, FitResult]:
@@ -156,27 +168,27 @@ class PeerForecaster:
         from neuralforecast import models  # pyright: ignore[reportMissingImports]
         from neuralforecast.losses.pytorch import MAE  # pyright: ignore[reportMissingImports]
 
-        kind, training, window = getattr(models, self.name), self.training, self.reach.window
+        model, training, window = getattr(models, self.name), self.training, self.reach.window
+        _check_options(self.options, model)
         defaults: dict[str, Any] = {"patch_len": _longest_patch(window)} if self.name == "TimeXer" else {}
-        options = defaults | dict(_checked(self.options, kind))
-        with quiet(*LIGHTNING):  # every model tells its seed
-            return kind(
+        with quiet(*LIGHTNING):  # every model logs its seed
+            return model(
                 h=self.reach.horizon,
                 input_size=window,
                 n_series=n_series,
-                loss=MAE(),  # their default is one module that all of their models share
+                loss=MAE(),  # the default is one module that all models share
                 max_steps=training.epochs * math.ceil(n_windows / training.batch_size),
                 windows_batch_size=math.ceil(training.batch_size / training.micro_batches(n_series)),
                 random_seed=training.seed,
-                **options,
+                **defaults | self.options,
             )
 
 
 class PeerNetwork(nn.Module):
-    """A model of NeuralForecast with the forward of ours.
+    """Model of NeuralForecast with the `forward` of a model of this library.
 
     Args:
-        model: Takes `insample_y` (B, T, N C) and gives (B, S, N C).
+        model: A model that takes `insample_y` (B, T, N C) and returns (B, S, N C).
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -184,13 +196,13 @@ class PeerNetwork(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch) -> Tensor:
-        """Forecast (B, S, N, C, 1), scaled.
+        """Return the scaled forecast (B, S, N, C, 1).
 
-        A gap is filled with what was observed before it in the window, at its beginning with what was observed next,
-        and with 0 where nothing was.
+        A gap is filled with the last value before it in the window, at the start of the window with the next value,
+        and with 0 if nothing was observed.
         """
         values, mask = batch.values, batch.mask
-        before, after = filled_forward(values, mask), filled_forward(values.flip(1), mask.flip(1)).flip(1)
+        before, after = forward_fill(values, mask), forward_fill(values.flip(1), mask.flip(1)).flip(1)
         filled = torch.where(mask.cummax(1).values, before, after).flatten(2)
         unused = dict.fromkeys(("futr_exog", "hist_exog", "stat_exog"))
         forecast = self.model({"insample_y": filled, "insample_mask": mask.flatten(2).float(), **unused})
@@ -198,17 +210,17 @@ class PeerNetwork(nn.Module):
 
 
 class _PeerModule(ForecastModule):
-    """Validated and used as any model of ours, but trained as NeuralForecast says."""
+    """Module with the validation of this library, and the training step of NeuralForecast."""
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        """Their loss on windows that they draw from the training part."""
+        """Return the loss of NeuralForecast on windows that it draws from the training steps."""
         with self.mixed_precision():
             loss = self._peer.training_step(batch, _)
         self.log("loss", loss.detach(), batch_size=1)
         return loss
 
     def configure_optimizers(self) -> Any:
-        """Their optimiser, Adam, and their schedule, which is constant by default."""
+        """Return the optimiser and the schedule of NeuralForecast: by default Adam, and a constant rate."""
         return self._peer.configure_optimizers()
 
     @property
@@ -216,10 +228,10 @@ class _PeerModule(ForecastModule):
         return self.model.model
 
 
-class _TrainingPart(Dataset[Any]):
-    """The training steps as NeuralForecast's loader gives them: all of them in every batch, to draw windows from.
+class _TrainingSteps(Dataset[Any]):
+    """Training steps in the format of NeuralForecast's loader. Every batch has all steps, and windows are drawn later.
 
-    As many batches make an epoch as of `n_windows` windows.
+    An epoch has as many batches as one of `n_windows` windows.
     """
 
     def __init__(self, panel: Panel, end: int, scaler: Scaler, n_windows: int) -> None:
@@ -229,7 +241,7 @@ class _TrainingPart(Dataset[Any]):
         )
 
         values, mask = ((panel.values[:end] - scaler.mean) / scaler.std, panel.mask[:end])
-        filled = filled_forward(*(torch.from_numpy(x)[None] for x in (values, mask)))[0].numpy()
+        filled = forward_fill(*(torch.from_numpy(x)[None] for x in (values, mask)))[0].numpy()
         columns = np.stack([filled, mask], -1).reshape(end, -1, 2)  # (T, N C, 2)
         n_series = columns.shape[1]
         data = TimeSeriesDataset(
@@ -238,8 +250,8 @@ class _TrainingPart(Dataset[Any]):
             indptr=np.arange(n_series + 1) * end,
             y_idx=0,
         )
-        # Their own data module draws a new order of the series in every step, which TSMixer and TimeXer know by place
-        # (taken out once, https://github.com/Nixtla/neuralforecast/pull/907, but back in 3.0).
+        # The data module of NeuralForecast shuffles the series in every step, although TSMixer and TimeXer identify a
+        # series by its position (https://github.com/Nixtla/neuralforecast/pull/907 removed this, 3.0 has it again).
         self.batch = next(iter(TimeSeriesLoader(data, batch_size=n_series, shuffle=False)))
         self.n_windows = n_windows
 
@@ -250,14 +262,13 @@ class _TrainingPart(Dataset[Any]):
         return self.batch
 
 
-def _checked(options: Mapping[str, Any], kind: type) -> Mapping[str, Any]:
-    """Options that are of the network or the optimiser: those that NeuralForecast's base class does not have."""
-    shared = inspect.signature(kind.__mro__[1]).parameters
-    known = [*(name for name in inspect.signature(kind).parameters if name not in shared), *OPTIMISER]
-    unknown = [name for name in options if name not in known]
+def _check_options(options: Mapping[str, Any], model: type) -> None:
+    """Refuse options that are neither of the network nor of the optimiser."""
+    base = inspect.signature(model.__mro__[1]).parameters
+    allowed = [*(name for name in inspect.signature(model).parameters if name not in base), *OPTIMISER_OPTIONS]
+    unknown = [name for name in options if name not in allowed]
     if unknown:
-        raise InputError(f"expected options of {kind.__name__} out of {', '.join(known)}, got {', '.join(unknown)}")
-    return options
+        raise InputError(f"expected options of {model.__name__} out of {', '.join(allowed)}, got {', '.join(unknown)}")
 
 
 def _check_patch(length: Any, window: int) -> None:
@@ -266,4 +277,4 @@ def _check_patch(length: Any, window: int) -> None:
 
 
 def _longest_patch(window: int) -> int:
-    return next(n for n in range(min(LONGEST_PATCH, window), 0, -1) if window % n == 0)
+    return next(n for n in range(min(MAX_PATCH, window), 0, -1) if window % n == 0)

@@ -1,4 +1,4 @@
-"""Scores, and the naive forecasts to compare with. Takes any module and any array."""
+"""Losses, scores, backtests and naive forecasts, for forecasts of any model."""
 
 from elinformer.evaluation.backtest import backtest, targets_of
 from elinformer.evaluation.blocks import BlockSums, blocks_of

@@ -1,4 +1,4 @@
-"""Scores of forecasts over all windows of a part, a batch at a time."""
+"""Sums of forecast errors over many windows, a batch at a time."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ def backtest(
 
     Args:
         forecast: Function from a batch to the point forecast (B, S, N, C), both in the units of the data.
-        windows: The windows.
-        batch_size: Windows that are forecast together.
-        blocks: Takes the same errors by blocks of time.
+        windows: Windows to forecast.
+        batch_size: Number of windows in a batch.
+        blocks: Sums by blocks of time, updated with the same errors.
+
+    Returns:
+        Sums of the errors for every horizon step, series and channel.
     """
     sums = MetricSums(windows.horizon, *windows.values.shape[1:])
     with torch.inference_mode():
@@ -42,7 +45,7 @@ def backtest(
 
 
 def targets_of(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return target and mask of a batch that has them."""
+    """Return the targets (B, S, N, C) of a batch and their mask."""
     if batch.target is None or batch.target_mask is None:
-        raise AssertionError("windows to learn from or to score have targets")
+        raise AssertionError("batches for training and scoring have targets")
     return batch.target, batch.target_mask

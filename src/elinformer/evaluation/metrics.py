@@ -1,4 +1,4 @@
-"""Masked MAE, RMSE and MAPE, added up as sums and counts so that batch size and order change nothing."""
+"""Masked MAE, RMSE and MAPE from sums and counts, so that batch size and order do not change them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAPE_FLOOR = 1e-4
-"""Targets of smaller magnitude take no part in MAPE: the zero rule of the traffic literature."""
+"""MAPE ignores targets of smaller magnitude, as papers on traffic forecasting do."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """MAE and RMSE in the data's units, MAPE in percent, and how many observed targets they are over.
+    """Mean errors over observed targets.
 
-    NaN where nothing was observed (MAPE: where nothing observed differs from zero), and where a prediction
-    for an observed target is NaN.
+    An error is NaN if no target was observed, or if the prediction of an observed target is NaN. MAPE is also NaN if
+    all observed targets are zero.
+
+    Attributes:
+        mae: Mean absolute error, in the units of the data.
+        rmse: Root mean squared error, in the units of the data.
+        mape: Mean absolute percentage error, in percent.
+        count: Number of observed targets.
     """
 
     mae: float
@@ -30,12 +36,24 @@ class Scores:
     count: int
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """For JSON, which knows no NaN: None stands for it."""
+        """Return the scores as a JSON document, with None instead of NaN."""
         return {name: None if value != value else value for name, value in vars(self).items()}  # noqa: PLR0124
 
 
 class MetricSums:
     """Sums and counts of errors for every horizon step, series and channel, in float64.
+
+    Args:
+        horizon: S.
+        n_series: N.
+        n_channels: C.
+
+    Attributes:
+        absolute: (S, N, C), sums of absolute errors, in the units of the data.
+        squared: (S, N, C), sums of squared errors.
+        relative: (S, N, C), sums of absolute errors divided by the absolute value of the target.
+        count: (S, N, C), numbers of observed targets.
+        count_nonzero: (S, N, C), numbers of observed targets that count for MAPE.
 
     Example:
         >>> sums = MetricSums(horizon=1, n_series=1, n_channels=1)
@@ -54,7 +72,13 @@ class MetricSums:
         self.count_nonzero = torch.zeros(shape, dtype=torch.int64)
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
-        """Add B forecasts: all (B, S, N, C), `mask` True where the target was observed."""
+        """Add the errors of B forecasts.
+
+        Args:
+            prediction: (B, S, N, C), in the units of the data.
+            target: (B, S, N, C).
+            mask: (B, S, N, C), True = the target was observed.
+        """
         prediction, target, mask = (x.cpu() for x in (prediction, target, mask))  # not every device has float64
         target = target.double()
         error = torch.where(mask, (prediction.double() - target).abs(), 0)
@@ -69,12 +93,18 @@ class MetricSums:
     def scores(
         self, *, step: int | None = None, series: Sequence[int] | None = None, channel: int | None = None
     ) -> Scores:
-        """Scores over everything, or over one horizon step (from 0), some series, one channel."""
+        """Return the scores over all errors, or over a selection.
+
+        Args:
+            step: Horizon step, from 0; None = all steps.
+            series: Numbers of series; None = all series.
+            channel: Number of a channel; None = all channels.
+        """
 
         def total(sums: Tensor) -> float:
-            part = sums if step is None else sums[step : step + 1]
-            part = part if series is None else part[:, list(series)]
-            return float((part if channel is None else part[..., channel]).sum())
+            selected = sums if step is None else sums[step : step + 1]
+            selected = selected if series is None else selected[:, list(series)]
+            return float((selected if channel is None else selected[..., channel]).sum())
 
         count, nonzero = total(self.count), total(self.count_nonzero)
         return Scores(
@@ -85,11 +115,11 @@ class MetricSums:
         )
 
     def mae_by_series(self) -> Tensor:
-        """(N, C) mean absolute errors, NaN where a series has no observed target."""
+        """Return the mean absolute errors (N, C); NaN for a series without an observed target."""
         return self.absolute.sum(0) / self.count.sum(0)
 
     def report(self, channels: Sequence[str]) -> dict[str, object]:
-        """Overall scores with `by_horizon` ("1" is the first step) and `by_channel`, ready for JSON."""
+        """Return a JSON document of all scores, with `by_horizon` ("1" is the first step) and `by_channel`."""
         steps = {str(step + 1): self.scores(step=step).to_dict() for step in range(len(self.count))}
         by_channel = {name: self.scores(channel=i).to_dict() for i, name in enumerate(channels)}
         return {**self.scores().to_dict(), "by_horizon": steps, "by_channel": by_channel}

@@ -1,4 +1,4 @@
-"""The forecasts every model has to beat: the last value, and the value one season ago."""
+"""Naive forecasts, a baseline for every model: the last value, and the value one season ago."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
     from elinformer.evaluation.blocks import BlockSums
 
-ORIGINS_AT_A_TIME = 256
+MAX_BATCH_SIZE = 256
+"""Windows that are scored together at most."""
 
 
 @dataclass(frozen=True)
 class Naive:
-    """Repeats what was last observed `period` steps ago, or that many seasons earlier.
+    """Forecast that repeats the value one season ago, or the last observed one in the seasons before.
 
     Attributes:
-        name: What tables call it.
-        period: Steps of a season; 1 = the last value.
+        name: Name in tables.
+        period: Number of steps in a season; 1 = the last value.
     """
 
     name: str
@@ -35,12 +36,12 @@ LAST_VALUE = Naive("last value", 1)
 
 
 def naives_for(panel: Panel) -> list[Naive]:
-    """Last value, and where the step divides a day the same time yesterday and last week."""
-    per_day = panel.steps_of_day
-    if per_day is None:
+    """Return the naive forecasts of a panel: the last value and, if steps divide a day, yesterday and last week."""
+    steps_per_day = panel.steps_of_day
+    if steps_per_day is None:
         return [LAST_VALUE]
-    seasonal = [Naive("same time yesterday", per_day)] if per_day > 1 else []
-    return [LAST_VALUE, *seasonal, Naive("same time last week", 7 * per_day)]
+    seasonal = [Naive("same time yesterday", steps_per_day)] if steps_per_day > 1 else []
+    return [LAST_VALUE, *seasonal, Naive("same time last week", 7 * steps_per_day)]
 
 
 def score_naive(
@@ -52,44 +53,47 @@ def score_naive(
     *,
     blocks: BlockSums | None = None,
 ) -> MetricSums:
-    """Score a naive forecast on the windows whose first target steps are `origins`.
+    """Add up the errors of a naive forecast.
 
-    The steps are read one after the other: the panel may lie on disk.
+    The function reads the steps of the panel in order, so that the panel can be on disk.
 
     Args:
         naive: The forecast.
         panel: The data.
-        origins: (n,).
+        origins: (n,), the first target steps of the windows.
         horizon: S.
-        mean: (N, C), the forecast of a series without any observation at that season so far: its mean in training.
-        blocks: Takes the same errors by blocks of time.
+        mean: (N, C), the mean of every series in training. It is the forecast where no earlier season has a value.
+        blocks: Sums by blocks of time, updated with the same errors.
+
+    Returns:
+        Sums of the errors for every horizon step, series and channel.
     """
     sums = MetricSums(horizon, panel.n_series, panel.n_channels)
     season = _Season(panel, naive.period, mean.astype(np.float32))
-    together = max(1, min(ORIGINS_AT_A_TIME, VALUES_AT_A_TIME // (horizon * mean.size)))
+    batch_size = max(1, min(MAX_BATCH_SIZE, VALUES_AT_A_TIME // (horizon * mean.size)))
     ordered = np.sort(origins)
-    for start in range(0, len(ordered), together):
-        chunk = ordered[start : start + together]
-        forecast = torch.from_numpy(np.stack([season.forecast(origin, horizon) for origin in chunk]))
-        targets = chunk[:, None] + np.arange(horizon)  # (B, S)
+    for start in range(0, len(ordered), batch_size):
+        batch = ordered[start : start + batch_size]
+        forecast = torch.from_numpy(np.stack([season.forecast(origin, horizon) for origin in batch]))
+        targets = batch[:, None] + np.arange(horizon)  # (B, S)
         values, mask = (torch.from_numpy(x[targets]) for x in (panel.values, panel.mask))
         sums.update(forecast, values, mask)
         if blocks is not None:
-            blocks.update(forecast, values, mask, torch.from_numpy(chunk))
+            blocks.update(forecast, values, mask, torch.from_numpy(batch))
     return sums
 
 
 class _Season:
-    """What was last observed at every step of a season, as time goes on; `mean` (N, C) where nothing was."""
+    """Last observed values at every step of a season, before a moving origin; `mean` (N, C) where there is none."""
 
     def __init__(self, panel: Panel, period: int, mean: np.ndarray) -> None:
-        self._panel, self._now = panel, 0
-        self._known = np.tile(mean, (period, 1, 1))  # (period, N, C); step t stands in row t % period
+        self._panel, self._origin = panel, 0
+        self._last = np.tile(mean, (period, 1, 1))  # (period, N, C), row t % period for step t
 
     def forecast(self, origin: int, horizon: int) -> np.ndarray:
-        """(S, N, C) from `origin` on; it must not be earlier than the last one that was asked for."""
-        period = len(self._known)
-        for step in range(self._now, origin):
-            np.copyto(self._known[step % period], self._panel.values[step], where=self._panel.mask[step])
-        self._now = origin
-        return self._known[(origin + np.arange(horizon)) % period]
+        """Return the forecast (S, N, C) from `origin` on. Origins have to come in order."""
+        period = len(self._last)
+        for step in range(self._origin, origin):
+            np.copyto(self._last[step % period], self._panel.values[step], where=self._panel.mask[step])
+        self._origin = origin
+        return self._last[(origin + np.arange(horizon)) % period]

@@ -1,4 +1,4 @@
-"""Forecasting models: tensors in, tensors out; needs torch alone."""
+"""Forecasting models, from a `Batch` to a tensor. They need torch and numpy alone."""
 
 from elinformer.models.dlinear import DLinear, DLinearConfig
 from elinformer.models.elinformer import ATTENTIONS, ELinFormer, ELinFormerConfig

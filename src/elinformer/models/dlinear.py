@@ -1,4 +1,4 @@
-"""DLinear: trend and remainder of the window, each through one linear map that all series share. Readable alone."""
+"""DLinear: one linear map of the trend and one of the remainder of the window, shared by all series."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool1d, pad
 
 from elinformer._options import Options, option
 from elinformer._shapes import Float
-from elinformer.models.inputs import filled_forward
+from elinformer.models.inputs import forward_fill
 from elinformer.models.registry import register_model
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ class DLinearConfig(Options):
 
 @register_model("dlinear", DLinearConfig)
 class DLinear(nn.Module):
-    """Two linear maps of the window: one of its moving average, one of the rest. It knows neither series nor calendar.
+    """Two linear maps of the window: one of its moving average, one of the remainder.
+
+    The model sees neither the series nor the calendar.
 
     Source: Zeng et al., Are Transformers Effective for Time Series Forecasting?, 2022, arXiv 2205.13504, and the
-    authors' code (cure-lab/LTSF-Linear) with `individual` off. docs/models.md says what differs.
+    authors' code (cure-lab/LTSF-Linear) with `individual` off. docs/models.md lists the differences.
     """
 
     per_series = ()
@@ -59,21 +61,21 @@ class DLinear(nn.Module):
             nn.init.constant_(layer.weight, 1 / config.window)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
-        """Forecast the steps after the window; as `ELinFormer.forward`."""
+        """Forecast the steps after the window: see `ELinFormer.forward`."""
         return self.head(self.embed(batch)[0], batch)
 
     def embed(self, batch: Batch) -> tuple[Tensor, None]:
-        """Return the window without gaps (B, N, C, T), and no mask."""
-        return filled_forward(batch.values, batch.mask).permute(0, 2, 3, 1), None
+        """Return the window without gaps (B, N, C, T), and no key mask."""
+        return forward_fill(batch.values, batch.mask).permute(0, 2, 3, 1), None
 
-    def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:  # noqa: ARG002 the head of every model
+    def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:  # noqa: ARG002 signature of every head
         """Map the window (B, N, C, T) to all horizon steps."""
         trend = self._moving_average(x)
         outputs = self.trend(trend) + self.rest(x - trend)  # (B, N, C, S K)
         return outputs.unflatten(-1, (self.config.horizon, -1)).permute(0, 3, 1, 2, 4)
 
     def _moving_average(self, x: Tensor) -> Tensor:
-        """Average (B, N, C, T) over `trend_length` steps; beyond its ends the window is constant."""
+        """Average (B, N, C, T) over `trend_length` steps. Beyond the window, its end values are repeated."""
         series = x.flatten(0, 1)  # (B*N, C, T)
         half = self.config.trend_length // 2
         return avg_pool1d(pad(series, (half, half), mode="replicate"), self.config.trend_length, stride=1).view_as(x)

@@ -1,4 +1,4 @@
-"""ELinFormer: series as tokens, EALA across them, all horizon steps at once. Readable alone."""
+"""ELinFormer: series are tokens, EALA connects them, and a head forecasts all horizon steps at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elinformer._options import Options, option
 from elinformer._shapes import Bool, Float
-from elinformer.models.inputs import DAYS, calendar_of_window, filled_forward
+from elinformer.models.inputs import DAYS, calendar_of_window, forward_fill
 from elinformer.models.registry import register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.embeddings import ScaledEmbedding
@@ -25,30 +25,32 @@ if TYPE_CHECKING:
     from elinformer.ops.eala.partitioned import Exchange
 
 NO_ATTENTION: Final = "none"
-"""No attention sublayer at all: every token by itself."""
+"""Name of the model without attention, in which every token is computed by itself."""
 
 ATTENTIONS = (*OPERATORS, NO_ATTENTION)
-"""The names that `ELinFormerConfig.attention` can have."""
+"""Values of `ELinFormerConfig.attention`."""
 
 NEUTRAL_SHARE = 0.02
-"""Share of training windows whose slot, and whose day, is replaced by the neutral embedding: it is trained for slots
-and days that never occur in training."""
+"""Share of training windows in which the neutral embedding replaces that of the slot, and that of the day. It stands
+for slots and days that never occur in training."""
 
 EMBEDDING_RATE = 30.0
-"""How many times the learning rate the embeddings of series, slots and days are learned with."""
+"""Learning rate of the embeddings of series, slots and days, divided by that of the model."""
 
-START_OF_RECALL = 0.75
-"""How much of the last value a forecast begins with, where the head recalls the window."""
+INITIAL_RECALL = 0.75
+"""Initial weight of the last value in a forecast, if the head recalls the window."""
 
-START_OF_WINDOW = 3.0
-"""How much larger than PyTorch's the weights begin that embed the window, so that it is not drowned by who and when."""
+INITIAL_WINDOW_SCALE = 3.0
+"""Factor on PyTorch's initial weights of the window embedding, so that the embeddings of series and time do not
+dominate it."""
 
-START_OF_DAYS = 0.1
-"""Standard deviation that embeddings of days begin with: few days are seen, and they begin as nearly one, or each is
-known by heart before what they share is."""
+INITIAL_DAY_STD = 0.1
+"""Initial standard deviation of the embeddings of days. Training sees few days: they start almost equal, so that the
+model learns first what days have in common, and does not overfit each of them."""
 
-ROWS = 2048
-"""Tokens that a CPU feeds forward together where there is no gradient, so that what lies between stays in its cache."""
+FEEDFORWARD_ROWS = 2048
+"""Tokens that a CPU passes through a feed-forward layer together, without a gradient, so that the hidden units stay in
+its cache."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +143,27 @@ class ELinFormerConfig(Options):
 
 @register_model("elinformer", ELinFormerConfig)
 class ELinFormer(nn.Module):
-    """Forecast of every series from its window, its identity, the calendar and all other series.
+    """Forecast of every series from its window, its embedding, the calendar and all other series.
 
-    `forward` is the chain of `embed`, `blocks` and `head`. Series meet in the attention of the blocks alone, so that
-    `elinformer.partition` can compute groups of them one after the other, or on several ranks.
+    `forward` is the chain of `embed`, `blocks` and `head`. Series see each other only in the attention of the blocks.
+    `elinformer.partition` can therefore compute groups of series one after the other, or on several ranks.
 
-    Source: arXiv 2511.03190 for the attention; embeddings of series and calendar after STID
-    (Shao et al. 2022, arXiv 2208.05233), joined rather than added.
+    Args:
+        config: Sizes and options.
+
+    Source: arXiv 2511.03190 for the attention. The embeddings of series and calendar follow STID
+    (Shao et al. 2022, arXiv 2208.05233), but are concatenated instead of added.
+
+    Example:
+        >>> from elinformer.batch import Batch
+        >>> model = ELinFormer(ELinFormerConfig(window=12, horizon=6, n_series=5))
+        >>> values = torch.randn(2, 12, 5, 1)  # B=2 windows
+        >>> model(Batch(values, mask=torch.ones_like(values, dtype=torch.bool))).shape
+        torch.Size([2, 6, 5, 1, 1])
     """
 
     per_series = ("embedding.series.weight",)
-    """Names of parameters with one row a series."""
+    """Names of the parameters with one row for each series."""
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
@@ -164,30 +176,30 @@ class ELinFormer(nn.Module):
 
     @property
     def calibrates(self) -> bool:
-        """True if validation chooses the sharpness of the attention once the model is trained."""
+        """True if validation chooses the sharpness of the attention after training."""
         return self.config.attention not in {"mean", NO_ATTENTION}
 
     def set_sharpness(self, sharpness: float) -> None:
-        """Set the share, 0 to 1, that is kept of what sets attention apart from the mean over all series."""
+        """Set the sharpness of the attention, a share from 0 (the mean over all series) to 1 (the full attention)."""
         set_sharpness(self, sharpness)
 
     @property
     def tokens_per_window(self) -> int:
-        """Tokens of a window, for `TrainingConfig.tokens_at_once`."""
+        """Number of tokens of a window, for `TrainingConfig.tokens_at_once`."""
         return self.config.n_tokens
 
     def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast the `horizon` steps after the window.
 
         Args:
-            batch: Scaled. The steps of lags, if any, come first in `values`: T = n_lags x horizon + window. A series
-                with nothing observed in the window is no key for the others and still gets a forecast.
+            batch: Windows with scaled values. The steps of lags come first in `values`: T = n_lags x horizon + window.
+                A series without an observation in the window is no key for the others, but still gets a forecast.
 
         Returns:
-            K outputs for every target, in the scale of the values.
+            Outputs (B, S, N, C, K), in the scale of the values.
 
         Raises:
-            ValueError: The configuration has slots, and the batch no calendar.
+            ValueError: The configuration has slots, and the batch has no calendar.
         """
         x, key_mask = self.embed(batch)
         for block in self.blocks:
@@ -195,33 +207,36 @@ class ELinFormer(nn.Module):
         return self.head(x, batch)
 
     def embed(self, batch: Batch) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"]]:
-        """Return the tokens, L = patches x series, and a mask that is True where a token is a key for the others."""
+        """Return the tokens, L = patches x series, and a key mask: True = the token is a key for the others."""
         recent = slice(self.config.n_lags * self.config.horizon, None)
         values, mask = batch.values[:, recent], batch.mask[:, recent]
         key_mask = mask.any(dim=(1, 3)).repeat(1, self.config.n_patches)
-        return self.embedding(values, mask, self._moment(batch), batch.series), key_mask
+        return self.embedding(values, mask, self._slot_and_day(batch), batch.series), key_mask
 
     def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
-        tokens = x.flatten(2)  # all patches of a series side by side
+        tokens = x.flatten(2)  # concatenates the patches of a series
         if not self.config.n_recalled:
             return self.output(tokens)
-        return self.output(tokens, self.norm(x).flatten(2), filled_forward(batch.values, batch.mask))
+        return self.output(tokens, self.norm(x).flatten(2), forward_fill(batch.values, batch.mask))
 
-    def _moment(self, batch: Batch) -> Tensor | None:
-        """Return slot and day (B, 2) of the last step of the window."""
+    def _slot_and_day(self, batch: Batch) -> Tensor | None:
+        """Return the slot and the day (B, 2) of the last step of the window."""
         if not self.config.n_slots:
             return None
         return calendar_of_window(batch, self.config.n_slots)[:, -1]
 
 
 class ForecastHead(nn.Module):
-    """All horizon steps at once: a map of the token, plus earlier observations, weighed by the token.
+    """Linear map of the token to all horizon steps, plus a weighted sum of earlier observations.
 
-    Every horizon step weighs its own step of each earlier season, and the steps of the window where they are recalled,
-    with weights that the normalised token chooses: the same time yesterday or last week where series repeat,
-    persistence where that is the better half of a forecast, with which a head that recalls the window starts.
+    Every horizon step has weights for its own step of each lag, and, with `recall`, for the steps of the window. The
+    normalised token determines the weights. The lags repeat the same time yesterday or last week. The window adds
+    persistence: with `recall`, the initial forecast is mostly the last value.
+
+    Args:
+        config: Sizes and options of the model.
     """
 
     def __init__(self, config: ELinFormerConfig) -> None:
@@ -236,69 +251,84 @@ class ForecastHead(nn.Module):
             nn.init.zeros_(self.recall.bias)
         if config.recall:
             with torch.no_grad():
-                self.recall.bias.view(outputs, self.n_recalled)[:, -1] = START_OF_RECALL
+                self.recall.bias.view(outputs, self.n_recalled)[:, -1] = INITIAL_RECALL
 
     def forward(
         self, tokens: Tensor, normed: Tensor | None = None, past: Tensor | None = None
     ) -> Float[Tensor, "B S N C K"]:
-        """Map tokens (B, N, P*D) to outputs.
+        """Map tokens to outputs.
 
-        With recall it takes the normalised tokens, and lags and window without gaps (B, T, N, C), too.
+        Args:
+            tokens: (B, N, P*D), all patches of a series.
+            normed: (B, N, P*D), the normalised tokens; needed for lags and recall.
+            past: (B, T, N, C), lags and window without gaps; needed for lags and recall.
         """
         forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
         if normed is None or past is None:
             return forecast
         weights = self.recall(normed).unflatten(-1, (*self.shape, -1))  # (B, N, S, C, K, recalled)
-        of_lags, of_window = weights.split((self.n_lags, self.n_recalled - self.n_lags), dim=-1)
-        n_earlier = self.n_lags * self.horizon
-        if of_window.shape[-1]:
-            forecast = forecast + torch.einsum("bnsckt,btnc->bsnck", of_window, past[:, n_earlier:])
+        lag_weights, window_weights = weights.split((self.n_lags, self.n_recalled - self.n_lags), dim=-1)
+        n_lag_steps = self.n_lags * self.horizon
+        if window_weights.shape[-1]:
+            forecast = forecast + torch.einsum("bnsckt,btnc->bsnck", window_weights, past[:, n_lag_steps:])
         if self.n_lags:
-            seasons = past[:, :n_earlier].unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
-            forecast = forecast + torch.einsum("bnsckl,blsnc->bsnck", of_lags, seasons)
+            lags = past[:, :n_lag_steps].unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
+            forecast = forecast + torch.einsum("bnsckl,blsnc->bsnck", lag_weights, lags)
         return forecast
 
 
 class TokenEmbedding(nn.Module):
-    """Patches of the window, joined with embeddings of series and time: (B, P*N, D)."""
+    """Embedding of the patches of the window, concatenated with embeddings of series and time.
+
+    Args:
+        config: Sizes and options of the model.
+    """
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
         self.config = config
         self.window = nn.Linear(2 * config.steps_per_patch * config.n_channels, config.window_width)
         with torch.no_grad():
-            self.window.weight.mul_(START_OF_WINDOW)
+            self.window.weight.mul_(INITIAL_WINDOW_SCALE)
         self.position = nn.Parameter(torch.zeros(config.n_patches, 1, config.window_width))
         self.series = ScaledEmbedding(config.n_series, config.series_width, EMBEDDING_RATE)
         if config.n_slots:
             self.slot = ScaledEmbedding(1 + config.n_slots, config.calendar_width, EMBEDDING_RATE)
             self.day = ScaledEmbedding(1 + DAYS, config.calendar_width, EMBEDDING_RATE)
-            self.day.begin_with(START_OF_DAYS * self.day.rows)
-            self.slot.begin_with(periodic_features(config.n_slots, config.calendar_width))
+            self.day.set_rows(INITIAL_DAY_STD * self.day.rows)
+            self.slot.set_rows(periodic_features(config.n_slots, config.calendar_width))
 
-    def forward(self, values: Tensor, mask: Tensor, moment: Tensor | None, series: Tensor | None) -> Tensor:
-        """Embed values and mask (B, T, N, C), slot and day (B, 2), and the numbers (N,) of the series."""
+    def forward(self, values: Tensor, mask: Tensor, slot_and_day: Tensor | None, series: Tensor | None) -> Tensor:
+        """Return tokens (B, P*N, D).
+
+        Args:
+            values: (B, T, N, C), the window.
+            mask: (B, T, N, C), True = observed.
+            slot_and_day: (B, 2), of the last step of the window; None without a calendar.
+            series: (N,), the numbers of the series; None = all series.
+        """
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
-        moment = None if moment is None else self._sometimes_neutral(moment)
-        parts = [self.window(patches) + self.position, self.series.rows_of(series)]
-        if moment is not None:
-            slot, day = moment.unbind(-1)  # (B,) each
-            parts += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
+        embeddings = [self.window(patches) + self.position, self.series.select_rows(series)]
+        if slot_and_day is not None:
+            slot, day = self._drop_calendar(slot_and_day).unbind(-1)  # (B,) each
+            embeddings += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
         shape = patches.shape[:3]
-        return torch.cat([part.expand(*shape, -1) for part in parts], dim=-1).flatten(1, 2)
+        return torch.cat([embedding.expand(*shape, -1) for embedding in embeddings], dim=-1).flatten(1, 2)
 
-    def _sometimes_neutral(self, moment: Tensor) -> Tensor:
+    def _drop_calendar(self, slot_and_day: Tensor) -> Tensor:
+        """Replace slots and days by the neutral 0, at random in training."""
         if not self.training:
-            return moment
-        return moment.masked_fill(torch.rand(moment.shape, device=moment.device) < NEUTRAL_SHARE, 0)
+            return slot_and_day
+        dropped = torch.rand(slot_and_day.shape, device=slot_and_day.device) < NEUTRAL_SHARE
+        return slot_and_day.masked_fill(dropped, 0)
 
 
 def periodic_features(n_slots: int, width: int) -> Tensor:
-    """Sines and cosines of the time of day (1 + n_slots, width) of unit variance, after a row of zeros for neutral.
+    """Return sines and cosines of the time of day (1 + n_slots, width). The first row is zero, for the neutral slot.
 
-    Slots that are close begin alike, so that a few days of data teach all of them.
+    The features have unit variance. Neighbouring slots have similar rows, so that a few days of data train all slots.
     """
     angles = torch.arange(n_slots)[:, None] * torch.arange(1, width // 2 + 2) * (2 * torch.pi / n_slots)
     features = 2**0.5 * torch.cat((angles.sin()[:, : (width + 1) // 2], angles.cos()[:, : width // 2]), dim=1)
@@ -306,7 +336,14 @@ def periodic_features(n_slots: int, width: int) -> Tensor:
 
 
 class Block(nn.Module):
-    """Residual block: attention across normalised tokens, then a feed-forward layer."""
+    """Residual block: attention between normalised tokens, then a feed-forward layer.
+
+    Args:
+        config: Sizes and options of the model.
+
+    Attributes:
+        attends: False if the model has no attention.
+    """
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
@@ -314,7 +351,7 @@ class Block(nn.Module):
         self.attends = config.attention != NO_ATTENTION
         if self.attends:
             self.attention_norm = nn.LayerNorm(width)
-            self.attention = attention_layer(config)
+            self.attention = make_attention(config)
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward = GatedFeedForward(width, config.dropout)
         self.dropout = nn.Dropout(config.dropout)
@@ -325,32 +362,32 @@ class Block(nn.Module):
         """Map tokens to tokens.
 
         Args:
-            x: The tokens at hand.
-            key_mask: True where a token is a key for the others.
-            exchange: Access to the keys of tokens that are not at hand.
+            x: Tokens.
+            key_mask: True = the token is a key for the others.
+            exchange: Access to the keys of tokens that are not in `x`.
         """
         if self.attends:
             attended = self.attention.attend_to_self(self.attention_norm(x), key_mask=key_mask, exchange=exchange)
             x = x + self.dropout(attended)
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
-            return x + self._fed_forward(x)
+            return x + self._feed_forward(x)
         x = x if self.attends else x.clone()
-        for rows in x.view(-1, x.shape[-1]).split(ROWS):
-            rows.add_(self._fed_forward(rows))
+        for rows in x.view(-1, x.shape[-1]).split(FEEDFORWARD_ROWS):
+            rows.add_(self._feed_forward(rows))
         return x
 
     def key_state(self, x: Float[Tensor, "B L D"], key_mask: Bool[Tensor, "B L"]) -> KeyState:
-        """Return the state of the keys of these tokens; blocks without attention have none."""
+        """Return the key state of tokens. Only blocks with attention have one."""
         return self.attention.key_state(self.attention_norm(x), key_mask=key_mask)
 
-    def _fed_forward(self, x: Tensor) -> Tensor:
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return self.feedforward(self.feedforward_norm(x), x)
 
 
-def attention_layer(config: ELinFormerConfig) -> EntropyLinearAttention:
-    """The attention layer of a block.
+def make_attention(config: ELinFormerConfig) -> EntropyLinearAttention:
+    """Make the attention layer of a block.
 
-    With EALA, half of the heads (rounded down) have positive queries and keys; the others read them as they are.
+    With EALA, half of the heads (rounded down) apply softplus to queries and keys. The other heads use them unchanged.
     """
     operator: str | Callable[..., Tensor] = config.attention
     if config.attention == "eala":

@@ -1,4 +1,4 @@
-"""Models by name: a dict and a decorator. docs/models.md says how to write one's own."""
+"""Registry of models by name: a dict and a decorator. docs/models.md shows how to add a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a task; the words are those of `ELinFormerConfig`."""
+    """Sizes of a forecasting task; the fields are those of `ELinFormerConfig`."""
 
     window: int
     horizon: int
@@ -29,7 +29,7 @@ class Sizes:
 
 
 class ModelEntry(NamedTuple):
-    """Builder of a model, and the dataclass of sizes and options that it is built from."""
+    """Function that builds a model, and the dataclass of the sizes and options that it takes."""
 
     build: Callable[[Any], nn.Module]
     config: type[Any]
@@ -39,7 +39,7 @@ MODELS: dict[str, ModelEntry] = {}
 
 
 def register_model(name: str, config: type[Any]) -> Callable[[Builder], Builder]:
-    """Decorate a class, or a function, that makes a model from a `config`."""
+    """Return a decorator that registers a class, or a function, which makes a model from a `config`."""
 
     def register(build: Builder) -> Builder:
         MODELS[name] = ModelEntry(build, config)
@@ -52,10 +52,12 @@ def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
     """Return the entry of a model.
 
     Raises:
-        InputError: No model has this name, or it does not have these options.
+        InputError: No model has this name, or the model does not have these options.
     """
     if not isinstance(name, str) or name not in MODELS:
-        raise InputError(f"expected a model out of {', '.join(MODELS)}, got {name!r}: see docs/models.md for your own")
+        raise InputError(
+            f"expected a model out of {', '.join(MODELS)}, got {name!r}: docs/models.md shows how to add one"
+        )
     known = model_rows(name)
     check_names(options, known, "model options", f" for {name}")
     for option, value in options.items():
@@ -84,12 +86,12 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
     """Build a new model.
 
     Raises:
-        InputError: No model has this name, or it cannot have these options or sizes.
+        InputError: No model has this name, or the model does not take these options or sizes.
     """
     entry, options = check_model(name, options or {}), options or {}
-    used = {size: given for size, given in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
+    used = {size: value for size, value in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
     if sizes.n_lags and "n_lags" not in used:
-        raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: leave them out")
+        raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: remove the lags")
     if sizes.n_outputs > 1 and "n_outputs" not in used:
         raise InputError(
             f"expected a loss of one output for {name}, which has no n_outputs, got one of {sizes.n_outputs}"

@@ -1,4 +1,4 @@
-"""ScaledModel: a model on batches in the units of the data."""
+"""ScaledModel: a model with the scaling of its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class ScaledModel(nn.Module):
-    """A model between a scaler and its inverse: batches and outputs are in the units of the data.
+    """Model that scales its inputs and unscales its outputs: both are in the units of the data.
 
-    It is a chain of `embed`, `blocks` and `head` where its model is one.
+    It is a chain of `embed`, `blocks` and `head` if the inner model is one.
 
     Args:
-        model: Takes and gives scaled numbers.
-        mean: (N, C) of every series and channel.
-        std: (N, C), above 0.
+        model: A model with scaled inputs and outputs.
+        mean: (N, C), the mean of every series and channel.
+        std: (N, C), the standard deviation of every series and channel, above 0.
 
     Attributes:
-        model: The model.
+        model: The inner model.
     """
 
     mean: Tensor
@@ -43,9 +43,9 @@ class ScaledModel(nn.Module):
 
     @property
     def per_series(self) -> tuple[str, ...] | None:
-        """Names of parameters and buffers with one row a series, None where the model does not name its own."""
-        named = getattr(self.model, "per_series", None)
-        return None if named is None else ("mean", "std", *(f"model.{name}" for name in named))
+        """Names of parameters and buffers with one row for each series; None if the model does not declare its own."""
+        names = getattr(self.model, "per_series", None)
+        return None if names is None else ("mean", "std", *(f"model.{name}" for name in names))
 
     @property
     def blocks(self) -> Iterable[nn.Module]:
@@ -56,29 +56,30 @@ class ScaledModel(nn.Module):
         """Forecast the steps after the window.
 
         Raises:
-            InputError: Covariates that the model does not use.
+            InputError: The batch has covariates that the model does not use.
         """
         _refuse_unused(self.model, batch)
-        return self._unscaled(self.model(self._scaled(batch)), batch)
+        return self._unscale(self.model(self._scale(batch)), batch)
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Return tokens and key mask of the model."""
+        """Return the tokens and the key mask of the model."""
         _refuse_unused(self.model, batch)
-        return self.model.embed(self._scaled(batch))  # pyright: ignore[reportCallIssue]
+        return self.model.embed(self._scale(batch))  # pyright: ignore[reportCallIssue]
 
     def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Map the tokens after the last block to outputs."""
-        return self._unscaled(self.model.head(x, self._scaled(batch)), batch)  # pyright: ignore[reportCallIssue]
+        return self._unscale(self.model.head(x, self._scale(batch)), batch)  # pyright: ignore[reportCallIssue]
 
-    def _scaled(self, batch: Batch) -> Batch:
-        mean, std = self._of(batch)
+    def _scale(self, batch: Batch) -> Batch:
+        mean, std = self._mean_and_std(batch)
         return batch._replace(values=(batch.values - mean) / std)
 
-    def _unscaled(self, outputs: Tensor, batch: Batch) -> Tensor:
-        mean, std = self._of(batch)
+    def _unscale(self, outputs: Tensor, batch: Batch) -> Tensor:
+        mean, std = self._mean_and_std(batch)
         return outputs * std[..., None] + mean[..., None]
 
-    def _of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _mean_and_std(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation (N, C) of the series of a batch."""
         return (self.mean, self.std) if batch.series is None else (self.mean[batch.series], self.std[batch.series])
 
 

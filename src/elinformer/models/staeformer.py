@@ -1,4 +1,4 @@
-"""STAEformer: every step of every series a token, softmax attention over time, then over series. Readable alone."""
+"""STAEformer: a token for every step of every series; softmax attention over time, then over series."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elinformer._options import Options, option
 from elinformer._shapes import Float
-from elinformer.models.inputs import DAYS, calendar_of_window, embedded, filled_forward, with_time
+from elinformer.models.inputs import DAYS, append_calendar, calendar_of_window, embed_or_zero, forward_fill
 from elinformer.models.registry import register_model
 from elinformer.ops.baselines import softmax_attention
 
@@ -73,7 +73,7 @@ class STAEformer(nn.Module):
     """Forecast of every series from all steps of all series.
 
     Source: Liu et al., Spatio-Temporal Adaptive Embedding Makes Vanilla Transformer SOTA for Traffic Forecasting,
-    2023, arXiv 2308.10425, and the authors' code (XDZhelheim/STAEformer). docs/models.md says what differs.
+    2023, arXiv 2308.10425, and the authors' code (XDZhelheim/STAEformer). docs/models.md lists the differences.
     """
 
     def __init__(self, config: STAEformerConfig) -> None:
@@ -92,11 +92,11 @@ class STAEformer(nn.Module):
 
     @property
     def tokens_per_window(self) -> int:
-        """Tokens of a window, for `TrainingConfig.tokens_at_once`."""
+        """Number of tokens of a window, for `TrainingConfig.tokens_at_once`."""
         return self.config.window * self.config.n_series
 
     def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
-        """Forecast the steps after the window; as `ELinFormer.forward`."""
+        """Forecast the steps after the window: see `ELinFormer.forward`."""
         x = self._embed(batch)  # (B, T, N, D)
         x = self.over_time(x.transpose(1, 2))  # (B, N, T, D)
         x = self.over_series(x.transpose(1, 2)).transpose(1, 2)
@@ -104,18 +104,18 @@ class STAEformer(nn.Module):
         return self.output(x.flatten(2)).unflatten(-1, shape).transpose(1, 2)
 
     def _embed(self, batch: Batch) -> Tensor:
-        x, moment = filled_forward(batch.values, batch.mask), []
+        x, time = forward_fill(batch.values, batch.mask), []
         if self.config.n_slots:
             calendar = calendar_of_window(batch, self.config.n_slots)
-            x = with_time(x, calendar, self.config.n_slots, day_unit=1.0)
+            x = append_calendar(x, calendar, self.config.n_slots, day_unit=1.0)
             slot, day = calendar[:, :, None].unbind(-1)  # (B, T, 1) each
-            moment = [embedded(self.slot, slot), embedded(self.day, day)]
-        parts = (self.value(x), *moment, self.adaptive)
-        return torch.cat([part.expand(*x.shape[:3], -1) for part in parts], -1)
+            time = [embed_or_zero(self.slot, slot), embed_or_zero(self.day, day)]
+        embeddings = (self.value(x), *time, self.adaptive)
+        return torch.cat([embedding.expand(*x.shape[:3], -1) for embedding in embeddings], -1)
 
 
 class Block(nn.Module):
-    """Softmax attention along the last dimension but one, then a feed-forward layer; normalised after each."""
+    """Softmax attention over the second to last dimension, then a feed-forward layer. Each is followed by a norm."""
 
     def __init__(self, config: STAEformerConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""STID: the window of a series joined with its identity and the time, through an MLP. Readable alone."""
+"""STID: an MLP of the window of a series, joined with embeddings of the series and the time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elinformer._options import Options, option
 from elinformer._shapes import Float
-from elinformer.models.inputs import DAYS, calendar_of_window, embedded, filled_forward, with_time
+from elinformer.models.inputs import DAYS, append_calendar, calendar_of_window, embed_or_zero, forward_fill
 from elinformer.models.registry import register_model
 from elinformer.nn.embeddings import ScaledEmbedding
 
@@ -62,10 +62,10 @@ class STIDConfig(Options):
 
 @register_model("stid", STIDConfig)
 class STID(nn.Module):
-    """Forecast of every series by itself, from its window, its identity and the time.
+    """Forecast of every series from its window, its embedding and the time, without the other series.
 
     Source: Shao et al., Spatial-Temporal Identity: A Simple yet Effective Baseline for Multivariate Time Series
-    Forecasting, 2022, arXiv 2208.05233, and the authors' code (BasicTS). docs/models.md says what differs.
+    Forecasting, 2022, arXiv 2208.05233, and the authors' code (BasicTS). docs/models.md lists the differences.
     """
 
     per_series = ("series.weight",)
@@ -83,32 +83,32 @@ class STID(nn.Module):
         self.output = nn.Linear(config.width, config.horizon * config.n_channels * config.n_outputs)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
-        """Forecast the steps after the window; as `ELinFormer.forward`."""
+        """Forecast the steps after the window: see `ELinFormer.forward`."""
         x, key_mask = self.embed(batch)
         for block in self.blocks:
             x = block(x, key_mask)
         return self.head(x, batch)
 
     def embed(self, batch: Batch) -> tuple[Tensor, None]:
-        """Return the tokens (B, N, D), and no mask: series do not see each other."""
-        x, moment = filled_forward(batch.values, batch.mask), []
+        """Return the tokens (B, N, D), and no key mask: series do not see each other."""
+        x, time = forward_fill(batch.values, batch.mask), []
         if self.config.n_slots:
             calendar = calendar_of_window(batch, self.config.n_slots)
-            x = with_time(x, calendar, self.config.n_slots, day_unit=1 / DAYS)
+            x = append_calendar(x, calendar, self.config.n_slots, day_unit=1 / DAYS)
             slot, day = calendar[:, -1, None].unbind(-1)  # (B, 1) each
-            moment = [embedded(self.slot, slot), embedded(self.day, day)]
+            time = [embed_or_zero(self.slot, slot), embed_or_zero(self.day, day)]
         window = self.window(x.transpose(1, 2).flatten(2))  # (B, N, window_width)
-        parts = [part.expand(*window.shape[:2], -1) for part in (window, self.series.rows_of(batch.series), *moment)]
-        return torch.cat(parts, -1), None
+        embeddings = (window, self.series.select_rows(batch.series), *time)
+        return torch.cat([x.expand(*window.shape[:2], -1) for x in embeddings], -1), None
 
-    def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:  # noqa: ARG002 the head of every model
+    def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:  # noqa: ARG002 signature of every head
         """Map tokens (B, N, D) to all horizon steps."""
         shape = (self.config.horizon, self.config.n_channels, self.config.n_outputs)
         return self.output(x).unflatten(-1, shape).transpose(1, 2)
 
 
 class Block(nn.Module):
-    """Two linear layers around a ReLU, beside the input."""
+    """Residual block of two linear layers with a ReLU between them."""
 
     attends = False
 
@@ -116,12 +116,12 @@ class Block(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width))
 
-    def forward(self, x: Tensor, key_mask: None = None, exchange: None = None) -> Tensor:  # noqa: ARG002 of every block
-        """Map (B, N, D) to (B, N, D), each token by itself."""
+    def forward(self, x: Tensor, key_mask: None = None, exchange: None = None) -> Tensor:  # noqa: ARG002 signature of every block
+        """Map each token of (B, N, D) by itself to (B, N, D)."""
         return x + self.layers(x)
 
 
 def _table(n: int, width: int, rate: float) -> ScaledEmbedding:
     table = ScaledEmbedding(n, width, rate)
-    table.begin_with(nn.init.xavier_uniform_(table.weight))
+    table.set_rows(nn.init.xavier_uniform_(table.weight))
     return table

@@ -1,4 +1,4 @@
-"""Layers on top of the operators; needs torch alone."""
+"""Layers around the operators. They need torch and numpy alone."""
 
 from elinformer.nn.attention import EntropyLinearAttention
 from elinformer.nn.operators import EalaOperator, FocusedOperator, LinformerOperator, PerformerOperator

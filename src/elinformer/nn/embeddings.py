@@ -1,4 +1,4 @@
-"""Embeddings: one that is learned faster than the rest of a model, and one that is computed from features of series."""
+"""Embeddings: a table with its own learning rate, and an encoder that computes rows from features of series."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 
 HIDDEN_WIDTH = 64
 DROPOUT = 0.1
-LEAST_SPREAD = 0.1
+STD_FLOOR = 0.1
 
 
 class ScaledEmbedding(nn.Embedding):
-    """Rows that Adam moves `rate` times as far in a step: they are `rate` times the parameter `weight`.
+    """Embedding whose rows have `rate` times the learning rate of the model: a row is `rate` times its `weight`.
 
-    A row gets a gradient where its series or its time occurs, while the layers after it get one from everything. With
-    one rate for all, rows of unit variance stay close to their random start. As steps of Adam, and of optimisers like
-    it, do not depend on the size of the gradient, this is a learning rate of their own in any loop.
+    A row gets a gradient only where its series or its time occurs. The layers after it get a gradient from every
+    window. With the same learning rate for both, rows of unit variance stay close to their random start. A step of
+    Adam does not depend on the size of the gradient. The factor therefore acts as a learning rate in any training loop.
 
     Args:
-        n: Rows, which start with unit variance.
+        n: Number of rows. They start with unit variance.
         width: Numbers in a row.
-        rate: Learning rate of the rows over that of the rest; 1 = a plain embedding.
+        rate: Learning rate of the rows divided by that of the model; 1 = a plain embedding.
     """
 
     def __init__(self, n: int, width: int, rate: float = 1.0) -> None:
@@ -28,37 +28,37 @@ class ScaledEmbedding(nn.Embedding):
         super().__init__(n, width)
 
     def reset_parameters(self) -> None:
-        """Start with rows of unit variance."""
+        """Draw rows of unit variance."""
         nn.init.normal_(self.weight, std=1 / self.rate)
 
     @torch.no_grad()
-    def begin_with(self, rows: Tensor) -> None:
+    def set_rows(self, rows: Tensor) -> None:
         """Set all rows (n, width)."""
         self.weight.copy_(rows / self.rate)
 
     @property
     def rows(self) -> Tensor:
-        """All rows (n, width)."""
+        """Rows of the table (n, width)."""
         return self.rate * self.weight
 
-    def rows_of(self, numbers: Tensor | None) -> Tensor:
-        """Return the rows with these numbers (m,), all of them for None."""
+    def select_rows(self, numbers: Tensor | None) -> Tensor:
+        """Return the rows with the numbers (m,), or all rows for None."""
         return self.rows if numbers is None else self(numbers)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name is PyTorch's
-        """Look up rows: numbers (...) to (..., width)."""
+        """Return the rows (..., width) with the numbers (...)."""
         return self.rate * super().forward(input)
 
 
 class SeriesEncoder(nn.Module):
-    """Embedding of a series from its features: two layers, which start with the mean embedding for every series.
+    """Two layers that compute the embedding of a series from its features.
 
-    The output is in units of the spread of the known embeddings, so that the scale of a model's embeddings does not
-    matter.
+    Before training, they return the mean embedding for every series. They compute in units of the standard deviation
+    of the trained embeddings, so that the scale of these does not matter.
 
     Args:
-        n_features: F, features of a series, each of about unit variance.
-        embeddings: (N, K), of series with a known embedding.
+        n_features: F, features of a series. Each has about unit variance.
+        embeddings: (N, K), embeddings of the series that the model was trained on.
     """
 
     mean: Tensor
@@ -66,20 +66,20 @@ class SeriesEncoder(nn.Module):
 
     def __init__(self, n_features: int, embeddings: Tensor) -> None:
         super().__init__()
-        last = nn.Linear(HIDDEN_WIDTH, embeddings.shape[1])
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(n_features, HIDDEN_WIDTH), nn.GELU(), last)
+        output = nn.Linear(HIDDEN_WIDTH, embeddings.shape[1])
+        nn.init.zeros_(output.weight)
+        nn.init.zeros_(output.bias)
+        self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(n_features, HIDDEN_WIDTH), nn.GELU(), output)
         self.register_buffer("mean", embeddings.mean(0))
-        self.register_buffer("spread", spread_of(embeddings))
+        self.register_buffer("spread", floored_std(embeddings))
 
-    def forward(self, features: Tensor, own: Tensor) -> Tensor:
-        """Return embeddings (n, K) from features (n, F) and corrections by series (n, K), in units of `spread`."""
-        return self.mean + self.spread * (self.layers(features) + own)
+    def forward(self, features: Tensor, corrections: Tensor) -> Tensor:
+        """Return embeddings (n, K) from features (n, F) and corrections (n, K) in units of `spread`."""
+        return self.mean + self.spread * (self.layers(features) + corrections)
 
 
-def spread_of(embeddings: Tensor) -> Tensor:
+def floored_std(embeddings: Tensor) -> Tensor:
     """Return the standard deviation (K,) of embeddings (N, K), at least a tenth of their root mean square."""
-    size = embeddings.square().mean().sqrt()
-    least = torch.where(size > 0, LEAST_SPREAD * size, 1)
-    return embeddings.std(0, correction=0).maximum(least)
+    rms = embeddings.square().mean().sqrt()
+    floor = torch.where(rms > 0, STD_FLOOR * rms, 1)
+    return embeddings.std(0, correction=0).maximum(floor)

@@ -6,24 +6,25 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
 ALIGNED = 16
-"""Hidden units come in multiples of this, so that rows fill whole vector registers."""
+"""The number of hidden units is a multiple of this, so that rows fill whole vector registers."""
 
 
 class GatedFeedForward(nn.Module):
-    """GEGLU: half of what a token is mapped to says how much of the other half goes on.
+    """GEGLU layer: gates computed from one input multiply hidden units computed from another.
 
-    Products of two maps of a token are how it can mean something else for every series at every time: a layer
-    without them has to piece such products together. With gates that read the normalised token, and the token as it is
-    going through them, a level twice as high stays twice as high: the layer neither forgets it nor squares it.
+    The product of two linear maps lets a token combine its series and its time. The gates read the normalised token,
+    and the values read the token itself. If the token doubles, the values double: the layer keeps the level of a
+    series, and does not square it.
 
-    Its three matrices of 4/3 `width` hidden units have as many parameters as the two of a plain layer with twice
-    the width.
+    The layer has three matrices with 4/3 `width` hidden units. They have as many parameters as the two matrices of a
+    plain layer with 2 `width` hidden units.
 
     Args:
         width: D.
-        dropout: Of hidden units, while training.
+        dropout: Dropout of the hidden units, while training.
 
-    Source: Shazeer, GLU Variants Improve Transformer, 2020, arXiv 2002.05202, where both halves read the same.
+    Source: Shazeer, GLU Variants Improve Transformer, 2020, arXiv 2002.05202. There, gates and values have the same
+    input.
     """
 
     def __init__(self, width: int, dropout: float = 0.0) -> None:
@@ -33,8 +34,8 @@ class GatedFeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.contract = nn.Linear(hidden, width)
 
-    def forward(self, x: Tensor, through: Tensor) -> Tensor:
-        """Map what opens the gates and what goes through them, (..., D) each, to (..., D)."""
+    def forward(self, gate_input: Tensor, value_input: Tensor) -> Tensor:
+        """Map the inputs of the gates and of the values, (..., D) each, to (..., D)."""
         gates, values = zip(self.expand.weight.chunk(2), self.expand.bias.chunk(2), strict=True)
-        hidden = gelu(linear(x, *gates)) * linear(through, *values)
+        hidden = gelu(linear(gate_input, *gates)) * linear(value_input, *values)
         return self.contract(self.dropout(hidden))

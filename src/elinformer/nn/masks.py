@@ -1,4 +1,4 @@
-"""The masks of `torch.nn.MultiheadAttention`, read as what a linear attention can honour."""
+"""Masks of `torch.nn.MultiheadAttention`, translated for linear attention."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def key_mask_of(key_padding_mask: Tensor) -> Tensor:
-    """True where a key takes part, from a mask that is True, or -inf, where it does not; any shape.
+def key_mask_from_padding(key_padding_mask: Tensor) -> Tensor:
+    """Return a mask that is True where a key takes part, from PyTorch's mask of any shape.
 
-    `TransformerEncoder` hands its layers 0 and -inf in place of booleans; the lowest finite number counts as
-    -inf. Under `torch.compile` the values cannot be looked at and anything above that takes part.
+    PyTorch's mask is True, or -inf, where a key is ignored. `TransformerEncoder` passes 0 and -inf instead of
+    booleans. The lowest finite number counts as -inf. Under `torch.compile` the values cannot be checked, and every
+    key with a larger number takes part.
 
     Raises:
-        InputError: A mask that is neither bool nor floating point, or adds something else than 0 and -inf.
+        InputError: The mask is neither bool nor floating point, or has other values than 0 and -inf.
     """
     if key_padding_mask.dtype == torch.bool:
         return ~key_padding_mask
@@ -30,20 +31,20 @@ def key_mask_of(key_padding_mask: Tensor) -> Tensor:
     takes_part = key_padding_mask > torch.finfo(key_padding_mask.dtype).min
     if not torch.compiler.is_compiling() and not bool(((key_padding_mask == 0) | ~takes_part).all()):
         raise InputError(
-            "expected a float key_padding_mask of 0 (takes part) and -inf (ignored), got other values: a bias per "
-            "key has no linear-time form, so pass a bool mask"
+            "expected a float key_padding_mask of 0 (takes part) and -inf (ignored), got other values: a bias for "
+            "each key has no linear form, so pass a bool mask"
         )
     return takes_part
 
 
-def causal_by(attn_mask: Tensor | None, *, is_causal: bool) -> bool:
-    """Whether attention is causal, by `is_causal` or by an `attn_mask` that is exactly the causal one.
+def is_causal_attention(attn_mask: Tensor | None, *, is_causal: bool) -> bool:
+    """Return True if `is_causal` is set, or if `attn_mask` is exactly the causal mask.
 
-    An `attn_mask` (..., Lq, Lk) that hides nothing is accepted as well. Under `torch.compile` its values cannot
-    be looked at and `is_causal` is believed, as `torch.nn.MultiheadAttention` does.
+    An `attn_mask` (..., Lq, Lk) that hides no key is accepted too. Under `torch.compile` the values of the mask cannot
+    be checked, and `is_causal` is trusted, as in `torch.nn.MultiheadAttention`.
 
     Raises:
-        InputError: Any other mask, bool or float.
+        InputError: The mask is any other mask, bool or float.
     """
     if attn_mask is None:
         return is_causal
@@ -58,7 +59,7 @@ def causal_by(attn_mask: Tensor | None, *, is_causal: bool) -> bool:
         if is_boolean and not is_causal and not bool(hidden.any()):
             return False
     raise InputError(
-        f"expected no attn_mask but the causal one, got {attn_mask.dtype} of shape {tuple(attn_mask.shape)}: "
-        "linear attention never builds the Lq x Lk weights that such a mask would change, so use "
-        "key_padding_mask or is_causal=True"
+        f"expected no attn_mask or the causal mask, got {attn_mask.dtype} of shape {tuple(attn_mask.shape)}: linear "
+        "attention never builds the Lq x Lk weights that the mask would change, so use key_padding_mask or "
+        "is_causal=True"
     )

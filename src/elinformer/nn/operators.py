@@ -1,4 +1,4 @@
-"""Operators by name, and those that hold tensors of their own."""
+"""Operators by name, and modules for operators that have tensors."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EalaOperator:
-    """`eala_attention` under a feature map.
+    """EALA with a fixed feature map.
 
-    What computes the same otherwise, in parts or on several ranks, reads the map here.
+    Attributes:
+        feature_map: Name of the feature map. Code that computes EALA in partitions or on several ranks reads it.
 
     Raises:
-        InputError: No feature map of that name.
+        InputError: No feature map has this name.
     """
 
     feature_map: FeatureMap = "relu"
@@ -44,12 +45,19 @@ class EalaOperator:
         check_feature_map(self.feature_map)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-        """As `elinformer.ops.eala_attention`."""
+        """Attend; arguments as in `elinformer.ops.eala_attention`."""
         return eala_attention(query, key, value, feature_map=self.feature_map, **options)
 
 
 class PerformerOperator(nn.Module):
-    """`performer_attention` with directions drawn once, E log E of them unless told, as its authors take."""
+    """Performer attention with random directions that are drawn once.
+
+    Args:
+        head_dim: E.
+        features: Number of directions; by default E log E, as in the paper of its authors.
+        device: Device of the directions.
+        dtype: Data type of the directions.
+    """
 
     projection: Tensor
 
@@ -62,20 +70,27 @@ class PerformerOperator(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        drawn = orthogonal_projection(features or max(1, int(head_dim * math.log(head_dim))), head_dim)
-        self.register_buffer("projection", drawn.to(device=device, dtype=dtype))
+        projection = orthogonal_projection(features or max(1, int(head_dim * math.log(head_dim))), head_dim)
+        self.register_buffer("projection", projection.to(device=device, dtype=dtype))
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
-        """Shapes as `elinformer.ops.eala_attention`."""
+        """Attend; shapes as in `elinformer.ops.eala_attention`."""
         return performer_attention(
             query, key, value, projection=self.projection, key_mask=key_mask, is_causal=is_causal
         )
 
 
 class LinformerOperator(nn.Module):
-    """`linformer_attention` with learned mixtures of exactly `length` keys, the same for all heads."""
+    """Linformer attention: every head attends to `rank` learned mixtures of the keys.
+
+    Args:
+        length: Lk, the number of keys. It is fixed.
+        rank: Number of mixtures.
+        device: Device of the parameters.
+        dtype: Data type of the parameters.
+    """
 
     def __init__(
         self,
@@ -95,7 +110,7 @@ class LinformerOperator(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
-        """Shapes as `elinformer.ops.eala_attention`, with Lk = length."""
+        """Attend; shapes as in `elinformer.ops.eala_attention`, with Lk = length."""
         return linformer_attention(
             query,
             key,
@@ -108,7 +123,14 @@ class LinformerOperator(nn.Module):
 
 
 class FocusedOperator(nn.Module):
-    """`focused_attention` with a learned convolution over `width` neighbours, the same for all heads."""
+    """Focused linear attention with a learned convolution that all heads share.
+
+    Args:
+        head_dim: E.
+        width: Number of neighbours in the convolution.
+        device: Device of the parameters.
+        dtype: Data type of the parameters.
+    """
 
     def __init__(
         self,
@@ -125,21 +147,27 @@ class FocusedOperator(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
-        """Shapes as `elinformer.ops.eala_attention`, with Lq = Lk."""
+        """Attend; shapes as in `elinformer.ops.eala_attention`, with Lq = Lk."""
         return focused_attention(query, key, value, kernel=self.kernel, key_mask=key_mask, is_causal=is_causal)
 
 
-def operator_for(
+def make_operator(
     operator: str | Callable[..., Tensor],
     head_dim: int,
     *,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Callable[..., Tensor]:
-    """The operator of that name, with tensors of its own where it needs some, or the one that was given.
+    """Return the operator with a name, or `operator` itself where it is callable.
+
+    Args:
+        operator: A name of `elinformer.ops.registry.OPERATORS`, or a callable.
+        head_dim: E.
+        device: Device of the tensors of the operator.
+        dtype: Data type of the tensors of the operator.
 
     Raises:
-        InputError: A name that no operator has, or "linformer", which has to know the length.
+        InputError: No operator has this name, or the name is "linformer", which needs the number of keys.
     """
     if operator == "eala" or operator is eala_attention:
         return EalaOperator()
@@ -148,21 +176,21 @@ def operator_for(
     if operator not in OPERATORS:
         raise InputError(f"expected operator to be callable or one of {', '.join(OPERATORS)}, got {operator!r}")
     if operator == "linformer":
-        raise InputError("expected LinformerOperator(length), got 'linformer', whose projections need the length")
-    holders = {"performer": PerformerOperator, "focused": FocusedOperator}
-    if operator in holders:
-        return holders[operator](head_dim, device=device, dtype=dtype)
+        raise InputError("expected LinformerOperator(length), got 'linformer': its projections need the length")
+    modules = {"performer": PerformerOperator, "focused": FocusedOperator}
+    if operator in modules:
+        return modules[operator](head_dim, device=device, dtype=dtype)
     return OPERATORS[operator].call
 
 
-def is_of_ours(operator: Callable[..., Tensor]) -> bool:
-    """Whether it is one of the library's, which decide by themselves what of them may be in half precision."""
-    holders = (EalaOperator, PerformerOperator, LinformerOperator, FocusedOperator)
-    return isinstance(operator, holders) or any(operator is known.call for known in OPERATORS.values())
+def is_library_operator(operator: Callable[..., Tensor]) -> bool:
+    """Return True for operators of this library: they choose by themselves which steps run in half precision."""
+    classes = (EalaOperator, PerformerOperator, LinformerOperator, FocusedOperator)
+    return isinstance(operator, classes) or any(operator is entry.call for entry in OPERATORS.values())
 
 
 def operator_name(operator: Callable[..., Tensor]) -> str:
-    """Return what to call an operator in messages."""
+    """Return the name of an operator for messages."""
     if isinstance(operator, EalaOperator):
         return str(operator)
     return getattr(operator, "__name__", type(operator).__name__)

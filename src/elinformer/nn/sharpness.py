@@ -1,4 +1,4 @@
-"""One sharpness for all attention layers of a model, kept beside its weights."""
+"""One sharpness for all attention layers of a model, saved with its weights."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from elinformer.ops.inputs import check_sharpness
 
 
 def keep_sharpness(model: nn.Module) -> None:
-    """Give a model a buffer `sharpness`, which is saved and loaded with its weights.
+    """Register a buffer `sharpness` in a model. It is saved and loaded with the weights.
 
-    Its layers have none, so that their state is that of `torch.nn.MultiheadAttention`.
+    The layers have no such buffer, so that their state dict is that of `torch.nn.MultiheadAttention`.
     """
     model.register_buffer("sharpness", torch.ones(()))
-    model.register_load_state_dict_post_hook(_tell_layers)
+    model.register_load_state_dict_post_hook(_update_layers)
 
 
 def set_sharpness(model: nn.Module, sharpness: float) -> None:
-    """Set that of a model that keeps one: see `EntropyLinearAttention`.
+    """Set the sharpness of all attention layers of a model: see `EntropyLinearAttention`.
+
+    Args:
+        model: A model that `keep_sharpness` was called with.
+        sharpness: A number from 0 to 1.
 
     Raises:
-        InputError: A number that is not in 0 to 1.
+        InputError: The number is not in 0 to 1.
     """
     check_sharpness(sharpness)
     model.get_buffer("sharpness").fill_(sharpness)
-    _tell_layers(model)
+    _update_layers(model)
 
 
-def _tell_layers(model: nn.Module, *_: Any) -> None:
+def _update_layers(model: nn.Module, *_: Any) -> None:
     sharpness = float(model.get_buffer("sharpness"))
     for layer in model.modules():
         if isinstance(layer, EntropyLinearAttention):

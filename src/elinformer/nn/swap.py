@@ -1,4 +1,4 @@
-"""Linear attention in somebody else's model, with the projections it was trained with."""
+"""Linear attention in an existing model, with the projections that the model was trained with."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def swap_attention(module: nn.Module, *, operator: str | Callable[..., Tensor] = "eala") -> nn.Module:
-    """Replace every `torch.nn.MultiheadAttention` in the module, in place, by `EntropyLinearAttention`.
+    """Replace every `torch.nn.MultiheadAttention` in a module, in place, by `EntropyLinearAttention`.
 
-    The parameters are not copied but handed over, so that an optimizer made before goes on as it was. PyTorch's
-    fused encoder path, which computes softmax whatever the module says, is shut for the swapped layers.
+    The new layers hold the same parameters, not copies. An optimiser of the module stays valid. The fused encoder path
+    of PyTorch always computes softmax attention. It is switched off for the new layers.
 
     Args:
-        module: Any module; a `MultiheadAttention` itself will do.
-        operator: As in `EntropyLinearAttention`. A module given here is shared by all layers.
+        module: Any module. It can itself be a `MultiheadAttention`.
+        operator: The operator, as in `EntropyLinearAttention`. All layers share an operator that is a module.
 
     Returns:
-        The same module, or, where it is a `MultiheadAttention` itself, what takes its place.
+        The same module, or the new layer where the module is itself a `MultiheadAttention`.
 
     Raises:
-        InputError: An attention that cannot be replaced: a subclass (with its own idea of attention), one with
-            hooks, `add_bias_kv` or `add_zero_attn`. Nothing is changed then.
+        InputError: An attention cannot be replaced, because it is a subclass, or has hooks, `add_bias_kv` or
+            `add_zero_attn`. The module is not changed then.
 
     Example:
         >>> import torch
@@ -50,42 +50,44 @@ def swap_attention(module: nn.Module, *, operator: str | Callable[..., Tensor] =
             setattr(module.get_submodule(parent), name, replacements[child])
     for encoder in module.modules():
         if isinstance(encoder, nn.TransformerEncoder) and _has_swapped_layers(encoder):
-            encoder.use_nested_tensor = False  # set at construction, for the fused path alone
+            encoder.use_nested_tensor = False  # only the fused path uses nested tensors
     return replacements.get(module, module)
 
 
 def _replacement(
-    name: str, theirs: nn.MultiheadAttention, operator: str | Callable[..., Tensor]
+    name: str, original: nn.MultiheadAttention, operator: str | Callable[..., Tensor]
 ) -> EntropyLinearAttention:
-    if type(theirs) is not nn.MultiheadAttention:
+    if type(original) is not nn.MultiheadAttention:
         raise InputError(
-            f"expected torch.nn.MultiheadAttention at {name}, got its subclass {type(theirs).__qualname__}, whose "
-            "own behaviour would be lost: build that layer with EntropyLinearAttention"
+            f"expected torch.nn.MultiheadAttention at {name}, got its subclass {type(original).__qualname__}, whose "
+            "behaviour would be lost: build that layer with EntropyLinearAttention"
         )
-    if any(getattr(theirs, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")):
-        raise InputError(f"expected {name} without hooks, which would be lost: remove them and add them again")
-    parameters = dict(theirs.named_parameters())
+    if any(getattr(original, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")):
+        raise InputError(
+            f"expected {name} without hooks, which would be lost: remove them, and add them after the swap"
+        )
+    parameters = dict(original.named_parameters())
     try:
-        ours = EntropyLinearAttention(
-            theirs.embed_dim,
-            theirs.num_heads,
-            theirs.dropout,
+        replacement = EntropyLinearAttention(
+            original.embed_dim,
+            original.num_heads,
+            original.dropout,
             "in_proj_bias" in parameters,
             "bias_k" in parameters,
-            theirs.add_zero_attn,
-            theirs.kdim,
-            theirs.vdim,
-            theirs.batch_first,
-            device=theirs.out_proj.weight.device,
-            dtype=theirs.out_proj.weight.dtype,
+            original.add_zero_attn,
+            original.kdim,
+            original.vdim,
+            original.batch_first,
+            device=original.out_proj.weight.device,
+            dtype=original.out_proj.weight.dtype,
             operator=operator,
         )
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
-    ours.out_proj = theirs.out_proj
+    replacement.out_proj = original.out_proj
     for parameter in (name for name in parameters if "." not in name):
-        setattr(ours, parameter, parameters[parameter])
-    return ours.train(theirs.training)
+        setattr(replacement, parameter, parameters[parameter])
+    return replacement.train(original.training)
 
 
 def _has_swapped_layers(encoder: nn.TransformerEncoder) -> bool:

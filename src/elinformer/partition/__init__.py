@@ -1,4 +1,4 @@
-"""Series that do not fit at once: computed in partitions, one after the other or on several ranks, exactly."""
+"""Exact forecasts and training of many series in partitions, one after the other or on several ranks."""
 
 from elinformer.partition.chain import check_partitions, run_chain, why_not_partitioned
 from elinformer.partition.forecast import PartitionedForecast, forecasting

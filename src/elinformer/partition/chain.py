@@ -1,4 +1,4 @@
-"""Models as a chain that can be computed for some of the series: embed, blocks with an exchange each, head."""
+"""Models as a chain of `embed`, `blocks` and `head`, which can be computed for some of the series."""
 
 from __future__ import annotations
 
@@ -23,29 +23,35 @@ if TYPE_CHECKING:
 
 
 class Chain(Protocol):
-    """Model whose series meet nowhere but in the attention of its blocks."""
+    """Model whose series see each other only in the attention of its blocks."""
 
     @property
     def per_series(self) -> tuple[str, ...] | None:
-        """Names of parameters and buffers with one row a series."""
+        """Names of parameters and buffers with one row for each series."""
         ...
 
     @property
     def blocks(self) -> Iterable[Any]:
-        """Blocks, called with tokens, key mask and exchange. One with `attends` has `key_state(x, key_mask)`."""
+        """Blocks, called with tokens, key mask and exchange. A block with `attends` has `key_state(x, key_mask)`."""
         ...
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Return the tokens of the series of a batch, and the mask of the keys."""
+        """Return the tokens of the series of a batch, and the key mask."""
         ...
 
     def head(self, x: Tensor, batch: Batch) -> Tensor:
-        """Return the outputs (B, S, N, C, K) from tokens."""
+        """Return the outputs (B, S, N, C, K) of tokens."""
         ...
 
 
 def run_chain(model: Chain, batch: Batch, exchanges: Exchanges) -> Tensor:
-    """Return the outputs (B, S, n, C, K) for the series of a batch, which see the others by one exchange a block."""
+    """Return the outputs (B, S, n, C, K) for the series of a batch.
+
+    Args:
+        model: The model.
+        batch: Windows of n of the N series.
+        exchanges: Access to the keys of the other series, one for each block; None for blocks without attention.
+    """
     x, key_mask = model.embed(batch)
     for block, exchange in zip(model.blocks, exchanges, strict=True):
         x = block(x, key_mask, exchange)
@@ -53,18 +59,18 @@ def run_chain(model: Chain, batch: Batch, exchanges: Exchanges) -> Tensor:
 
 
 def why_not_partitioned(model: nn.Module) -> str | None:
-    """Return why a model needs all series at once, None where it can be computed in partitions."""
+    """Return the reason why a model needs all series at once, or None if it can be computed in partitions."""
     inner = getattr(model, "model", model)
     name = type(inner).__name__
     if getattr(inner, "per_series", None) is None:
-        return f"{name} does not say which of its parameters belong to series (`per_series`)"
-    if not all(hasattr(inner, part) for part in ("embed", "blocks", "head")):
-        return f"{name} is no chain of `embed`, `blocks` and `head`"
-    for place, layer in inner.named_modules():
+        return f"{name} does not declare which of its parameters belong to series (`per_series`)"
+    if not all(hasattr(inner, step) for step in ("embed", "blocks", "head")):
+        return f"{name} is not a chain of `embed`, `blocks` and `head`"
+    for path, layer in inner.named_modules():
         if isinstance(layer, nn.MultiheadAttention):
             operator = layer.operator if isinstance(layer, EntropyLinearAttention) else softmax_attention
             if not isinstance(operator, EalaOperator):
-                return f"{place} is {operator_name(operator)}, and only the keys of EALA come down to a state"
+                return f"{path} is {operator_name(operator)}, and only the keys of EALA can be summed up in a state"
     return None
 
 
@@ -72,7 +78,7 @@ def check_partitions(model: nn.Module) -> None:
     """Refuse a model that needs all series at once.
 
     Raises:
-        InputError: It does.
+        InputError: The model needs all series at once.
     """
     if reason := why_not_partitioned(model):
         raise InputError(f"expected a model whose series can be computed in partitions, but {reason}")

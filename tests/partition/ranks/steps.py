@@ -1,8 +1,8 @@
-"""Twenty steps of training, by one process or as one of several ranks; started by test_equal.py.
+"""Script of test_equal.py: twenty training steps in one process, or on one of several ranks.
 
     python steps.py JOBS.json
 
-writes losses, gradients and weights of the whole model of each job to its `out`, from its first rank.
+The first rank of each job writes losses, gradients and weights of the model with all series to the file `out`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def new_model(n_series: int, dropout: float) -> ELinFormer:
         dropout=dropout,
     )
     model = ELinFormer(config)
-    model.embedding.eval()  # the calendar is never neutral
+    model.embedding.eval()  # keeps the calendar
     return model
 
 
 def batch(step: int, n_windows: int, n_series: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Windows of all series; the last third of them is silent in every other step, and some always are."""
+    """Return windows of all series. Some series have gaps, and in odd steps a third of them has no observation."""
     generator = torch.Generator().manual_seed(step)
     values = torch.randn(n_windows, WINDOW + HORIZON, n_series, 1, generator=generator, dtype=torch.float64)
     mask = torch.rand(values.shape, generator=generator) < 0.8
@@ -70,69 +70,69 @@ def batch(step: int, n_windows: int, n_series: int, dtype: torch.dtype) -> dict[
 
 
 def loss_of(model: Any, data: dict[str, Tensor], exchanges: Any = ()) -> tuple[Tensor, Tensor]:
-    """The sum of absolute errors, and how many there are."""
+    """Return the sum of the absolute errors, and their number."""
     values, mask = data["values"], data["mask"]
-    given = Batch(values[:, :WINDOW], mask[:, :WINDOW], data["calendar"])
-    outputs = run_chain(model, given, exchanges) if exchanges else model(given)
+    windows = Batch(values[:, :WINDOW], mask[:, :WINDOW], data["calendar"])
+    outputs = run_chain(model, windows, exchanges) if exchanges else model(windows)
     error = torch.where(mask[:, WINDOW:], (outputs[..., 0] - values[:, WINDOW:]).abs(), 0)
     return error.sum(), mask[:, WINDOW:].sum()
 
 
 def train_alone(settings: dict[str, Any]) -> dict[str, Any]:
-    """The oracle: one process, nothing of this package's parallel part."""
-    model, optimizer = _prepared(settings)
-    losses, gradients = [], {}
+    """Train in one process, without the code for ranks: the expected result."""
+    model, optimizer = _prepare(settings)
+    losses = []
     for step in range(STEPS):
         total, count = loss_of(model, batch(step, settings["windows"], settings["series"], _dtype(settings)))
         optimizer.zero_grad()
         (total / count).backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        gradients = _gradients(model)
         optimizer.step()
         losses.append(float(total.detach() / count))
-    return {"losses": losses, "gradients": gradients, "weights": dict(model.state_dict())}
+    return {"losses": losses, "gradients": _gradients(model), "weights": dict(model.state_dict())}
 
 
-def train_as_rank(settings: dict[str, Any]) -> dict[str, Any]:
+def train_on_rank(settings: dict[str, Any]) -> dict[str, Any]:
     mesh, n_series = Mesh.of_world(settings["series_parallel"]), settings["series"]
-    model, _ = _prepared(settings)
+    model, _ = _prepare(settings)
     sharded = shard_module(model, mesh, n_series)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    own = mesh.own_series(n_series)
-    losses, norms, gradients = [], [], {}
-    for step in range(STEPS):
+    shard = mesh.own_series(n_series)
+    losses, norms = [], []
+    n_steps = settings.get("steps", STEPS)
+    for step in range(n_steps):
         data = batch(step, settings["windows"], n_series, _dtype(settings))
         data = {name: x[mesh.own_windows(settings["windows"])] for name, x in data.items()}
-        data |= {name: data[name][:, :, own] for name in ("values", "mask")}
+        data |= {name: data[name][:, :, shard] for name in ("values", "mask")}
         total, count = loss_of(model, data, sharded.exchanges)
         optimizer.zero_grad()
         loss = mean_over_ranks(total, count, mesh)
         loss.backward()
         sum_gradients(sharded)
         norms.append(float(clip_gradients(sharded, CLIP)))
-        gradients = sharded.whole_state(_gradients(model))
         optimizer.step()
         losses.append(float(loss.detach()))
-    traffic = {str(i): (layer.messages / STEPS, layer.bytes / STEPS) for i, layer in enumerate(sharded.traffic)}
+    traffic = {str(i): (layer.messages / n_steps, layer.bytes / n_steps) for i, layer in enumerate(sharded.traffic)}
+    gradients = sharded.whole_state(_gradients(model))
     weights = sharded.whole_state(dict(model.state_dict()))
     return {"losses": losses, "norms": norms, "gradients": gradients, "weights": weights, "traffic": traffic}
 
 
-def scored(mesh: Mesh | None) -> dict[str, Tensor]:
-    """Sums of errors of the last value over windows whose number is no multiple of the ranks."""
+def score(mesh: Mesh | None) -> dict[str, Tensor]:
+    """Score the last value on windows whose number is not a multiple of the ranks."""
     rng = np.random.default_rng(0)
     values = rng.normal(10, 3, size=(60, 5, 2))
     panel = Panel.from_arrays(values, mask=rng.random(values.shape) < 0.8)
     windows = WindowDataset(panel, None, np.arange(WINDOW, 50), Reach(WINDOW, HORIZON))
 
-    def last_value(given: Batch) -> Tensor:
-        return given.values[:, -1:].nan_to_num().expand(-1, HORIZON, -1, -1)
+    def last_value(windows: Batch) -> Tensor:
+        return windows.values[:, -1:].nan_to_num().expand(-1, HORIZON, -1, -1)
 
     sums = backtest(last_value, windows, 4) if mesh is None else backtest_on_ranks(last_value, windows, 4, mesh)
     return vars(sums)
 
 
-def _prepared(settings: dict[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
+def _prepare(settings: dict[str, Any]) -> tuple[nn.Module, torch.optim.Optimizer]:
     model = new_model(settings["series"], settings.get("dropout", 0.0)).to(_dtype(settings))
     model.set_sharpness(settings.get("sharpness", 1.0))
     return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -146,21 +146,21 @@ def _gradients(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def as_rank(rank: int, world: int, runs: dict[str, Any], out: str) -> None:
-    """Train every run as one of `world` ranks."""
+def run_rank(rank: int, world: int, runs: dict[str, Any], out: str) -> None:
+    """Train all runs of a job on one of `world` ranks."""
     dist.init_process_group("gloo", init_method=f"file://{out}.store", rank=rank, world_size=world)
-    results = {name: train_as_rank(settings) for name, settings in runs.items()}
-    results["scores"] = scored(Mesh.of_world(next(iter(runs.values()))["series_parallel"]))
+    results = {name: train_on_rank(settings) for name, settings in runs.items()}
+    results["scores"] = score(Mesh.of_world(next(iter(runs.values()))["series_parallel"]))
     if not rank:
         torch.save(results, out)
     dist.destroy_process_group()
 
 
 def main(path: str) -> None:
-    """Fork the ranks of one mesh after the other: what takes long is to import PyTorch."""
+    """Fork the ranks of each job in turn. Forks do not import PyTorch again, which takes long."""
     for job in json.loads(Path(path).read_text(encoding="utf-8")):
         arguments = (job["world"], job["runs"], job["out"])
-        start_processes(as_rank, arguments, nprocs=job["world"], start_method="fork")
+        start_processes(run_rank, arguments, nprocs=job["world"], start_method="fork")
 
 
 if __name__ == "__main__":

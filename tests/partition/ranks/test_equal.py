@@ -1,4 +1,4 @@
-"""Ranks train exactly as one process does: losses, gradients and weights after twenty steps."""
+"""Tests of training on ranks against one process: losses, gradients and weights after twenty steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WORKER = Path(__file__).parent / "steps.py"
 SERIES, WINDOWS = 7, 5  # neither is a multiple of the number of ranks
 
 MESHES = [(1, 1), (2, 2), (2, 1), (4, 4), (4, 2)]
-"""Ranks, and how many of them share the series of a window."""
+"""Number of ranks, and of those that share the series of a window."""
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,11 @@ def settings(dtype: str, series_parallel: int = 1, **other: Any) -> dict[str, An
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
-    """What the ranks of every mesh come to, by run."""
+    """Train on all meshes, and return the results by run."""
     folder, jobs = tmp_path_factory.mktemp("ranks"), {}
     for world, series_parallel in MESHES:
         runs = {dtype: settings(dtype, series_parallel) for dtype in ("float64", "float32")}
-        runs["many"] = settings("float32", series_parallel, series=70)
+        runs["many"] = settings("float32", series_parallel, series=70, steps=2)
         runs["flat"] = settings("float64", series_parallel, sharpness=0.4)
         jobs[world, series_parallel] = {"world": world, "runs": runs, "out": str(folder / f"{world}-{series_parallel}")}
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())), encoding="utf-8")
@@ -63,35 +63,33 @@ def trained(mesh: tuple[int, int], results: dict[tuple[int, int], dict[str, Any]
 
 
 @pytest.mark.parametrize(("run", "options"), [("float64", {}), ("flat", {"sharpness": 0.4})])
-def test_losses_gradients_and_weights_in_float64_are_those_of_one_process(
+def test_losses_gradients_and_weights_in_float64_equal_those_of_one_process(
     trained: dict[str, Any], steps: ModuleType, run: str, options: dict[str, Any]
 ) -> None:
     alone = steps.train_alone(settings("float64", **options))
     assert_close(trained[run]["losses"], alone["losses"], rtol=0, atol=1e-10)
-    for part in ("gradients", "weights"):
-        assert trained[run][part].keys() == alone[part].keys()
-        for name, x in alone[part].items():
-            assert_close(trained[run][part][name], x, rtol=0, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+    for kind in ("gradients", "weights"):
+        assert trained[run][kind].keys() == alone[kind].keys()
+        for name, x in alone[kind].items():
+            assert_close(trained[run][kind][name], x, rtol=0, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_losses_in_float32_agree_to_a_hundred_thousandth(trained: dict[str, Any], steps: ModuleType) -> None:
+def test_losses_in_float32_agree_to_1e_5(trained: dict[str, Any], steps: ModuleType) -> None:
     alone = steps.train_alone(settings("float32"))
     assert_close(trained["float32"]["losses"], alone["losses"], rtol=0, atol=1e-5)
 
 
-def test_gradients_were_clipped_so_that_the_norm_is_tested_too(trained: dict[str, Any], steps: ModuleType) -> None:
+def test_gradients_exceed_the_clip_norm_so_that_clipping_is_tested(trained: dict[str, Any], steps: ModuleType) -> None:
     assert min(trained["float64"]["norms"]) > steps.CLIP
 
 
-def test_scores_over_ranks_have_the_counts_of_one_process_and_its_sums(
-    trained: dict[str, Any], steps: ModuleType
-) -> None:
-    for name, alone in steps.scored(None).items():
+def test_scores_over_ranks_equal_those_of_one_process(trained: dict[str, Any], steps: ModuleType) -> None:
+    for name, alone in steps.score(None).items():
         exact = name.startswith("count")
         assert_close(trained["scores"][name], alone, rtol=0 if exact else 1e-12, atol=0)
 
 
-def test_bytes_a_layer_and_step_are_those_of_the_formula_whatever_the_number_of_series(
+def test_bytes_per_layer_and_step_follow_the_formula_for_any_number_of_series(
     trained: dict[str, Any], mesh: tuple[int, int]
 ) -> None:
     world, series_parallel = mesh

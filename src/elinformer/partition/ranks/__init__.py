@@ -1,4 +1,4 @@
-"""Series of one window on several ranks, exactly, and windows on others."""
+"""Exact training and scoring on several ranks, which share the series of a window or the windows of a batch."""
 
 from elinformer.partition.ranks.gradients import clip_gradients, mean_over_ranks, sum_gradients
 from elinformer.partition.ranks.group import RankGroup, Traffic

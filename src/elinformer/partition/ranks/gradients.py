@@ -1,4 +1,4 @@
-"""Loss and gradients over ranks: each has those of its own targets; shared parameters need their sum."""
+"""Loss and gradients over ranks. Each rank computes them for its own targets; shared parameters need the sum."""
 
 from __future__ import annotations
 
@@ -17,39 +17,48 @@ if TYPE_CHECKING:
 
 
 def mean_over_ranks(total: Tensor, count: Tensor, mesh: Mesh) -> Tensor:
-    """Return the mean over all ranks, their `total` over their `count`; its gradient is that of this rank's part."""
+    """Return the mean over the targets of all ranks. Its gradient is that of the targets of this rank.
+
+    Args:
+        total: Sum over the targets of this rank.
+        count: Number of targets of this rank.
+        mesh: The ranks.
+    """
     if mesh.is_alone:
         return total / count.clamp_min(1)
     totals = mesh.across_all.sum(torch.stack((total.detach().double(), count.double())))
-    whole, n = totals[0], totals[1].clamp_min(1)
-    part = total / n
-    return part + (whole / n - part.detach()).to(part.dtype)
+    sum_of_all, n = totals[0], totals[1].clamp_min(1)
+    own_share = total / n
+    return own_share + (sum_of_all / n - own_share.detach()).to(own_share.dtype)
 
 
 def sum_gradients(sharded: ShardedModule, *, beside: Sequence[Tensor] = ()) -> None:
     """Add up gradients: of shared parameters over all ranks, of the rows of series over the ranks that hold them.
 
-    Every parameter gets a gradient, so that ranks which have none for some of them hand in as many numbers. Tensors
-    `beside` them, of their dtype, are added up over all ranks in the same message.
+    Every parameter gets a gradient, if need be of zeros, so that all ranks send equally many numbers.
+
+    Args:
+        sharded: The module.
+        beside: Tensors of the same dtype, which are added up over all ranks in the same message.
     """
     for parameter in sharded.module.parameters():
         if parameter.requires_grad and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    shared, own = sharded.gradients
+    shared, rows = sharded.gradients
     sharded.mesh.across_all.sum_in_place([*shared, *beside])
-    sharded.mesh.across_windows.sum_in_place(own)
+    sharded.mesh.across_windows.sum_in_place(rows)
 
 
 def clip_gradients(sharded: ShardedModule, largest: float) -> Tensor | None:
-    """Scale summed gradients down to a norm of at most `largest`, and return the norm before, over all series.
+    """Scale gradients to a norm of at most `largest`, and return their norm before, over all series.
 
-    Without any gradient, on all ranks alike, it does nothing and returns None.
+    Returns None if no parameter has a gradient on any rank.
     """
-    shared, own = sharded.gradients
-    if not shared and not own:
+    shared, rows = sharded.gradients
+    if not shared and not rows:
         return None
     norm = get_total_norm(shared)
     if sharded.names:
-        norm = (norm.square() + sharded.mesh.across_series.sum(get_total_norm(own).square())).sqrt()
+        norm = (norm.square() + sharded.mesh.across_series.sum(get_total_norm(rows).square())).sqrt()
     clip_grads_with_norm_(sharded.module.parameters(), largest, norm)
     return norm

@@ -1,4 +1,4 @@
-"""Groups of ranks: sums and maxima by torch.distributed, counted."""
+"""Groups of ranks: sums and maxima with torch.distributed, and a count of the messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Traffic:
-    """Messages that a rank handed in, and their bytes. A ring sends 2 (R - 1) / R times as many on R ranks."""
+    """Number of messages of a rank, and their bytes.
+
+    A ring of R ranks sends 2 (R - 1) / R times as many bytes.
+    """
 
     messages: int = 0
     bytes: int = 0
@@ -29,50 +32,50 @@ class Traffic:
 
 @dataclass(frozen=True)
 class RankGroup:
-    """Sums and maxima over a process group; without one, the rank is alone. All ranks of the group get the same bits.
+    """Sums and maxima over a process group. All ranks of the group get bitwise equal results.
 
     Attributes:
-        group: The ranks; None = this process alone.
-        device: Device on which the group takes tensors; results are on the device of the input.
-        traffic: Messages so far.
+        group: Process group of the ranks; None = only this process.
+        device: Device of the messages. Results are on the device of the input.
+        traffic: Count of the messages so far.
     """
 
     group: dist.ProcessGroup | None = None
     device: torch.device | None = None
     traffic: Traffic = field(default_factory=Traffic)
 
-    def counted_apart(self) -> RankGroup:
-        """Return the same ranks with a count that starts at zero."""
+    def with_new_count(self) -> RankGroup:
+        """Return a group of the same ranks, with a count of messages that starts at zero."""
         return RankGroup(self.group, self.device)
 
     @property
     def is_alone(self) -> bool:
-        """True without other ranks."""
+        """True if the group has no other rank."""
         return self.group is None or self.group.size() == 1
 
     def sum(self, x: Tensor) -> Tensor:
-        """Return the sum of the `x` of all ranks."""
-        return self._reduced(x, dist.ReduceOp.SUM)
+        """Return the sum of `x` over all ranks."""
+        return self._reduce(x, dist.ReduceOp.SUM)
 
     def maximum(self, x: Tensor) -> Tensor:
-        """Return the element-wise maximum of the `x` of all ranks."""
-        return self._reduced(x, dist.ReduceOp.MAX)
+        """Return the element-wise maximum of `x` over all ranks."""
+        return self._reduce(x, dist.ReduceOp.MAX)
 
     def sum_in_place(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors of one dtype by their sums over all ranks, in one message."""
         if not self.is_alone and tensors:
-            _unpack(self.sum(_packed(tensors)), tensors)
+            _unpack(self.sum(_pack(tensors)), tensors)
 
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors of one dtype by those of the first rank, in one message."""
         if not self.is_alone and tensors:
-            packed = _packed(tensors).to(self.device)
+            packed = _pack(tensors).to(self.device)
             dist.broadcast(packed, group=self.group, group_src=0)
             self.traffic.add(packed)
             _unpack(packed, tensors)
 
     def rows(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
-        """Return the rows of all ranks, which have `sizes` of them, one after the other."""
+        """Return the rows of all ranks in the order of the ranks, where rank r has `sizes[r]` rows."""
         if self.is_alone:
             return x
         padded = torch.zeros((max(sizes), *x.shape[1:]), dtype=x.dtype, device=self.device)
@@ -80,9 +83,9 @@ class RankGroup:
         gathered = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(gathered, padded, group=self.group)
         self.traffic.add(padded)
-        return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)]).to(x.device)
+        return torch.cat([rows[:size] for rows, size in zip(gathered, sizes, strict=True)]).to(x.device)
 
-    def _reduced(self, x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+    def _reduce(self, x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         if self.is_alone or x.numel() == 0:
             return x
         result = x.to(self.device, copy=True, memory_format=torch.contiguous_format)
@@ -91,7 +94,7 @@ class RankGroup:
         return result.to(x.device)
 
 
-def _packed(tensors: Sequence[Tensor]) -> Tensor:
+def _pack(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([x.flatten() for x in tensors])
 
 

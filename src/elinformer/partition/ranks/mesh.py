@@ -1,4 +1,4 @@
-"""Ranks as a mesh: those of a row hold different series of the same windows, rows hold different windows."""
+"""Mesh of ranks. The ranks of a row hold different series of the same windows, and rows hold different windows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from elinformer.partition.ranks.group import RankGroup
 
 @dataclass(frozen=True)
 class Mesh:
-    """Place of this rank among `n_rows` x `n_columns` ranks, and the groups it is in.
+    """Position of this rank among `n_rows` x `n_columns` ranks, and its groups of ranks.
 
-    Ranks of a row are neighbours, so that the frequent messages, those between series, stay on one machine where
-    they can.
+    The ranks of a row have consecutive numbers. Messages between series are the most frequent ones, and so they stay
+    on one machine if possible.
 
     Attributes:
-        row: Share of the windows that this rank takes.
-        column: Shard of the series that this rank holds.
-        n_rows: Ranks that share the windows.
-        n_columns: Ranks that share the series.
+        row: Number of the row: the share of the windows of this rank.
+        column: Number of the column: the shard of the series of this rank.
+        n_rows: Number of ranks that share the windows.
+        n_columns: Number of ranks that share the series.
         across_series: Ranks of the row.
         across_windows: Ranks of the column.
         across_all: All ranks.
@@ -39,38 +39,38 @@ class Mesh:
 
     @classmethod
     def of_world(cls, series_parallel: int = 1, *, device: torch.device | None = None) -> Mesh:
-        """Return the mesh of all ranks of torch.distributed, of which `series_parallel` share the series of a window.
+        """Return the mesh of all ranks of torch.distributed.
 
         Args:
-            series_parallel: It divides the number of ranks.
+            series_parallel: Number of ranks that share the series of a window. It divides the number of ranks.
             device: Device of this rank; the CPU by default.
 
         Raises:
-            InputError: The number of ranks is no multiple of `series_parallel`.
+            InputError: The number of ranks is not a multiple of `series_parallel`.
         """
         world = dist.get_world_size()
         if series_parallel < 1 or world % series_parallel:
             raise InputError(
-                f"expected series_parallel to divide the number of ranks, {world}, got {series_parallel}: each group "
-                "of so many ranks holds all series once"
+                f"expected series_parallel to divide the number of ranks, {world}, got {series_parallel}: so "
+                "many ranks share all series"
             )
-        place = device or torch.device("cpu")
+        device = device or torch.device("cpu")
         grid = init_device_mesh(
-            place.type, (world // series_parallel, series_parallel), mesh_dim_names=("windows", "series")
+            device.type, (world // series_parallel, series_parallel), mesh_dim_names=("windows", "series")
         )
         return cls(
             row=grid.get_local_rank("windows"),
             column=grid.get_local_rank("series"),
             n_rows=world // series_parallel,
             n_columns=series_parallel,
-            across_series=RankGroup(grid.get_group("series"), place),
-            across_windows=RankGroup(grid.get_group("windows"), place),
-            across_all=RankGroup(dist.group.WORLD, place),
+            across_series=RankGroup(grid.get_group("series"), device),
+            across_windows=RankGroup(grid.get_group("windows"), device),
+            across_all=RankGroup(dist.group.WORLD, device),
         )
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Numbers of rows and columns."""
         return self.n_rows, self.n_columns
 
     @property
@@ -85,7 +85,7 @@ class Mesh:
 
     @property
     def is_alone(self) -> bool:
-        """True with a single rank."""
+        """True if there is only one rank."""
         return self.n_ranks == 1
 
     @property
@@ -94,29 +94,30 @@ class Mesh:
         return self.rank == 0
 
     def series_of(self, column: int, n_series: int) -> slice:
-        """Return the series that ranks of a column hold; sizes differ by one at most.
+        """Return the shard of the series of a column. The sizes of shards differ by one at most.
 
         Raises:
-            InputError: Fewer series than columns.
+            InputError: There are fewer series than columns.
         """
         if n_series < self.n_columns:
             raise InputError(
-                f"expected at least one series a rank, got {n_series} for series_parallel={self.n_columns}: use fewer"
+                f"expected at least one series for each rank, got {n_series} for series_parallel={self.n_columns}: use "
+                "a smaller series_parallel"
             )
         return _share(n_series, column, self.n_columns)
 
     def own_series(self, n_series: int) -> slice:
-        """Return the series that this rank holds."""
+        """Return the shard of the series of this rank."""
         return self.series_of(self.column, n_series)
 
     def own_windows(self, n_windows: int) -> slice:
-        """Return the windows of a batch that this rank takes; none where there are fewer windows than rows."""
+        """Return the windows of a batch of this rank. A batch of fewer windows than rows leaves ranks without any."""
         return _share(n_windows, self.row, self.n_rows)
 
     def share_of_rank(self, n: int) -> slice:
-        """Return this rank's share of `n` things that all ranks divide among themselves."""
+        """Return the items of this rank among `n` items that all ranks share."""
         return _share(n, self.rank, self.n_ranks)
 
 
-def _share(n: int, part: int, parts: int) -> slice:
-    return slice(n * part // parts, n * (part + 1) // parts)
+def _share(n: int, number: int, n_shares: int) -> slice:
+    return slice(n * number // n_shares, n * (number + 1) // n_shares)

@@ -1,4 +1,4 @@
-"""Scores over ranks: each forecasts a share of the windows, and all get the sums over all windows."""
+"""Scores over ranks: each rank forecasts a share of the windows, and all ranks get the sums over all windows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 def backtest_on_ranks(
     forecast: Callable[[Batch], Tensor], windows: WindowDataset, batch_size: int, mesh: Mesh
 ) -> MetricSums:
-    """Score as `elinformer.evaluation.backtest` does, over the ranks of a mesh; counts are exactly the same."""
-    own = copy.copy(windows)
-    own.origins = windows.origins[mesh.share_of_rank(len(windows))]
-    sums = backtest(forecast, own, batch_size) if len(own) else MetricSums(windows.horizon, *windows.values.shape[1:])
+    """Add up the errors of point forecasts over the ranks of a mesh: see `elinformer.evaluation.backtest`.
+
+    Counts are exactly those of one process. Sums differ by rounding.
+    """
+    share = copy.copy(windows)
+    share.origins = windows.origins[mesh.share_of_rank(len(windows))]
+    if len(share):
+        sums = backtest(forecast, share, batch_size)
+    else:  # more ranks than windows
+        sums = MetricSums(windows.horizon, *windows.values.shape[1:])
     mesh.across_all.sum_in_place([sums.absolute, sums.squared, sums.relative])
     mesh.across_all.sum_in_place([sums.count, sums.count_nonzero])
     return sums

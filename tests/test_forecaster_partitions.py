@@ -1,4 +1,4 @@
-"""Forecasters that compute a part of the series at a time."""
+"""Tests of forecasters that compute the series in partitions."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from elinformer.forecaster import Forecaster
 
 
-def test_forecasts_and_scores_in_parts_are_those_of_all_series(trained: Forecaster) -> None:
-    together, parts = trained.predict(), trained.predict(series_at_once=3)
-    assert parts["unique_id"].tolist() == together["unique_id"].tolist()
-    assert parts["elinformer"].to_numpy() == pytest.approx(together["elinformer"].to_numpy(), rel=1e-5)
+def test_forecasts_and_scores_in_partitions_equal_those_of_all_series(trained: Forecaster) -> None:
+    at_once, partitions = trained.predict(), trained.predict(series_at_once=3)
+    assert partitions["unique_id"].tolist() == at_once["unique_id"].tolist()
+    assert partitions["elinformer"].to_numpy() == pytest.approx(at_once["elinformer"].to_numpy(), rel=1e-5)
     assert trained.backtest(series_at_once=1).scores().mae == pytest.approx(trained.backtest().scores().mae, rel=1e-6)
 
 
-def test_large_windows_are_forecast_in_parts_without_being_asked(
+def test_large_windows_are_forecast_in_partitions_by_default(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from elinformer.partition import PartitionedForecast
 
-    parts: list[int] = []
+    sizes: list[int] = []
     forecast = PartitionedForecast.__call__
     monkeypatch.setattr(
-        PartitionedForecast, "__call__", lambda self, batch: parts.append(self.series_at_once) or forecast(self, batch)
+        PartitionedForecast, "__call__", lambda self, batch: sizes.append(self.series_at_once) or forecast(self, batch)
     )
     small: Any = make_forecaster(model={"patch_length": 1}, tokens_at_once=4, epochs=1).fit(hourly_panel)
     small.predict()
-    assert parts == [1]
+    assert sizes == [1]
 
 
-def test_a_model_that_needs_all_series_is_forecast_whole_unless_parts_are_asked_for(
+def test_a_model_that_needs_all_series_refuses_partitions(
     make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
 ) -> None:
     softmax = make_forecaster(model={"attention": "softmax"}, tokens_at_once=2, epochs=1).fit(hourly_panel)
@@ -46,6 +46,6 @@ def test_a_model_that_needs_all_series_is_forecast_whole_unless_parts_are_asked_
         softmax.predict(series_at_once=2)
 
 
-def test_parts_of_no_series_are_refused(trained: Forecaster) -> None:
+def test_partitions_of_zero_series_are_refused(trained: Forecaster) -> None:
     with pytest.raises(InputError, match="series_at_once of at least 1"):
         trained.predict(series_at_once=0)
