@@ -29,7 +29,7 @@ from elinformer.batch import Batch
 from elinformer.evaluation import AbsoluteError, targets_of
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.partition import run_chain
-from elinformer.partition.ranks import Mesh, clip_gradients, mean_over_ranks, shard_module, sum_gradients
+from elinformer.partition.ranks import Mesh, clip_gradients, shard_module, sum_gradients
 
 if TYPE_CHECKING:
     from elinformer.partition.ranks import ShardedModule
@@ -173,7 +173,7 @@ def _step(sharded: ShardedModule, optimizer: torch.optim.Optimizer, batch: Batch
     target, mask = targets_of(batch)
     total = AbsoluteError().total(outputs, target, mask, torch.ones(()))
     optimizer.zero_grad()
-    mean_over_ranks(total, mask.sum(), sharded.mesh).backward()
+    sharded.mesh.mean(total, mask.sum()).backward()
     sum_gradients(sharded)
     clip_gradients(sharded, 1.0)
     optimizer.step()

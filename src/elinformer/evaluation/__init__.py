@@ -1,8 +1,8 @@
 """Losses, scores, backtests and naive forecasts, for forecasts of any model."""
 
-from elinformer.evaluation.backtest import backtest, targets_of
+from elinformer.evaluation.backtest import backtest
 from elinformer.evaluation.blocks import BlockSums, blocks_of
-from elinformer.evaluation.losses import AbsoluteError, Loss
+from elinformer.evaluation.losses import AbsoluteError, Loss, targets_of
 from elinformer.evaluation.metrics import MetricSums, Scores
 from elinformer.evaluation.naive import Naive, naives_for, score_naive
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from elinformer.data.windows import window_loader
+from elinformer.evaluation.losses import targets_of
 from elinformer.evaluation.metrics import MetricSums
 
 if TYPE_CHECKING:
@@ -42,10 +43,3 @@ def backtest(
             if blocks is not None:
                 blocks.update(*errors, origins)
     return sums
-
-
-def targets_of(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the targets (B, S, N, C) of a batch and their mask."""
-    if batch.target is None or batch.target_mask is None:
-        raise AssertionError("batches for training and scoring have targets")
-    return batch.target, batch.target_mask

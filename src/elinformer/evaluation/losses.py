@@ -10,6 +10,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from elinformer.batch import Batch
+
 
 class Loss(ABC):
     """Meaning of the K outputs of a model for every target.
@@ -84,3 +86,10 @@ class AbsoluteError(Loss):
     def point(self, outputs: Tensor) -> Tensor:
         """Return the output of every target, (B, S, N, C)."""
         return outputs.squeeze(-1)
+
+
+def targets_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the targets (B, S, N, C) of a batch and their mask."""
+    if batch.target is None or batch.target_mask is None:
+        raise AssertionError("batches for training and scoring have targets")
+    return batch.target, batch.target_mask

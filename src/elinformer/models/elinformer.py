@@ -307,12 +307,13 @@ class TokenEmbedding(nn.Module):
             slot_and_day: (B, 2), of the last step of the window; None without a calendar.
             series: (N,), the numbers of the series; None = all series.
         """
+        slot_and_day = None if slot_and_day is None else self._drop_calendar(slot_and_day)
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
         embeddings = [self.window(patches) + self.position, self.series.select_rows(series)]
         if slot_and_day is not None:
-            slot, day = self._drop_calendar(slot_and_day).unbind(-1)  # (B,) each
+            slot, day = slot_and_day.unbind(-1)  # (B,) each
             embeddings += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
         shape = patches.shape[:3]
         return torch.cat([embedding.expand(*shape, -1) for embedding in embeddings], dim=-1).flatten(1, 2)

@@ -12,7 +12,7 @@ import torch
 from elinformer.evaluation import AbsoluteError, MetricSums, targets_of
 from elinformer.models.scaled import ScaledModel
 from elinformer.partition import PartitionedForecast, loss_in_partitions, run_chain
-from elinformer.partition.ranks import Mesh, mean_over_ranks
+from elinformer.partition.ranks import Mesh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ class ForecastModule(pl.LightningModule):
                 total = loss_in_partitions(self.scaled, batch, self.config.series_at_once, self._total)
             else:
                 total = self._total(self(batch), batch)
-        loss = mean_over_ranks(total, targets_of(batch)[1].sum(), self.mesh)
+        loss = self.mesh.mean(total, targets_of(batch)[1].sum())
         self.log("loss", loss, batch_size=len(batch.values))
         return loss
 

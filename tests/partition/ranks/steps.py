@@ -28,7 +28,6 @@ from elinformer.partition.ranks import (
     Mesh,
     backtest_on_ranks,
     clip_gradients,
-    mean_over_ranks,
     shard_module,
     sum_gradients,
 )
@@ -106,7 +105,7 @@ def train_on_rank(settings: dict[str, Any]) -> dict[str, Any]:
         data |= {name: data[name][:, :, shard] for name in ("values", "mask")}
         total, count = loss_of(model, data, sharded.exchanges)
         optimizer.zero_grad()
-        loss = mean_over_ranks(total, count, mesh)
+        loss = mesh.mean(total, count)
         loss.backward()
         sum_gradients(sharded)
         norms.append(float(clip_gradients(sharded, CLIP)))

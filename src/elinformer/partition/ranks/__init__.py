@@ -1,6 +1,6 @@
 """Exact training and scoring on several ranks, which share the series of a window or the windows of a batch."""
 
-from elinformer.partition.ranks.gradients import clip_gradients, mean_over_ranks, sum_gradients
+from elinformer.partition.ranks.gradients import clip_gradients, sum_gradients
 from elinformer.partition.ranks.group import RankGroup, Traffic
 from elinformer.partition.ranks.mesh import Mesh
 from elinformer.partition.ranks.scoring import backtest_on_ranks
@@ -13,7 +13,6 @@ __all__ = [
     "Traffic",
     "backtest_on_ranks",
     "clip_gradients",
-    "mean_over_ranks",
     "shard_module",
     "sum_gradients",
 ]

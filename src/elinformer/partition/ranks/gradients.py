@@ -1,4 +1,4 @@
-"""Loss and gradients over ranks. Each rank computes them for its own targets; shared parameters need the sum."""
+"""Gradients over ranks. Each rank computes them for its own targets; shared parameters need the sum."""
 
 from __future__ import annotations
 
@@ -12,24 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from elinformer.partition.ranks.mesh import Mesh
     from elinformer.partition.ranks.sharding import ShardedModule
-
-
-def mean_over_ranks(total: Tensor, count: Tensor, mesh: Mesh) -> Tensor:
-    """Return the mean over the targets of all ranks. Its gradient is that of the targets of this rank.
-
-    Args:
-        total: Sum over the targets of this rank.
-        count: Number of targets of this rank.
-        mesh: The ranks.
-    """
-    if mesh.is_alone:
-        return total / count.clamp_min(1)
-    totals = mesh.across_all.sum(torch.stack((total.detach().double(), count.double())))
-    sum_of_all, n = totals[0], totals[1].clamp_min(1)
-    own_share = total / n
-    return own_share + (sum_of_all / n - own_share.detach()).to(own_share.dtype)
 
 
 def sum_gradients(sharded: ShardedModule, *, beside: Sequence[Tensor] = ()) -> None:

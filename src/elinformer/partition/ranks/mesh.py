@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -10,6 +11,9 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from elinformer.errors import InputError
 from elinformer.partition.ranks.group import RankGroup
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,20 @@ class Mesh:
     def share_of_rank(self, n: int) -> slice:
         """Return the items of this rank among `n` items that all ranks share."""
         return _share(n, self.rank, self.n_ranks)
+
+    def mean(self, total: Tensor, count: Tensor) -> Tensor:
+        """Return the mean over the targets of all ranks. Its gradient is that of the targets of this rank.
+
+        Args:
+            total: Sum over the targets of this rank.
+            count: Number of targets of this rank.
+        """
+        if self.is_alone:
+            return total / count.clamp_min(1)
+        totals = self.across_all.sum(torch.stack((total.detach().double(), count.double())))
+        sum_of_all, n = totals[0], totals[1].clamp_min(1)
+        own_share = total / n
+        return own_share + (sum_of_all / n - own_share.detach()).to(own_share.dtype)
 
 
 def _share(n: int, number: int, n_shares: int) -> slice:
