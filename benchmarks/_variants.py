@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from elinformer.ops import backend_for
-from elinformer.ops.baselines import orthogonal_projection
+from elinformer.ops.baselines.performer import orthogonal_projection
 from elinformer.ops.registry import OPERATORS
 
 if TYPE_CHECKING:

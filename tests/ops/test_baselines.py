@@ -10,7 +10,9 @@ from torch.nn.functional import elu
 from torch.testing import assert_close
 
 from elinformer.ops import eala_attention
-from elinformer.ops.baselines import mean_attention, orthogonal_projection, softmax_attention
+from elinformer.ops.baselines.mean import mean_attention
+from elinformer.ops.baselines.performer import orthogonal_projection
+from elinformer.ops.baselines.softmax import softmax_attention
 from elinformer.ops.registry import OPERATORS
 
 E, EV, L = 4, 3, 9

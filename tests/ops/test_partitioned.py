@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from elinformer.ops import KeyState, eala_attention
-from elinformer.ops.baselines import mean_attention
+from elinformer.ops.baselines.mean import mean_attention
 from elinformer.ops.eala import cpu
 from elinformer.ops.eala.partitioned import (
     Exchange,

@@ -12,7 +12,7 @@ from elinformer._options import Options, option
 from elinformer._shapes import Float
 from elinformer.models.inputs import DAYS, append_calendar, calendar_of_window, embed_or_zero, forward_fill
 from elinformer.models.registry import register_model
-from elinformer.ops.baselines import softmax_attention
+from elinformer.ops.baselines.softmax import softmax_attention
 
 if TYPE_CHECKING:
     from elinformer.batch import Batch

@@ -13,7 +13,7 @@ from elinformer.errors import InputError
 from elinformer.nn.masks import is_causal_attention, key_mask_from_padding
 from elinformer.nn.operators import EalaOperator, is_library_operator, make_operator, operator_name
 from elinformer.ops import KeyState, eala_attention
-from elinformer.ops.baselines import mean_attention
+from elinformer.ops.baselines.mean import mean_attention
 from elinformer.ops.eala.partitioned import WholeExchange, partitioned_attention
 from elinformer.ops.inputs import check_sharpness, own_precision
 

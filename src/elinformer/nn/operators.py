@@ -10,12 +10,9 @@ import torch
 from torch import nn
 
 from elinformer.errors import InputError
-from elinformer.ops.baselines import (
-    focused_attention,
-    linformer_attention,
-    orthogonal_projection,
-    performer_attention,
-)
+from elinformer.ops.baselines.focused import focused_attention
+from elinformer.ops.baselines.linformer import linformer_attention
+from elinformer.ops.baselines.performer import orthogonal_projection, performer_attention
 from elinformer.ops.eala import eala_attention
 from elinformer.ops.eala.features import check_feature_map
 from elinformer.ops.registry import OPERATORS

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from elinformer.ops import baselines
+from elinformer.ops.baselines.cosformer import cosformer_attention
+from elinformer.ops.baselines.efficient import efficient_attention
+from elinformer.ops.baselines.elu import elu_attention
+from elinformer.ops.baselines.focused import focused_attention
+from elinformer.ops.baselines.linformer import linformer_attention
+from elinformer.ops.baselines.mean import mean_attention
+from elinformer.ops.baselines.nystromformer import nystromformer_attention
+from elinformer.ops.baselines.performer import performer_attention
+from elinformer.ops.baselines.softmax import softmax_attention
+from elinformer.ops.baselines.taylor import taylor_attention
 from elinformer.ops.eala import eala_attention
 
 if TYPE_CHECKING:
@@ -29,19 +38,19 @@ class Operator(NamedTuple):
 
 OPERATORS: dict[str, Operator] = {
     "eala": Operator(eala_attention),
-    "softmax": Operator(baselines.softmax_attention),
-    "elu": Operator(baselines.elu_attention),
-    "efficient": Operator(baselines.efficient_attention, is_causal=False),
-    "performer": Operator(baselines.performer_attention, given=("projection",)),
+    "softmax": Operator(softmax_attention),
+    "elu": Operator(elu_attention),
+    "efficient": Operator(efficient_attention, is_causal=False),
+    "performer": Operator(performer_attention, given=("projection",)),
     "linformer": Operator(
-        baselines.linformer_attention,
+        linformer_attention,
         is_causal=False,
         order_dependent=True,
         given=("key_projection", "value_projection"),
     ),
-    "cosformer": Operator(baselines.cosformer_attention, order_dependent=True),
-    "nystromformer": Operator(baselines.nystromformer_attention, is_causal=False, order_dependent=True),
-    "focused": Operator(baselines.focused_attention, is_causal=False, order_dependent=True, given=("kernel",)),
-    "taylor": Operator(baselines.taylor_attention),
-    "mean": Operator(baselines.mean_attention),
+    "cosformer": Operator(cosformer_attention, order_dependent=True),
+    "nystromformer": Operator(nystromformer_attention, is_causal=False, order_dependent=True),
+    "focused": Operator(focused_attention, is_causal=False, order_dependent=True, given=("kernel",)),
+    "taylor": Operator(taylor_attention),
+    "mean": Operator(mean_attention),
 }

@@ -9,7 +9,7 @@ from torch import nn
 from elinformer.errors import InputError
 from elinformer.nn.attention import EntropyLinearAttention
 from elinformer.nn.operators import EalaOperator, operator_name
-from elinformer.ops.baselines import softmax_attention
+from elinformer.ops.baselines.softmax import softmax_attention
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
