@@ -106,7 +106,7 @@ def test_a_model_that_fails_or_is_killed_is_noted_and_the_others_go_on(folder: P
     before = {path: path.stat().st_mtime_ns for path in folder.glob("out/runs/d/*/seed-0.json")}
     mended = (folder / "contestants.py").read_text().replace('raise RuntimeError("this model\\nis broken")', "return 0")
     assert mended.count("return 0") == 1
-    (folder / "contestants.py").write_text(mended.replace("return 0", "return super().forward(values, mask, calendar)"))
+    (folder / "contestants.py").write_text(mended.replace("return 0", "return super().forward(batch)"))
     found = compare("d.npz", models, out="out", seeds=1, settings=SETTINGS, jobs=2)
     assert [run["model"] for run in found["failed"]] == ["contestants:Killed"]
     for model in ("contestants-Flat", "last_value"):

@@ -174,4 +174,4 @@ def test_terminating_one_rank_ends_all_ranks_with_a_checkpoint(folder: Path, nam
 def test_more_ranks_than_series_are_refused(folder: Path) -> None:
     log = log_of(folder, "too_many")
     assert log["codes"] == [2] * 4
-    assert "at least one series a rank" in log["messages"][0]
+    assert "at least one series for each rank" in log["messages"][0]
