@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor, nn
 
-from elinformer._options import Options, option
+from elinformer._options import option
 from elinformer._shapes import Bool, Float
 from elinformer.models.inputs import DAYS, calendar_of_window, forward_fill
-from elinformer.models.registry import register_model
+from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.embeddings import ScaledEmbedding
 from elinformer.nn.feedforward import GatedFeedForward
@@ -54,29 +54,15 @@ its cache."""
 
 
 @dataclass(frozen=True)
-class ELinFormerConfig(Options):
-    """The shape of an ELinFormer; nothing about data or training.
+class ELinFormerConfig(SeriesSizes):
+    """The shape of an ELinFormer; nothing about data or training. Its sizes are those of `SeriesSizes`."""
 
-    Attributes:
-        window: T, input steps.
-        horizon: S, output steps.
-        n_series: N, series that have an embedding of their own.
-    """
-
-    window: int
-    horizon: int
-    n_series: int
-    n_channels: int = option(1, "C, channels of a series.", at_least=1)
     n_lags: int = option(
         0,
         "Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part of the "
         "tokens, which would overfit them.",
         at_least=0,
     )
-    n_slots: int = option(
-        0, "Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.", at_least=0
-    )
-    n_outputs: int = option(1, "K, outputs for every target; the loss says how many.", at_least=1)
     patch_length: int = option(
         0, "Steps that a token covers; 0 = one patch of the whole window. It divides `window`.", at_least=0
     )

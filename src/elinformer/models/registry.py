@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
-from elinformer._options import Row, check_names, rows
+from elinformer._options import Options, Row, check_names, option, rows
 from elinformer.errors import InputError
 
 Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
@@ -26,6 +26,26 @@ class Sizes:
     n_lags: int = 0
     n_slots: int = 0
     n_outputs: int = 1
+
+
+@dataclass(frozen=True)
+class SeriesSizes(Options):
+    """Sizes that the task gives to a model with embeddings of series and calendar: the first options of its config.
+
+    Attributes:
+        window: T, input steps.
+        horizon: S, output steps.
+        n_series: N, series that have embeddings of their own.
+    """
+
+    window: int
+    horizon: int
+    n_series: int
+    n_channels: int = option(1, "C, channels of a series.", at_least=1)
+    n_slots: int = option(
+        0, "Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.", at_least=0
+    )
+    n_outputs: int = option(1, "K, outputs for every target; the loss says how many.", at_least=1)
 
 
 class ModelEntry(NamedTuple):
@@ -60,22 +80,22 @@ def check_model(name: str, options: Mapping[str, Any]) -> ModelEntry:
         )
     known = model_rows(name)
     check_names(options, known, "model options", f" for {name}")
-    for option, value in options.items():
-        known[option].checked(value)
+    for key, value in options.items():
+        known[key].checked(value)
     return MODELS[name]
 
 
 def model_rows(name: str) -> dict[str, Row]:
     """Return the options of a registered model by name: the fields of its configuration that the task does not give."""
-    return {option: row for option, row in rows(MODELS[name].config).items() if option not in Sizes.__annotations__}
+    return {key: row for key, row in rows(MODELS[name].config).items() if key not in Sizes.__annotations__}
 
 
 def whole_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a model and the defaults of the others, as far as JSON gives them back as they are."""
     check_model(name, options)
     known = model_rows(name)
-    defaults = {option: row.default for option, row in known.items() if _is_plain(row.default)}
-    return {**defaults, **{option: known[option].checked(value) for option, value in options.items()}}
+    defaults = {key: row.default for key, row in known.items() if _is_plain(row.default)}
+    return {**defaults, **{key: known[key].checked(value) for key, value in options.items()}}
 
 
 def _is_plain(value: Any) -> bool:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from elinformer._options import Options, option
+from elinformer._options import option
 from elinformer._shapes import Float
 from elinformer.models.inputs import DAYS, append_calendar, calendar_of_window, embed_or_zero, forward_fill
-from elinformer.models.registry import register_model
+from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn.embeddings import ScaledEmbedding
 
 if TYPE_CHECKING:
@@ -19,23 +19,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class STIDConfig(Options):
-    """Shape of an STID; the defaults are those of its authors.
+class STIDConfig(SeriesSizes):
+    """Shape of an STID; the defaults are those of its authors. Its sizes are those of `SeriesSizes`."""
 
-    Attributes:
-        window: T, input steps.
-        horizon: S, output steps.
-        n_series: N, series that have an embedding of their own.
-    """
-
-    window: int
-    horizon: int
-    n_series: int
-    n_channels: int = option(1, "C, channels of a series.", at_least=1)
-    n_slots: int = option(
-        0, "Slots of a day in the calendar (288 for steps of 5 minutes); 0 = no calendar.", at_least=0
-    )
-    n_outputs: int = option(1, "K, outputs for every target; the loss says how many.", at_least=1)
     window_width: int = option(32, "Width of the embedded window.", at_least=1)
     series_width: int = option(32, "Width of the embedding of a series.", at_least=1)
     calendar_width: int = option(
