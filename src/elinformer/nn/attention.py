@@ -12,7 +12,7 @@ from torch.nn.functional import dropout, linear, softplus
 from elinformer.errors import InputError
 from elinformer.nn.masks import is_causal_attention, key_mask_from_padding
 from elinformer.nn.operators import EalaOperator, is_library_operator, make_operator, operator_name
-from elinformer.ops import KeyState, eala_attention
+from elinformer.ops import KeyState
 from elinformer.ops.baselines.mean import mean_attention
 from elinformer.ops.eala.partitioned import WholeExchange, partitioned_attention
 from elinformer.ops.inputs import check_sharpness, own_precision
@@ -243,8 +243,6 @@ class EntropyLinearAttention(nn.MultiheadAttention):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, *, is_causal: bool = False) -> Tensor:
         mask = _add_head_dimension(key_mask)
-        if isinstance(self.operator, EalaOperator) and self.sharpness == 1:  # the operator keeps its own precision
-            return eala_attention(q, k, v, key_mask=mask, is_causal=is_causal, feature_map=self.operator.feature_map)
         with own_precision(q.device) if is_library_operator(self.operator) else nullcontext():
             output = self.operator(q, k, v, key_mask=mask, is_causal=is_causal)
             if self.sharpness == 1:
