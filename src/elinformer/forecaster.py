@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from elinformer import __version__
+from elinformer.backtests import Backtest
 from elinformer.data.io.frames import as_panel, long_frame
 from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import ScalePer
-    from elinformer.evaluation import MetricSums
     from elinformer.training import FitResult
     from elinformer.training.callbacks import Callback
     from elinformer.training.ranks.machines import Machines
@@ -227,8 +227,10 @@ class Forecaster:
         split: PartName | None = "test",
         freq: str | None = None,
         series_at_once: int | None = None,
-    ) -> MetricSums:
-        """Return the sums of the forecast errors over all windows of a split.
+    ) -> Backtest:
+        """Forecast all windows of a split, and return the sums of the errors.
+
+        The result has `scores()`, `scores(by="series")` and `frame()`: see `elinformer.backtests.Backtest`.
 
         Args:
             data: A panel or frame with the series of training; the data of `fit` by default.
@@ -241,7 +243,8 @@ class Forecaster:
         """
         panel = self.info.align(self._as_panel(data, freq))
         origins = part_origins(panel.n_steps, self.split, split, self.reach)
-        return self.trained.scores(panel, origins, series_at_once)
+        sums = self.trained.scores(panel, origins, series_at_once)
+        return Backtest(sums, self.trained, panel, origins, name=self.model_name, series_at_once=series_at_once)
 
     def add_series(
         self, data: Panel | Any, *, freq: str | None = None, features: Any | None = None, steps: int = STEPS

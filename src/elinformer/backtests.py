@@ -1,0 +1,236 @@
+"""Backtest: errors of the forecasts of past windows by horizon, series, channel and time, and the forecasts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+import pandas as pd
+import torch
+
+from elinformer.data.windows import WindowDataset, window_loader
+from elinformer.errors import InputError
+from elinformer.evaluation import MetricSums, Scores, targets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from elinformer.data.panel import Panel
+    from elinformer.trained_model import TrainedModel
+
+Key = Literal["horizon", "series", "channel", "weekday", "hour"]
+TIMES: tuple[Key, ...] = ("weekday", "hour")
+AXES: dict[Key, int] = {"weekday": 0, "hour": 0, "horizon": 1, "series": 2, "channel": 3}
+"""Axis of each key in the sums (G, S, N, C) over G groups of time."""
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SUMS = ("absolute", "squared", "relative", "count", "count_nonzero")
+
+
+class Backtest(MetricSums):
+    """Sums of the errors over past windows. They know the windows, so that scores are grouped and forecasts shown.
+
+    Args:
+        sums: Sums of the errors of the windows.
+        trained: Model that forecasts them.
+        panel: The data, with the series of the model in their order.
+        origins: (n,), the first target steps of the windows.
+        name: Name of the forecasts in `frame`.
+        series_at_once: Number of series in a partition; by default as memory allows.
+
+    Example:
+        >>> from elinformer import Forecaster, Panel
+        >>> from elinformer.training import TrainingConfig
+        >>> waves = np.sin(np.arange(240)[:, None] / 4 + np.arange(3))  # 240 hours of three series
+        >>> panel = Panel.from_arrays(waves, start="2024-01-01", freq="1h", series=["a", "b", "c"])
+        >>> backtest = Forecaster(12, 2, model="dlinear", training=TrainingConfig(epochs=1)).fit(panel).backtest()
+        >>> backtest.scores(by="series")["count"].tolist()  # 47 windows of 2 steps
+        [94, 94, 94]
+        >>> backtest.frame().columns.tolist()
+        ['unique_id', 'ds', 'cutoff', 'y', 'dlinear']
+    """
+
+    def __init__(
+        self,
+        sums: MetricSums,
+        trained: TrainedModel,
+        panel: Panel,
+        origins: np.ndarray,
+        *,
+        name: str = "elinformer",
+        series_at_once: int | None = None,
+    ) -> None:
+        super().__init__(*sums.count.shape)
+        vars(self).update(vars(sums))
+        self.trained, self.panel, self.origins = trained, panel, origins
+        self.name, self.series_at_once = name, series_at_once
+
+    def __repr__(self) -> str:
+        scores, (steps, n_series, n_channels) = self.scores(), self.count.shape
+        first, last = (_text(time) for time in self.panel.timestamps[[self.origins[0], self.origins[-1] + steps - 1]])
+        channels = f" x {n_channels} channels" if n_channels > 1 else ""
+        return (
+            f"Backtest({len(self.origins)} windows of {steps} steps x {n_series} series{channels}, {first} to {last}: "
+            f"MAE {scores.mae:.4g}, RMSE {scores.rmse:.4g}, MAPE {scores.mape:.4g} %)"
+        )
+
+    @overload
+    def scores(
+        self,
+        by: None = None,
+        *,
+        step: int | None = None,
+        series: Sequence[int | str] | None = None,
+        channel: int | str | None = None,
+    ) -> Scores: ...
+
+    @overload
+    def scores(self, by: Key | Sequence[Key]) -> pd.DataFrame: ...
+
+    def scores(
+        self,
+        by: Key | Sequence[Key] | None = None,
+        *,
+        step: int | None = None,
+        series: Sequence[int | str] | None = None,
+        channel: int | str | None = None,
+    ) -> Scores | pd.DataFrame:
+        """Return the scores over all errors or a selection, or a frame of the scores of groups.
+
+        Args:
+            by: Keys of the groups: "horizon" (1 = first step), "series", "channel", and "weekday" and "hour" of the
+                target. For weekday and hour, the windows are forecast again.
+            step: Horizon step, from 0; None = all steps.
+            series: Names or numbers of series; None = all series.
+            channel: Name or number of a channel; None = all channels.
+
+        Raises:
+            InputError: A key, a series or a channel is unknown, or the data have no times for weekday and hour.
+        """
+        if by is None:
+            places = None if series is None else [_place(one, self.panel.series, "series") for one in series]
+            number = None if channel is None else _place(channel, self.panel.channels, "channels")
+            return super().scores(step=step, series=places, channel=number)
+        return self._scores_by([by] if isinstance(by, str) else list(by))
+
+    def frame(self) -> pd.DataFrame:
+        """Return the forecasts beside the observed values: `unique_id`, `ds`, `cutoff`, `y` and name of the model.
+
+        `cutoff` is the last step before a window. With several channels, the columns are `y_<channel>` and
+        `<model>_<channel>`. The windows are forecast again.
+        """
+        forecasts = self.trained.forecasts(self.panel, self.origins, self.series_at_once)
+        return windows_frame(self.panel, self.origins, {self.name: forecasts})
+
+    def _scores_by(self, keys: list[Key]) -> pd.DataFrame:
+        unknown = [key for key in keys if key not in AXES]
+        if unknown or not keys or len(set(keys)) < len(keys):
+            raise InputError(f"expected different keys out of {', '.join(AXES)}, got {', '.join(map(str, keys))!r}")
+        times: list[Key] = [key for key in TIMES if key in keys]
+        groups, sums = self._sums_by_time(times)
+        kept = sorted({AXES[key] for key in keys})
+        totals = {name: array.sum(tuple({0, 1, 2, 3} - set(kept))) for name, array in sums.items()}
+        places = dict(zip(kept, np.indices(totals["count"].shape).reshape(len(kept), -1), strict=True))
+        codes = {key: groups[places[0], TIMES.index(key)] if key in times else places[AXES[key]] for key in keys}
+        order = np.lexsort([codes[key] for key in reversed(keys)])
+        labels = self._labels()
+        named = {key: labels[key][codes[key][order]] for key in keys}
+        return pd.DataFrame({**named, **_ratios({name: array.ravel()[order] for name, array in totals.items()})})
+
+    def _labels(self) -> dict[Key, np.ndarray]:
+        return {
+            "horizon": np.arange(1, len(self.count) + 1),
+            "series": np.asarray(self.panel.series, object),
+            "channel": np.asarray(self.panel.channels, object),
+            "weekday": np.asarray(WEEKDAYS, object),
+            "hour": np.arange(24),
+        }
+
+    def _sums_by_time(self, times: Sequence[Key]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the groups (G, 2), weekday and hour of each, and the sums (G, S, N, C) by name."""
+        if not times:
+            return np.zeros((1, 2), int), {name: getattr(self, name).numpy()[None] for name in SUMS}
+        if not self.panel.has_time:
+            raise InputError(f"expected data with times for scores by {' and '.join(times)}, got step numbers")
+        of_step = np.stack([_time_codes(self.panel.timestamps, key, used=key in times) for key in TIMES], axis=1)
+        groups, group_of_step = np.unique(of_step, axis=0, return_inverse=True)
+        cells: dict[tuple[int, int], MetricSums] = defaultdict(lambda: MetricSums(1, *self.count.shape[1:]))
+        for origins, forecast, target, mask in self._batches():
+            for step in range(forecast.shape[1]):
+                group_of_window = group_of_step[origins + step]
+                for group in np.unique(group_of_window):
+                    rows = np.flatnonzero(group_of_window == group)
+                    cells[group, step].update(*(x[rows, step : step + 1] for x in (forecast, target, mask)))
+        sums = {name: np.zeros((len(groups), *self.count.shape)) for name in SUMS}
+        for (group, step), cell in cells.items():
+            for name, array in sums.items():
+                array[group, step] = getattr(cell, name)[0]
+        targeted = np.unique(np.array([group for group, _ in cells]))
+        return groups[targeted], {name: array[targeted] for name, array in sums.items()}
+
+    def _batches(self) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Yield origins (B,), forecasts, targets and their mask (B, S, N, C) of a batch of windows."""
+        trained = self.trained
+        windows = WindowDataset(self.panel, trained.info.calendar, self.origins, trained.reach)
+        forecast = trained.forecasting(self.series_at_once)
+        with torch.inference_mode():
+            for batch, origins in zip(
+                window_loader(windows, trained.batch_size), windows.origins.split(trained.batch_size), strict=True
+            ):
+                yield origins.numpy(), forecast(batch).cpu(), *targets_of(batch)
+
+
+def windows_frame(panel: Panel, origins: np.ndarray, forecasts: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Return forecasts beside the observed values as a long frame: see `Backtest.frame`.
+
+    Args:
+        panel: The data.
+        origins: (n,), the first target steps of the windows.
+        forecasts: Arrays (n, S, N, C) in the units of the data, by name.
+    """
+    steps = origins[:, None] + np.arange(next(iter(forecasts.values())).shape[1])  # (n, S)
+    n_rows = steps.size
+    observed = np.where(panel.mask[steps], panel.values[steps], np.float32(np.nan))
+    frame = pd.DataFrame(
+        {
+            "unique_id": np.repeat(np.asarray(panel.series, object), n_rows),
+            "ds": np.tile(panel.timestamps[steps].ravel(), panel.n_series),
+            "cutoff": np.tile(np.repeat(panel.timestamps[origins - 1], steps.shape[1]), panel.n_series),
+        }
+    )
+    for name, values in {"y": observed, **forecasts}.items():
+        by_series = values.transpose(2, 0, 1, 3).reshape(-1, panel.n_channels)
+        for i, channel in enumerate(panel.channels):
+            frame[name if panel.n_channels == 1 else f"{name}_{channel}"] = by_series[:, i]
+    return frame
+
+
+def _ratios(sums: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the scores of groups, with NaN for those without a target."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "mae": sums["absolute"] / sums["count"],
+            "rmse": np.sqrt(sums["squared"] / sums["count"]),
+            "mape": 100 * sums["relative"] / sums["count_nonzero"],
+            "count": sums["count"].astype(np.int64),
+        }
+
+
+def _time_codes(timestamps: np.ndarray, key: Key, *, used: bool) -> np.ndarray:
+    """Return the weekday (Monday = 0) or the hour of every step; zeros if the key is not used."""
+    if not used:
+        return np.zeros(len(timestamps), int)
+    times = pd.DatetimeIndex(timestamps)
+    return (times.day_of_week if key == "weekday" else times.hour).to_numpy()
+
+
+def _place(name: int | str, names: tuple[str, ...], kind: str) -> int:
+    if not isinstance(name, str):
+        return int(name)
+    if name not in names:
+        raise InputError(f"expected {kind} out of {', '.join(names[:5])} ({len(names)} in all), got {name!r}")
+    return names.index(name)
+
+
+def _text(time: np.generic) -> str:
+    return np.datetime_as_string(time, unit="m") if isinstance(time, np.datetime64) else f"step {time}"

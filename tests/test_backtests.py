@@ -1,0 +1,90 @@
+"""Tests of `Forecaster.backtest`: scores of groups, and forecasts beside the observed values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elinformer.backtests import WEEKDAYS, Backtest
+from elinformer.data.panel import Panel
+from elinformer.errors import InputError
+from elinformer.forecaster import Forecaster
+
+KEYS = ("horizon", "series", "channel", "weekday", "hour")
+
+
+@pytest.fixture(scope="module")
+def backtest(make_forecaster: Callable[..., Forecaster], two_channel_panel: Panel) -> Backtest:
+    return make_forecaster(epochs=1).fit(two_channel_panel).backtest(split=None)
+
+
+@pytest.fixture(scope="module")
+def errors(backtest: Backtest, two_channel_panel: Panel) -> pd.DataFrame:
+    """Return a row for each observed target, with the keys of all groups and the absolute error."""
+    wide = backtest.frame()
+    parts = [
+        wide.assign(channel=channel, error=(wide[f"y_{channel}"] - wide[f"elinformer_{channel}"].astype(float)).abs())
+        for channel in two_channel_panel.channels
+    ]
+    frame = pd.concat(parts).dropna(subset="error").rename(columns={"unique_id": "series"})
+    times = frame["ds"].dt
+    horizon = (frame["ds"] - frame["cutoff"]) // pd.Timedelta("1h")
+    return frame.assign(horizon=horizon, weekday=times.day_name(), hour=times.hour.astype(int))
+
+
+@pytest.mark.parametrize("by", [*KEYS, ["series", "horizon"], ["weekday", "hour"], ["channel", "hour", "horizon"]])
+def test_scores_of_groups_are_those_of_their_rows(by: str | list[str], backtest: Backtest, errors: pd.DataFrame):
+    keys = [by] if isinstance(by, str) else by
+    found = backtest.scores(by).set_index(keys)
+    groups = errors.groupby(keys)["error"]
+    expected = pd.DataFrame({"mae": groups.mean(), "rmse": groups.apply(lambda e: (e**2).mean() ** 0.5)})
+    assert len(found) == len(expected)
+    pd.testing.assert_frame_equal(found[["mae", "rmse"]].sort_index(), expected.sort_index(), rtol=1e-5)
+    assert found["count"].sum() == backtest.scores().count == len(errors)
+
+
+def test_groups_are_in_the_order_of_the_week_and_of_the_series(backtest: Backtest):
+    assert backtest.scores("weekday")["weekday"].tolist() == list(WEEKDAYS)
+    assert backtest.scores("series")["series"].tolist() == list("abcd")
+    assert backtest.scores(["horizon", "channel"])["horizon"].tolist() == [1, 1, 2, 2, 3, 3]
+
+
+def test_the_frame_holds_what_happened_and_the_forecast_from_the_cutoff(trained: Forecaster, hourly_panel: Panel):
+    frame = trained.backtest().frame()
+    assert frame.columns.tolist() == ["unique_id", "ds", "cutoff", "y", "elinformer"]
+    assert len(frame) == 46 * 3 * 4
+    rows = frame[(frame["unique_id"] == "b") & (frame["cutoff"] == hourly_panel.timestamps[199])]
+    alone = trained.predict(hourly_panel.select(steps=slice(200))).query("unique_id == 'b'")
+    assert rows["ds"].tolist() == alone["ds"].tolist()
+    np.testing.assert_allclose(rows["elinformer"], alone["elinformer"], rtol=1e-5)
+    np.testing.assert_array_equal(rows["y"], hourly_panel.values[200:203, 1, 0])
+
+
+def test_series_and_channels_are_chosen_by_name_or_number(backtest: Backtest):
+    assert backtest.scores(series=["b"], channel="speed") == backtest.scores(series=[1], channel=1)
+    with pytest.raises(InputError, match=r"expected series out of a, b, c, d .*got 'x'"):
+        backtest.scores(series=["x"])
+
+
+@pytest.mark.parametrize("by", ["day", [], ["series", "series"], ["series", 3]])
+def test_unknown_keys_are_refused(by: Any, backtest: Backtest):
+    with pytest.raises(InputError, match="expected different keys out of"):
+        backtest.scores(by)
+
+
+def test_scores_by_time_need_times(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel):
+    panel = Panel.from_arrays(hourly_panel.values)
+    numbered = Forecaster(6, 3, model="dlinear", training=make_forecaster(epochs=1).training).fit(panel).backtest()
+    assert numbered.frame()["cutoff"].min() == 191
+    assert "step 192" in repr(numbered)
+    with pytest.raises(InputError, match="expected data with times"):
+        numbered.scores("hour")
+
+
+def test_the_repr_of_a_backtest_names_windows_and_scores(trained: Forecaster):
+    text = repr(trained.backtest())
+    assert "46 windows of 3 steps x 4 series, 2024-01-09T00:00 to 2024-01-10T23:00: MAE" in text
