@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 FOR_USERS := $(VENV)/.for-users
 FOR_DEVELOPERS := $(VENV)/.for-developers
+FOR_DOCS := $(VENV)/.for-docs
 SHAPES := --jaxtyping-packages=elinformer.ops,elinformer.nn,elinformer.models,beartype.beartype
 
-.PHONY: help install demo test check bench adapters golden format
+.PHONY: help install demo test check bench docs adapters golden format
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,10 @@ $(FOR_USERS): pyproject.toml constraints.txt setup.py $(wildcard src/elinformer/
 
 $(FOR_DEVELOPERS): $(FOR_USERS)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	touch $@
+
+$(FOR_DOCS): $(FOR_USERS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[docs]'
 	touch $@
 
 demo: $(FOR_USERS)  ## Train on the embedded data for a minute and show how it did.
@@ -44,6 +49,10 @@ check: install  ## Format, lint, types, import direction, docstrings, doctests a
 
 bench: install  ## Run the benchmarks (long).
 	$(BIN)/python -m benchmarks.ops
+
+docs: $(FOR_DOCS)  ## Build the documentation site into site/ and check its links.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python tools/check_site.py site
 
 adapters: install  ## Install the other libraries that adapters serve, and run their tests (long).
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[peers]'
