@@ -20,7 +20,7 @@ import torch
 
 from benchmarks._common import OtherLoad, environment, environment_text, load_warning, write_results
 from elinformer import Forecaster, Panel, read_panel
-from elinformer.evaluation import naives_for, score_naive
+from elinformer.evaluation import naives_for, score_naives
 from elinformer.training import TrainingConfig
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def _naives(case: Case) -> dict[str, float]:
     panel = case.panel.select(case.held)
     split, horizon = case.forecaster.split_panel(panel), case.forecaster.reach.horizon
     origins, mean = split.origins("test"), split.moments.mean
-    return {naive.name: score_naive(naive, panel, origins, horizon, mean).scores().mae for naive in naives_for(panel)}
+    naives = naives_for(panel, split.split.train[1])
+    return {name: s.scores().mae for name, s in score_naives(naives, panel, origins, horizon, mean).items()}
 
 
 def _mae(forecaster: Forecaster, panel: Panel, which: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from elinformer._files import new_file
 from elinformer.data.address import load_panel
-from elinformer.evaluation import naives_for, score_naive
+from elinformer.evaluation import naives_for, score_naives
 from elinformer.options import Settings, catalogue_settings
 from elinformer.report.pictures import draw_forecasts
 from elinformer.report.tables import score_ratio_table
@@ -89,10 +89,9 @@ def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     """Return test errors of model and naive forecasts, divided by those of seasonal naive, by group and step."""
     split = forecaster.split_panel(panel)
     origins = split.origins("test")
-    naives = naives_for(panel)
-    sums = {"elinformer": forecaster.backtest(panel)}
-    for naive in naives:
-        sums[naive.name] = score_naive(naive, panel, origins, split.reach.horizon, split.moments.mean)
+    naives = naives_for(panel, split.split.train[1])
+    scores = score_naives(naives, panel, origins, split.reach.horizon, split.moments.mean)
+    sums = {"elinformer": forecaster.backtest(panel), **scores}
     unit = next((n.name for n in naives if n.period == panel.steps_of_day), naives[0].name)
     groups = {group.name: {name: _scaled(sums[name], sums[unit], group) for name in sums} for group in groups_of(panel)}
     return {"divided_by": unit, "groups": groups}

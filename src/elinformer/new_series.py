@@ -25,7 +25,7 @@ from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.scaling import Scaler, measure
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.errors import InputError
-from elinformer.evaluation import MetricSums, backtest, naives_for, score_naive, targets_of
+from elinformer.evaluation import MetricSums, backtest, naives_for, score_naives, targets_of
 from elinformer.nn.embeddings import SeriesEncoder
 from elinformer.trained_model import new_model
 
@@ -164,10 +164,8 @@ def _measure_errors(search: RowSearch, rows: Tensor, origins: np.ndarray, stop: 
         count += int(fold_sums.count[:, hidden].sum())
     new_panel = panel.select(new.numpy())
     mean = measure(new_panel.values[:stop], new_panel.mask[:stop]).mean
-    naive_errors = {
-        naive.name: score_naive(naive, new_panel, origins, search.trained.reach.horizon, mean).scores().mae
-        for naive in naives_for(panel)
-    }
+    naives = score_naives(naives_for(new_panel, stop), new_panel, origins, search.trained.reach.horizon, mean)
+    naive_errors = {name: naive.scores().mae for name, naive in naives.items()}
     new_mae, old_mae = (sums.scores(series=torch.where(group)[0].tolist()).mae for group in (new, old))
     return AddedSeries(new_panel.series, new_mae, naive_errors, absolute / count if count else math.nan, old_mae)
 

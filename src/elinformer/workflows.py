@@ -291,15 +291,15 @@ def _scores(forecaster: Forecaster, panel: Panel, split: PartName) -> Document |
 
 def _naive_scores(forecaster: Forecaster, panel: Panel) -> Document:
     """Return reports of the naive forecasts on the windows of the test steps."""
-    from elinformer.evaluation import naives_for, score_naive
+    from elinformer.evaluation import naives_for, score_naives
 
     data = forecaster.split_panel(panel)
     origins = data.origins("test")
-    return {
-        naive.name: score_naive(naive, panel, origins, data.reach.horizon, data.moments.mean).report(panel.channels)
-        for naive in naives_for(panel)
-        if len(origins)
-    }
+    if not len(origins):
+        return {}
+    naives = naives_for(panel, data.split.train[1])
+    scores = score_naives(naives, panel, origins, data.reach.horizon, data.moments.mean)
+    return {name: sums.report(panel.channels) for name, sums in scores.items()}
 
 
 def _peak_memory() -> int | None:

@@ -121,7 +121,7 @@ def test_the_season_is_the_one_that_errs_less_in_validation(run: Run, folder: Pa
 
 def test_seasonal_naive_needs_days(run: Run, folder: Path) -> None:
     np.savez("steps.npz", data=np.random.default_rng(0).normal(size=(240, 4)))
-    with pytest.raises(InputError, match="time stamps and days of whole steps for seasonal_naive"):
+    with pytest.raises(InputError, match="time stamps, and a season of its steps"):
         run("seasonal_naive", data="steps.npz")
 
 

@@ -12,14 +12,20 @@ from hypothesis import strategies as st
 from small_models import mean_before
 
 from elinformer.data.panel import Panel
-from elinformer.evaluation import MetricSums, Naive, naives_for, score_naive
+from elinformer.evaluation import MetricSums, Naive, naives_for, score_naive, score_naives
 from elinformer.evaluation.naive import LAST_VALUE
 
 
-def slow_forecast(panel: Panel, origin: int, horizon: int, period: int, train_end: int) -> np.ndarray:
+def slow_forecast(
+    panel: Panel, origin: int, horizon: int, period: int, train_end: int, *, is_mean: bool = False
+) -> np.ndarray:
     """Return the forecast (S, N, C), computed one number at a time."""
     out = np.empty((horizon, panel.n_series, panel.n_channels), np.float32)
     for step, series, channel in np.ndindex(out.shape):
+        sources = [t for t in range(origin) if (origin + step - t) % period == 0 and panel.mask[t, series, channel]]
+        if is_mean and sources:
+            out[step, series, channel] = panel.values[sources, series, channel].astype(np.float64).mean()
+            continue
         source = origin + step
         while source >= origin:
             source -= period
@@ -32,10 +38,12 @@ def slow_forecast(panel: Panel, origin: int, horizon: int, period: int, train_en
     return out
 
 
-def slow_sums(panel: Panel, origins: np.ndarray, horizon: int, period: int, train_end: int) -> MetricSums:
+def slow_sums(
+    panel: Panel, origins: np.ndarray, horizon: int, period: int, train_end: int, *, is_mean: bool = False
+) -> MetricSums:
     sums = MetricSums(horizon, panel.n_series, panel.n_channels)
     for origin in origins:
-        forecast = slow_forecast(panel, origin, horizon, period, train_end)
+        forecast = slow_forecast(panel, origin, horizon, period, train_end, is_mean=is_mean)
         future = slice(origin, origin + horizon)
         sums.update(*(torch.from_numpy(x)[None] for x in (forecast, panel.values[future], panel.mask[future])))
     return sums
@@ -51,10 +59,11 @@ def assert_same(sums: MetricSums, expected: MetricSums) -> None:
     horizon=st.integers(1, 6),
     period=st.integers(1, 45),
     observed=st.sampled_from([0.2, 0.8, 1.0]),
+    is_mean=st.booleans(),
     seed=st.integers(0, 2**20),
 )
-def test_a_naive_forecast_repeats_the_last_observed_value_of_its_season(
-    n_steps: int, horizon: int, period: int, observed: float, seed: int
+def test_a_naive_forecast_is_the_last_observed_value_of_its_season_or_the_mean_of_all(
+    n_steps: int, horizon: int, period: int, observed: float, *, is_mean: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random((n_steps, 2, 2)) < observed
@@ -63,8 +72,18 @@ def test_a_naive_forecast_repeats_the_last_observed_value_of_its_season(
     panel = Panel.from_arrays(rng.normal(10, 3, mask.shape), mask=mask)
     origins = np.arange(1, n_steps - horizon + 1)
     train_end = n_steps // 2
-    sums = score_naive(Naive("season", period), panel, origins, horizon, mean_before(panel, train_end))
-    assert_same(sums, slow_sums(panel, origins, horizon, period, train_end))
+    naive = Naive("season", period, is_mean)
+    sums = score_naive(naive, panel, origins, horizon, mean_before(panel, train_end))
+    assert_same(sums, slow_sums(panel, origins, horizon, period, train_end, is_mean=is_mean))
+
+
+def test_naive_forecasts_that_are_scored_together_have_the_errors_of_each(hourly_panel: Panel) -> None:
+    origins, mean = np.arange(150, 230), mean_before(hourly_panel, 100)
+    naives = naives_for(hourly_panel, 100)
+    together = score_naives(naives, hourly_panel, origins, 3, mean)
+    assert list(together) == ["last value", "same time yesterday", "mean by time of day"]
+    for naive in naives:
+        assert_same(together[naive.name], score_naive(naive, hourly_panel, origins, 3, mean))
 
 
 def test_the_batch_size_does_not_change_naive_scores(monkeypatch: pytest.MonkeyPatch, hourly_panel: Panel) -> None:
@@ -74,18 +93,21 @@ def test_the_batch_size_does_not_change_naive_scores(monkeypatch: pytest.MonkeyP
     assert_same(score_naive(LAST_VALUE, hourly_panel, origins, 3, mean_before(hourly_panel, 100)), expected)
 
 
+@pytest.mark.parametrize("is_mean", [False, True])
 @pytest.mark.parametrize("period", [1, 5, 24, 400])
-def test_a_naive_forecast_does_not_use_steps_from_its_origin_on(period: int, hourly_panel: Panel) -> None:
+def test_a_naive_forecast_does_not_use_steps_from_its_origin_on(
+    period: int, is_mean: bool, hourly_panel: Panel
+) -> None:
     origin, horizon = 180, 10
     rng = np.random.default_rng(0)
     poisoned = hourly_panel.values.copy()
     poisoned[origin:] = rng.normal(1e5, 1, poisoned[origin:].shape)
     other = replace(hourly_panel, values=poisoned, mask=~np.isnan(poisoned))
     sums, poison = (
-        score_naive(Naive("season", period), panel, np.array([origin]), horizon, mean_before(panel, 120))
+        score_naive(Naive("season", period, is_mean), panel, np.array([origin]), horizon, mean_before(panel, 120))
         for panel in (hourly_panel, other)
     )
-    expected = slow_forecast(hourly_panel, origin, horizon, period, 120)
+    expected = slow_forecast(hourly_panel, origin, horizon, period, 120, is_mean=is_mean)
     future = slice(origin, origin + horizon)
     errors = np.abs(
         expected.astype(np.float64) - np.where(hourly_panel.mask[future], hourly_panel.values[future], expected)
@@ -110,21 +132,19 @@ def test_a_seasonal_forecast_of_a_periodic_series_has_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("freq", "steps", "periods"),
+    ("freq", "n_training", "names"),
     [
-        ("1h", None, [1, 24, 168]),
-        ("15min", 73, [1, 73, 511]),
-        ("1D", None, [1, 7]),
-        ("7D", None, [1]),
-        ("7min", None, [1]),
-        ("MS", None, [1]),
-        (None, None, [1]),
+        ("1h", 150, ["last value", "same time yesterday", "mean by time of day"]),
+        ("1h", 168, ["last value", "same time yesterday", "same time last week", "mean by time of day"]),
+        ("MS", 24, ["last value", "same month last year", "mean by time of year"]),
+        ("W", 60, ["last value", "same week last year", "mean so far"]),
+        ("7min", 150, ["last value", "mean so far"]),
+        (None, 150, ["last value", "mean so far"]),
     ],
 )
-def test_the_seasons_are_a_day_and_a_week_if_the_step_divides_them(
-    freq: str | None, steps: int | None, periods: list[int]
+def test_the_seasons_of_the_step_that_fit_into_training_have_a_naive_forecast(
+    freq: str | None, n_training: int, names: list[str]
 ) -> None:
-    start = None if freq is None else "2024-01-01"
-    panel = Panel.from_arrays(np.ones((150, 1)), start=start, freq=freq, steps_per_day=steps)
-    assert [naive.period for naive in naives_for(panel)] == periods
-    assert panel.steps_of_day == (periods[1] if len(periods) == 3 else 1 if freq == "1D" else None)
+    start = None if freq is None else "2023-01-01"
+    panel = Panel.from_arrays(np.ones((200, 1)), start=start, freq=freq)
+    assert [naive.name for naive in naives_for(panel, n_training)] == names

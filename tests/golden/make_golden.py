@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from elinformer import Forecaster, Panel, simulate_freeway
-from elinformer.evaluation import naives_for, score_naive
+from elinformer.evaluation import naives_for, score_naives
 from elinformer.training import TrainingConfig
 
 GOLDEN = Path(__file__).parent
@@ -49,8 +49,8 @@ def scores(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     split = forecaster.split_panel(panel)
     origins = split.origins("test")
     sums = {"elinformer": forecaster.backtest(panel)}
-    for naive in naives_for(panel):
-        sums[naive.name] = score_naive(naive, panel, origins, split.reach.horizon, split.moments.mean)
+    naives = naives_for(panel, split.split.train[1])
+    sums |= score_naives(naives, panel, origins, split.reach.horizon, split.moments.mean)
     return {name: each.report(panel.channels) for name, each in sums.items()}
 
 

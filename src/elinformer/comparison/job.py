@@ -159,20 +159,21 @@ def run_job(work: Work) -> Document:
 
 
 def choose_naive(data: JobData) -> TrainedForecast:
-    """Return the last value, or the season (yesterday, last week) whose error in validation is lower."""
+    """Return the last value, or the season (such as yesterday or last week) whose error in validation is lower."""
     found = [_naive(data, naive) for naive in _candidates(data)]
     return min(found, key=lambda trained: data.score(trained, "validation").blocks.scaled_error())
 
 
 def _candidates(data: JobData) -> list[Naive]:
-    last_value, *seasons = naives_for(data.panel)
+    last_value, *others = naives_for(data.panel, data.split.split.train[1])
     if data.job.contender.name == "last_value":
         return [last_value]
-    if not seasons:
+    if not (seasons := [naive for naive in others if not naive.is_mean]):
         raise InputError(
-            f"expected time stamps and days of whole steps for seasonal_naive, which {data.panel.name} does not have"
+            f"expected time stamps, and a season of {data.panel.freq or 'its'} steps within the training part, for "
+            f"seasonal_naive, which {data.panel.name} does not have: leave seasonal_naive out"
         )
-    return [naive for naive in seasons if naive.period <= data.split.split.train[1]] or seasons[:1]
+    return seasons
 
 
 def _naive(data: JobData, naive: Naive) -> TrainedForecast:

@@ -4,7 +4,8 @@ from elinformer.evaluation.backtest import backtest
 from elinformer.evaluation.blocks import BlockSums, blocks_of
 from elinformer.evaluation.losses import AbsoluteError, Loss, targets_of
 from elinformer.evaluation.metrics import MetricSums, Scores
-from elinformer.evaluation.naive import Naive, naives_for, score_naive
+from elinformer.evaluation.naive import Naive, naives_for, score_naive, score_naives
+from elinformer.evaluation.ratios import Ratio, best_of, ratio_to
 
 __all__ = [
     "AbsoluteError",
@@ -12,10 +13,14 @@ __all__ = [
     "Loss",
     "MetricSums",
     "Naive",
+    "Ratio",
     "Scores",
     "backtest",
+    "best_of",
     "blocks_of",
     "naives_for",
+    "ratio_to",
     "score_naive",
+    "score_naives",
     "targets_of",
 ]
