@@ -102,7 +102,14 @@ def assert_refused(result: Result, *words: str) -> None:
 def test_training_writes_a_run_and_shows_the_scores(cli: Cli, folder: Path) -> None:
     result = cli("train", "d.npz", "--out", "run", "--config", "narrow.toml")
     assert (result.code, result.err) == (0, "")
-    for words in ("test part of d", "elinformer", "last value", "same time yesterday", "MAE", "run: run"):
+    for words in (
+        "d: 46 windows of the test part",
+        "elinformer",
+        "last value",
+        "same time yesterday",
+        "MAE",
+        "run: run",
+    ):
         assert words in result.out
     names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
     assert sorted(path.name for path in (folder / "run").iterdir()) == names
@@ -171,7 +178,7 @@ def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None
     assert json.loads(cli("info", "run").out)["progress"] == {"epoch": 0, "steps_in_epoch": 3, "step": 3, "steps": 10}
     result = cli("train", "--resume", "run")
     assert (result.code, result.err) == (0, "resuming at step 3 of 10\n")
-    for words in ("test part of d", "elinformer", "last value", "run: run"):
+    for words in ("d: 46 windows of the test part", "elinformer", "last value", "run: run"):
         assert words in result.out
     names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
     assert sorted(path.name for path in cut.iterdir()) == names
@@ -268,7 +275,7 @@ def test_a_null_value_is_missing_in_training_and_in_evaluation(cli: Cli, folder:
 def test_evaluation_repeats_the_scores_of_training(cli: Cli, run: Path) -> None:
     result = cli("evaluate", "run", "--json", "deep/scores.json")
     assert (result.code, result.err) == (0, "")
-    assert "test part of d" in result.out
+    assert "d: 46 windows of the test part" in result.out
     scores, metrics = read(run.parent / "deep" / "scores.json"), read(run / "metrics.json")
     assert scores["naive"] == metrics["naive"]
     assert scores["test"]["mae"] == pytest.approx(metrics["test"]["mae"], rel=1e-6)
@@ -283,11 +290,30 @@ def test_a_run_finds_its_data_from_another_folder(cli: Cli, run: Path, monkeypat
     assert_refused(cli("evaluate", run), "d.npz")
 
 
+def n_targets(mask: np.ndarray, *, first: int) -> int:
+    """Return the number of observed targets of all windows of 3 steps from step `first` on."""
+    return int(mask[np.arange(first, len(mask) - 2)[:, None] + np.arange(3)].sum())
+
+
+def test_data_that_grew_are_scored_after_the_end_of_the_data_of_training(
+    cli: Cli, run: Path, hourly_panel: Panel
+) -> None:
+    grown = np.concatenate([hourly_panel.values, hourly_panel.values[:50]])
+    np.savez("grown.npz", data=grown, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))
+    result = cli("evaluate", "run", "--data", "grown.npz", "--json", "s.json")
+    assert "grown: 48 windows after 2024-01-10 23:00" in result.out
+    assert read(run.parent / "s.json")["test"]["count"] == n_targets(~np.isnan(grown), first=240)
+    np.savez("moved.npz", data=hourly_panel.values, timestamps_start="2024-01-01", freq="1h", series=list("abcd"))
+    assert "moved: 46 windows of the test part" in cli("evaluate", "run", "--data", "moved.npz").out
+
+
 def test_other_data_can_be_evaluated_and_forecast(cli: Cli, run: Path, hourly_panel: Panel) -> None:
     series = list("dcba")
     np.savez("other.npz", data=hourly_panel.values[:100, ::-1], timestamps_start="2024-02-01", freq="1h", series=series)
-    assert cli("evaluate", "run", "--data", "other.npz", "--json", "s.json").code == 0
+    result = cli("evaluate", "run", "--data", "other.npz", "--json", "s.json")
+    assert "other: 92 windows, which are all" in result.out
     assert read(run.parent / "s.json")["data"] == "other"
+    assert read(run.parent / "s.json")["test"]["count"] == n_targets(hourly_panel.mask[:100], first=6)
     assert cli("forecast", "run", "--data", "other.npz", "--out", "f.csv").code == 0
     frame = pd.read_csv("f.csv", parse_dates=["ds"])
     assert frame["unique_id"].unique().tolist() == series

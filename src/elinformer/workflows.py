@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from elinformer.data.panel import Panel
-    from elinformer.data.windows import PartName
     from elinformer.forecaster import Forecaster
     from elinformer.training import FitResult
     from elinformer.training.ranks.machines import Machines
@@ -109,7 +108,10 @@ def resume_run(
 
 
 def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | Path | None = None) -> Document:
-    """Score the forecasts of a run, and the naive forecasts, on the test steps of the data.
+    """Score the forecasts of a run, and the naive forecasts.
+
+    The windows are those of the test steps. Of other data than those of training, they are all windows; if the other
+    data begin before the data of training end, they are the windows after this end.
 
     Args:
         run: Folder of the run.
@@ -117,17 +119,49 @@ def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | P
         json_file: File for the returned document.
 
     Returns:
-        The scores, by name of the forecast.
+        The scores, by name of the forecast, and in `scored` the number of windows with their meaning in words.
+
+    Raises:
+        InputError: The data cannot be used, or have no window.
     """
     forecaster, panel = open_run(run, data)
+    windows = _windows_to_score(forecaster, panel, is_other=data is not None)
+    panel = forecaster.info.align(panel)
     document = {
         "data": panel.name,
-        "test": _scores(forecaster, panel, "test"),
-        "naive": _naive_scores(forecaster, panel),
+        "scored": f"{len(windows.origins)} {windows.words}",
+        "test": _scores(forecaster, panel, windows.origins),
+        "naive": _naive_scores(forecaster, panel, windows.origins, windows.known_steps),
     }
     if json_file is not None:
         write_json(json_file, document)
     return document
+
+
+class _Windows(NamedTuple):
+    """Windows to score: in words, their first target steps (n,), and the steps that a season has to fit into."""
+
+    words: str
+    origins: np.ndarray
+    known_steps: int
+
+
+def _windows_to_score(forecaster: Forecaster, panel: Panel, *, is_other: bool) -> _Windows:
+    from elinformer.data.panel import fingerprint
+    from elinformer.data.windows import part_origins
+
+    known = forecaster.trained.data or {}
+    if not is_other or fingerprint(panel) == known.get("fingerprint"):
+        data = forecaster.split_panel(panel)
+        return _Windows("windows of the test part", data.origins("test"), data.split.train[1])
+    origins = part_origins(panel.n_steps, forecaster.split, None, forecaster.reach)
+    if panel.has_time and known.get("last") is not None:
+        is_later = panel.timestamps[origins] > np.datetime64(known["last"])
+        if is_later.any() and not is_later.all():
+            end = str(np.datetime64(known["last"], "s")).replace("T", " ")
+            words = f"windows after {end}, the end of the data of training"
+            return _Windows(words, origins[is_later], int(origins[is_later][0]))
+    return _Windows("windows, which are all", origins, panel.n_steps)
 
 
 def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -> int:
@@ -264,11 +298,14 @@ def _check_observed(panel: Panel) -> None:
 def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Document:
     import torch
 
+    data = forecaster.split_panel(panel)
+    test = data.origins("test")
     return {
         "data": panel.name,
-        "test": _scores(forecaster, panel, "test"),
-        "validation": _scores(forecaster, panel, "validation"),
-        "naive": _naive_scores(forecaster, panel),
+        "scored": f"{len(test)} windows of the test part",
+        "test": _scores(forecaster, panel, test),
+        "validation": _scores(forecaster, panel, data.origins("validation")),
+        "naive": _naive_scores(forecaster, panel, test, data.split.train[1]),
         "train_seconds": round(result.seconds, 2),
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
@@ -282,23 +319,21 @@ def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Documen
     }
 
 
-def _scores(forecaster: Forecaster, panel: Panel, split: PartName) -> Document | None:
-    """Return the report of a split, or None if the split has no window."""
-    if not len(forecaster.split_panel(panel).origins(split)):
-        return None
-    return forecaster.backtest(panel, split=split).report(panel.channels)
+def _scores(forecaster: Forecaster, panel: Panel, origins: np.ndarray) -> Document | None:
+    """Return the report of the windows with the first target steps `origins`, or None if there is none."""
+    return forecaster.trained.scores(panel, origins).report(panel.channels) if len(origins) else None
 
 
-def _naive_scores(forecaster: Forecaster, panel: Panel) -> Document:
-    """Return reports of the naive forecasts on the windows of the test steps."""
+def _naive_scores(
+    forecaster: Forecaster, panel: Panel, origins: np.ndarray, known_steps: int | None = None
+) -> Document:
+    """Return reports of the naive forecasts of these windows; a season has to fit into the `known_steps`."""
     from elinformer.evaluation import naives_for, score_naives
 
-    data = forecaster.split_panel(panel)
-    origins = data.origins("test")
     if not len(origins):
         return {}
-    naives = naives_for(panel, data.split.train[1])
-    scores = score_naives(naives, panel, origins, data.reach.horizon, data.moments.mean)
+    naives = naives_for(panel, known_steps)
+    scores = score_naives(naives, panel, origins, forecaster.reach.horizon, forecaster.trained.scaler.mean)
     return {name: sums.report(panel.channels) for name, sums in scores.items()}
 
 

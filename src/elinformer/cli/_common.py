@@ -16,13 +16,14 @@ ConfigFile = Annotated[
 ]
 
 
-def show_scores(title: str, document: dict[str, Any]) -> None:
-    """Print the scores of the test part beside those of the naive forecasts."""
+def show_scores(document: dict[str, Any]) -> None:
+    """Print the scores of a document of `evaluate_run` or `train_run` beside those of the naive forecasts."""
     from elinformer.report import tables
 
     if document["test"] is None:
         typer.echo("the split has no test part: nothing was scored")
         return
-    plain_console().print(tables.score_table(title, document["test"], document["naive"]))
+    typer.echo(f"{document['data']}: {document['scored']}")
+    plain_console().print(tables.score_table(document["data"], document["test"], document["naive"]))
     if len(document["test"]["by_channel"]) > 1:
         plain_console().print(tables.channel_table(document["test"], document["naive"]))

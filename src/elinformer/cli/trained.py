@@ -17,11 +17,11 @@ def evaluate(
     data: OtherData = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the scores.")] = None,
 ) -> None:
-    """Score a run on the test part of its data, beside naive forecasts."""
+    """Score a run on the test part of its data, or on all windows of other data, beside naive forecasts."""
     from elinformer.workflows import evaluate_run
 
     document = evaluate_run(run, data=data, json_file=json_file)
-    show_scores(f"test part of {document['data']}", document)
+    show_scores(document)
 
 
 def forecast(

@@ -79,7 +79,7 @@ def _show_training(run: Path, metrics: dict[str, Any]) -> None:
 
     if not is_first_process():
         return
-    show_scores(f"test part of {metrics['data']}", metrics)
+    show_scores(metrics)
     sharpness = "" if metrics["sharpness"] == 1 else f", attention at {metrics['sharpness']:g} of its sharpness"
     training = f"{metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']}{sharpness}"
     typer.echo(f"run: {run}  ({training})")

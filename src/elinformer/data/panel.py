@@ -339,5 +339,6 @@ def _header(panel: Panel) -> bytes:
 
 
 def data_description(panel: Panel) -> dict[str, Any]:
-    """Return the name and the fingerprint of a panel, by which a run recognises its data."""
-    return {"name": panel.name, "fingerprint": fingerprint(panel)}
+    """Return the name, the fingerprint, and the first and the last time of a panel, by which a run knows its data."""
+    first, last = (str(time) if panel.has_time else int(time) for time in panel.timestamps[[0, -1]])
+    return {"name": panel.name, "fingerprint": fingerprint(panel), "first": first, "last": last}
