@@ -312,6 +312,7 @@ def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Documen
         "sharpness": result.sharpness,
         "interrupted": result.interrupted,
         "skipped_steps": result.skipped_steps,
+        "history": list(result.history),
         "peak_memory_bytes": _peak_memory(),
         "parameters": forecaster.n_parameters,
         "seed": forecaster.training.seed,

@@ -23,6 +23,7 @@ from elinformer.training.callbacks.best_weights import BestWeights
 from elinformer.training.callbacks.calibration import Calibration
 from elinformer.training.callbacks.checkpointing import Checkpointing
 from elinformer.training.callbacks.gradients import MAX_SKIPPED_IN_A_ROW, RescaleLastStep, SkipNonFiniteSteps
+from elinformer.training.callbacks.history import History
 from elinformer.training.callbacks.progress import Clock, ProgressBar
 from elinformer.training.callbacks.signals import StopOnSignal
 from elinformer.training.module import ForecastModule
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from elinformer.evaluation import Loss
     from elinformer.partition.ranks import Mesh
     from elinformer.run_folder.folder import UnfinishedRun
+    from elinformer.training.callbacks.history import Epoch
     from elinformer.training.config import TrainingConfig
 
 IGNORED_WARNINGS = (
@@ -65,6 +67,7 @@ class FitResult:
         skipped_steps: Number of steps skipped because loss or gradient was not finite.
         diverged: True if too many steps in a row were skipped.
         sharpness: Sharpness of attention chosen on validation: see `elinformer.training.callbacks.calibration`.
+        history: Losses of every epoch: see `elinformer.training.callbacks.history`.
     """
 
     seconds: float
@@ -74,6 +77,7 @@ class FitResult:
     skipped_steps: int = 0
     diverged: bool = False
     sharpness: float = 1.0
+    history: Sequence[Epoch] = ()
 
 
 class TrainingOutput(NamedTuple):
@@ -170,6 +174,7 @@ class _Callbacks:
     """
 
     clock: Clock
+    history: History
     best: BestWeights
     steps: SkipNonFiniteSteps
     stopping: StopOnSignal
@@ -187,14 +192,15 @@ class _Callbacks:
     ) -> _Callbacks:
         """Create the callbacks of a training."""
         clock, best, steps = Clock(), BestWeights(config.patience), SkipNonFiniteSteps()
+        history = History(clock)
         stopping = StopOnSignal(checkpointing, console)
         calibration = Calibration(best, stopping)
-        ordered = [clock, best, steps, RescaleLastStep(), ProgressBar(console, best), *user_callbacks]
+        ordered = [clock, history, best, steps, RescaleLastStep(), ProgressBar(console, best), *user_callbacks]
         if config.averaged_epochs:
             # After the callbacks that may copy the validated weights, before those that write checkpoints.
             ordered.append(AveragedWeights(config.averaged_epochs * steps_per_epoch))
         ordered += [stopping, calibration] if checkpointing is None else [stopping, checkpointing, calibration]
-        return cls(clock, best, steps, stopping, calibration, ordered)
+        return cls(clock, history, best, steps, stopping, calibration, ordered)
 
     def finish(self, trainer: pl.Trainer, module: ForecastModule, console: Console) -> FitResult:
         """Put the best weights and the chosen sharpness into the module, with all series, and return the result.
@@ -224,6 +230,7 @@ class _Callbacks:
             self.steps.n_skipped,
             self.steps.has_diverged,
             self.calibration.sharpness,
+            tuple(self.history.epochs),
         )
 
 

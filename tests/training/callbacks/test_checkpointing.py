@@ -172,6 +172,15 @@ def test_a_run_is_resumable_until_its_last_file_is_written(
         assert_same_weights(Forecaster.resume(crashed_run, hourly_panel), forecaster)
 
 
+def test_the_history_includes_epochs_before_a_crash(
+    uninterrupted: Forecaster, hourly_panel: Panel, crashed_run: Path
+) -> None:
+    def losses(forecaster: Forecaster) -> list[object]:
+        return [{**epoch, "seconds": None} for epoch in forecaster.fit_result.history]
+
+    assert losses(Forecaster.resume(crashed_run, hourly_panel)) == losses(uninterrupted)
+
+
 def test_the_training_time_includes_earlier_starts(
     hourly_panel: Panel, crashed_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
