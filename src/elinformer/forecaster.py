@@ -13,11 +13,10 @@ from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import PartName, Reach, SplitPanel, chronological_split, part_origins
 from elinformer.errors import InputError
-from elinformer.evaluation import AbsoluteError
 from elinformer.models.registry import check_model, whole_options
 from elinformer.new_series import STEPS, with_new_series
 from elinformer.run_folder.folder import UnfinishedRun, refuse_mismatched_files
-from elinformer.trained_model import TrainedModel, new_model
+from elinformer.trained_model import TrainedModel, loss_for, new_model
 from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Forecaster:
         self.model_name, self.model_options = options.pop("name", "elinformer"), options
         check_model(self.model_name, options)
         self.training = training or TrainingConfig()
-        self.loss = AbsoluteError()
+        self.loss = loss_for(self.model_name, self.training.loss)
         self._trained: TrainedModel | None = None
         self._result: FitResult | None = None
         self._split_panel: SplitPanel | None = None

@@ -338,15 +338,18 @@ class RowSearch:
         return WindowDataset(self.panel, self.trained.info.calendar, origins, self.trained.reach)
 
     def _forecast(self, rows: Tensor, batch: Batch) -> Tensor:
+        return self.trained.loss.point(self._outputs(rows, batch))
+
+    def _outputs(self, rows: Tensor, batch: Batch) -> Tensor:
         tables = {f"model.{name}": table for name, table in split_rows(rows, self.tables).items()}
-        return self.trained.loss.point(functional_call(self.trained.scaled, tables, (batch,)))
+        return functional_call(self.trained.scaled, tables, (batch,))
 
     def _loss(self, rows: Tensor, batch: Batch) -> Tensor:
-        """Return the mean absolute error of all usable series, each in units of its standard deviation."""
+        """Return the mean loss of all usable series, each in units of its standard deviation."""
         target, mask = targets_of(batch)
         counted = mask & self.usable[:, None]
-        error = (self._forecast(rows, batch) - target).abs() / self.trained.scaled.std
-        return torch.where(counted, error, 0).sum() / counted.sum().clamp_min(1)
+        total = self.trained.loss.total(self._outputs(rows, batch), target, counted, self.trained.scaled.std)
+        return total / counted.sum().clamp_min(1)
 
 
 def series_tables(model: nn.Module) -> dict[str, Tensor]:

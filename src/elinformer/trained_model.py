@@ -11,8 +11,9 @@ import torch
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.errors import InputError
-from elinformer.evaluation import AbsoluteError
+from elinformer.evaluation import LOSSES, AbsoluteError
 from elinformer.models import Sizes, build_model
+from elinformer.models.registry import has_outputs
 from elinformer.models.scaled import ScaledModel
 from elinformer.partition import forecasting
 from elinformer.partition.ranks import Mesh, backtest_on_ranks
@@ -70,7 +71,7 @@ class TrainedModel:
     scaled: ScaledModel = field(init=False)
 
     def __post_init__(self) -> None:
-        scaled = ScaledModel(self.model, self.scaler.mean, self.scaler.std).eval()
+        scaled = ScaledModel(self.model, self.scaler.mean, self.scaler.std, self.loss.arrange).eval()
         object.__setattr__(self, "scaled", scaled.to(_device_of(self.model)))
 
     @classmethod
@@ -85,11 +86,14 @@ class TrainedModel:
             info, config = SeriesInfo.from_document(run.panel), run.config
             forecaster = config["forecaster"]
             reach = Reach(forecaster["window"], forecaster["horizon"], tuple(forecaster["lags"]))
-            model = new_model(config["model"]["name"], config["model"]["options"], reach, info, AbsoluteError())
+            name, loss = config["model"]["name"], loss_for(config["model"]["name"], config["training"]["loss"])
+            model = new_model(name, config["model"]["options"], reach, info, loss)
             model.load_state_dict(run.weights)
             info.check_scaler(run.scaler)
             options = {name: config[name] for name in ("version", "forecaster", "model", "training")}
-            return cls(model, run.scaler, info, reach, options, data=config.get("data"), added=config.get("added"))
+            return cls(
+                model, run.scaler, info, reach, options, loss, data=config.get("data"), added=config.get("added")
+            )
 
     def save(
         self,
@@ -191,6 +195,11 @@ class TrainedModel:
     @property
     def _n_series(self) -> int:
         return len(self.info.series)
+
+
+def loss_for(model: str, loss: str) -> Loss:
+    """Return a loss by its name in `TrainingConfig.loss`; the absolute error for a model that has one output."""
+    return LOSSES[loss if has_outputs(model) else "absolute"]()
 
 
 def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesInfo, loss: Loss) -> nn.Module:

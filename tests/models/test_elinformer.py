@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from small_models import NARROW, forecast_of
 from torch import Tensor
 
+from elinformer.batch import Batch
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.models.elinformer import (
     FEEDFORWARD_ROWS,
@@ -152,6 +153,17 @@ def test_recall_can_repeat_every_step_of_the_window(config: ELinFormerConfig) ->
     forecast = forecast_of(model, values, mask, calendar)
     middle = forward_fill(values, mask)[:, config.window // 2, None]
     torch.testing.assert_close(forecast, middle.expand_as(forecast))
+
+
+def test_earlier_values_are_added_to_the_first_output_alone() -> None:
+    config = replace(SMALL, n_lags=1, recall=True, n_outputs=3)
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    outputs = model(Batch(values, mask, calendar))
+    with torch.no_grad():
+        model.output.recall.bias.add_(1)
+    changed = model(Batch(values, mask, calendar)) - outputs
+    assert (changed[..., 0].abs() > 0.1).all()
+    torch.testing.assert_close(changed[..., 1:], torch.zeros_like(changed[..., 1:]), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("recall", [False, True])

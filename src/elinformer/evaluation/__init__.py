@@ -2,17 +2,19 @@
 
 from elinformer.evaluation.backtest import backtest
 from elinformer.evaluation.blocks import BlockSums, blocks_of
-from elinformer.evaluation.losses import AbsoluteError, Loss, targets_of
+from elinformer.evaluation.losses import LOSSES, AbsoluteError, Loss, QuantileLoss, targets_of
 from elinformer.evaluation.metrics import MetricSums, Scores
 from elinformer.evaluation.naive import Naive, naives_for, score_naive, score_naives
 from elinformer.evaluation.ratios import Ratio, best_of, ratio_to
 
 __all__ = [
+    "LOSSES",
     "AbsoluteError",
     "BlockSums",
     "Loss",
     "MetricSums",
     "Naive",
+    "QuantileLoss",
     "Ratio",
     "Scores",
     "backtest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, pad
 
@@ -59,6 +60,8 @@ class DLinear(nn.Module):
         self.rest = nn.Linear(config.window, config.horizon * config.n_outputs)
         for layer in (self.trend, self.rest):
             nn.init.constant_(layer.weight, 1 / config.window)
+            with torch.no_grad():
+                layer.weight.view(config.horizon, config.n_outputs, -1)[:, 1:] = 0
 
     def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast the steps after the window: see `ELinFormer.forward`."""

@@ -215,7 +215,7 @@ class ELinFormer(nn.Module):
 
 
 class ForecastHead(nn.Module):
-    """Linear map of the token to all horizon steps, plus a weighted sum of earlier observations.
+    """Linear map of the token to all horizon steps, plus a weighted sum of earlier observations in the first output.
 
     Every horizon step has weights for its own step of each lag, and, with `recall`, for the steps of the window. The
     normalised token determines the weights. The lags repeat the same time yesterday or last week. The window adds
@@ -229,8 +229,8 @@ class ForecastHead(nn.Module):
         super().__init__()
         self.shape = (config.horizon, config.n_channels, config.n_outputs)
         self.horizon, self.n_lags, self.n_recalled = config.horizon, config.n_lags, config.n_recalled
-        width, outputs = config.n_patches * config.width, config.horizon * config.n_channels * config.n_outputs
-        self.change = nn.Linear(width, outputs)
+        width, outputs = config.n_patches * config.width, config.horizon * config.n_channels
+        self.change = nn.Linear(width, outputs * config.n_outputs)
         if self.n_recalled:
             self.recall = nn.Linear(width, outputs * self.n_recalled)
             nn.init.zeros_(self.recall.weight)
@@ -252,15 +252,16 @@ class ForecastHead(nn.Module):
         forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
         if normed is None or past is None:
             return forecast
-        weights = self.recall(normed).unflatten(-1, (*self.shape, -1))  # (B, N, S, C, K, recalled)
+        weights = self.recall(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, recalled)
         lag_weights, window_weights = weights.split((self.n_lags, self.n_recalled - self.n_lags), dim=-1)
         n_lag_steps = self.n_lags * self.horizon
+        recalled = torch.zeros(())
         if window_weights.shape[-1]:
-            forecast = forecast + torch.einsum("bnsckt,btnc->bsnck", window_weights, past[:, n_lag_steps:])
+            recalled = recalled + torch.einsum("bnsct,btnc->bsnc", window_weights, past[:, n_lag_steps:])
         if self.n_lags:
             lags = past[:, :n_lag_steps].unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
-            forecast = forecast + torch.einsum("bnsckl,blsnc->bsnck", lag_weights, lags)
-        return forecast
+            recalled = recalled + torch.einsum("bnscl,blsnc->bsnc", lag_weights, lags)
+        return torch.cat((forecast[..., :1] + recalled[..., None], forecast[..., 1:]), dim=-1)
 
 
 class TokenEmbedding(nn.Module):

@@ -102,6 +102,11 @@ def _is_plain(value: Any) -> bool:
     return value is None or type(value) in {bool, int, str} or (type(value) is float and math.isfinite(value))
 
 
+def has_outputs(name: str) -> bool:
+    """Return True if a registered model can have several outputs for every target."""
+    return "n_outputs" in MODELS[name].config.__dataclass_fields__
+
+
 def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a new model.
 

@@ -13,7 +13,7 @@ from elinformer.batch import COVARIATES
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from elinformer.batch import Batch
 
@@ -27,6 +27,7 @@ class ScaledModel(nn.Module):
         model: A model with scaled inputs and outputs.
         mean: (N, C), the mean of every series and channel.
         std: (N, C), the standard deviation of every series and channel, above 0.
+        arrange: Function from the K numbers that the model computes to the outputs, `Loss.arrange`; None = the same.
 
     Attributes:
         model: The inner model.
@@ -35,9 +36,12 @@ class ScaledModel(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, mean: Any, std: Any) -> None:
+    def __init__(
+        self, model: nn.Module, mean: Any, std: Any, arrange: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.model = model
+        self._arrange = arrange
         for name, array in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(np.asarray(array), dtype=torch.float32), persistent=False)
 
@@ -74,9 +78,10 @@ class ScaledModel(nn.Module):
         mean, std = self._mean_and_std(batch)
         return batch._replace(values=(batch.values - mean) / std)
 
-    def _unscale(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def _unscale(self, raw: Tensor, batch: Batch) -> Tensor:
         mean, std = self._mean_and_std(batch)
-        return outputs * std[..., None] + mean[..., None]
+        arranged = raw if self._arrange is None else self._arrange(raw)
+        return arranged * std[..., None] + mean[..., None]
 
     def _mean_and_std(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation (N, C) of the series of a batch."""

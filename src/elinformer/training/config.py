@@ -29,6 +29,12 @@ class TrainingConfig(Options):
     learning_rate: float = option(2e-3, "Peak of the one-cycle schedule of AdamW.", above=0)
     weight_decay: float = option(1e-2, "Weight decay of AdamW, per step and unit of learning rate.", at_least=0)
     gradient_clip: float = option(1.0, "Largest norm of the gradient.", above=0)
+    loss: Literal["quantiles", "absolute"] = option(
+        "quantiles",
+        "Errors that training lowers: those of the median and of eight quantiles around it (quantiles), or those of "
+        "the median alone (absolute). A model with one output has the second.",
+        flag=True,
+    )
     loss_scale: Literal["channel", "series", "seasonal"] = option(
         "channel",
         "Divisor of errors in the loss: the standard deviation of the channel (all series of a channel have the same "

@@ -65,8 +65,8 @@ class ForecastModule(pl.LightningModule):
         loss: Loss | None = None,
     ) -> None:
         super().__init__()
-        self.scaled, self.config = ScaledModel(model, scaler.mean, scaler.std), config
         self.loss = AbsoluteError() if loss is None else loss
+        self.scaled, self.config = ScaledModel(model, scaler.mean, scaler.std, self.loss.arrange), config
         self.register_buffer("error_scale", torch.tensor(error_scale, dtype=torch.float32), persistent=False)
         self.mesh = Mesh()
         self.exchanges: Sequence[Exchange | None] = ()
