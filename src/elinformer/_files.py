@@ -129,6 +129,9 @@ def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a
 
 
 def _check_writable(target: Path) -> None:
-    nearest = next(path for path in (target.resolve(), *target.resolve().parents) if path.exists())
+    try:
+        nearest = next(path for path in (target.resolve(), *target.resolve().parents) if path.exists())
+    except (OSError, ValueError) as error:  # a name too long, a NUL in the path
+        raise InputError(f"expected a path that can be written, got {str(target)[:200]!r} ({error})") from error
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise InputError(f"expected to be able to write {target}, but {nearest} is not a folder with write access")

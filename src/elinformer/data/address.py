@@ -47,9 +47,14 @@ def check_address(address: str) -> None:
     Raises:
         InputError: A path without a file, or a name that the catalogue does not have.
     """
-    path = Path(address).expanduser()
-    if is_in_catalogue(address) or path.exists():
+    if is_in_catalogue(address):
         return
+    try:
+        path = Path(address).expanduser()
+        if path.exists():
+            return
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, no such user, a NUL in the path
+        raise InputError(f"expected a path that can be read, got {address[:200]!r} ({error}): check it") from error
     if path.suffix or len(path.parts) > 1 or address.endswith("/"):
         raise InputError(f"expected data at {address}, but there is no such file or folder: check the path")
     near = get_close_matches(address.lower(), CATALOG, n=1)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer.data.pieces import panel_shape, row_blocks, values_and_mask
-from elinformer.data.time_grid import DAY, check_grid, check_increasing, continue_grid, make_grid, step_length
+from elinformer.data.time_grid import (
+    DAY,
+    check_grid,
+    check_increasing,
+    continue_grid,
+    make_grid,
+    nanoseconds,
+    step_length,
+)
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -246,7 +254,7 @@ def _copy_in_blocks(array: np.ndarray, mask: np.ndarray, null_value: float | Non
 def _as_timestamps(timestamps: np.ndarray) -> np.ndarray:
     array = np.asarray(timestamps)
     if array.dtype.kind == "M":
-        return array.astype("datetime64[ns]")
+        return nanoseconds(array)
     if array.dtype.kind in "iu":
         return array.astype(np.int64)
     raise InputError(f"expected time stamps of datetime64 or integer step numbers, got {array.dtype}")

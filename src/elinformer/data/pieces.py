@@ -42,10 +42,17 @@ class Pieces:
     Attributes:
         shape: (T, N, C).
         read: Returns an iterator over the pieces. Values that are in no piece are missing.
+        n_rows: Number of pairs of a step and a series, if the pieces are such pairs.
     """
 
     shape: tuple[int, int, int]
     read: Callable[[], Iterator[Piece]]
+    n_rows: int | None = None
+
+    @property
+    def n_recorded(self) -> int:
+        """Number of values in all pieces, at most."""
+        return math.prod(self.shape) if self.n_rows is None else self.n_rows * self.shape[2]
 
     @classmethod
     def of(cls, values: np.ndarray) -> Pieces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 from elinformer.errors import InputError
 
 DAY = pd.Timedelta(days=1)
+FIRST, LAST = pd.Timestamp("1677-09-22"), pd.Timestamp("2262-04-11")
+"""Times that nanoseconds can count."""
 MAX_STEPS_PER_TIME = 20  # with more steps for each recorded time, the step is taken to be wrong
 
 
@@ -22,9 +25,10 @@ def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
     message = f"expected a frequency such as '5min', '1h' or '1D', got {freq!r}: pass freq=... as pandas writes it"
     try:
         step = pd.tseries.frequencies.to_offset(freq)
-    except ValueError as error:
+        after = pd.Timestamp(0) + step  # fails for a step that is too long for any two times
+    except (ValueError, OverflowError) as error:
         raise InputError(message) from error
-    if step.n < 1:
+    if step.n < 1 or after is pd.NaT:
         raise InputError(message)
     return step
 
@@ -52,31 +56,71 @@ def make_grid(start: str | np.datetime64, n_steps: int, freq: str, steps_per_day
     """
     first = _timestamp(start)
     if steps_per_day is None:
-        grid = pd.date_range(first, periods=n_steps, freq=offset(freq)).to_numpy("datetime64[ns]")
+        grid = _date_range(first, n_steps, freq)
         if n_steps and grid[0] != first:
             raise InputError(f"expected a start on a step of {freq!r}, got {first}: start at {grid[0]}")
         return grid
     step = step_length(freq)
-    if step is None or steps_per_day < 1 or step * steps_per_day > DAY:
+    if step is None or not 1 <= steps_per_day <= DAY // step:
         raise InputError(
             f"expected steps_per_day between 1 and one day's worth of {freq!r} steps, got {steps_per_day}: "
             "leave it out where the whole day is recorded"
         )
+    if first + DAY * (n_steps // steps_per_day + 1) > LAST:
+        raise _out_of_range(f"{n_steps} steps of {freq} from {first} on")
     index = np.arange(n_steps)
     elapsed = (index // steps_per_day) * DAY.value + (index % steps_per_day) * step.value
     return first.to_datetime64().astype("datetime64[ns]") + elapsed.astype("timedelta64[ns]")
 
 
-def _timestamp(start: str | np.datetime64) -> pd.Timestamp:
+def _date_range(first: pd.Timestamp, n_steps: int, freq: str) -> np.ndarray:
     try:
-        first = pd.Timestamp(start)
-    except ValueError as error:
-        raise InputError(
-            f"expected a time such as '2012-03-01 00:00' as the start, got {start!r}: pass start=..."
-        ) from error
+        return nanoseconds(pd.date_range(first, periods=n_steps, freq=offset(freq), unit="ns").to_numpy())
+    except (pd.errors.OutOfBoundsDatetime, OverflowError) as error:
+        raise _out_of_range(f"{n_steps} steps of {freq} from {first} on") from error
+
+
+def _timestamp(start: str | np.datetime64) -> pd.Timestamp:
+    """Return a start as a time stamp. Text is read as ISO 8601, the year first, as in tables."""
+    message = f"expected a time such as '2012-03-01 00:00' as the start, got {str(start)!r}: pass start=..."
+    text = start.strip() if isinstance(start, str) else None
+    if text is not None and not re.match(r"\d{4}($|\D)", text):
+        raise InputError(message)
+    try:
+        first = pd.Timestamp(start) if text is None else pd.to_datetime(text, format="ISO8601")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(message) from error
     if first is pd.NaT:
-        raise InputError("expected a time such as '2012-03-01 00:00' as the start, got nothing: pass start=...")
-    return first.tz_localize(None)  # the wall clock of its zone: see io/README.md
+        raise InputError(message)
+    first = first.tz_localize(None)  # the wall clock of its zone: see io/README.md
+    if not FIRST <= first <= LAST:
+        raise _out_of_range(str(first))
+    return first.as_unit("ns")
+
+
+def nanoseconds(times: np.ndarray) -> np.ndarray:
+    """Return times of any unit as datetime64[ns].
+
+    Raises:
+        InputError: A time lies before 1678 or after 2261, where NumPy would turn it into a time of another century.
+    """
+    unit = np.datetime_data(times.dtype)[0]
+    if unit == "generic":
+        raise InputError(f"expected times with a unit such as datetime64[ns], got {times.dtype}")
+    if unit != "ns" and times.size:
+        bounds = (np.datetime64(bound, "us").astype(times.dtype) for bound in (FIRST, LAST))
+        low, high = (int(bound.astype(np.int64)) for bound in bounds)
+        known = times[~np.isnat(times)].astype(np.int64)
+        wrong = np.flatnonzero((known < low) | (known > high))
+        if len(wrong):
+            raise _out_of_range(str(times[~np.isnat(times)][wrong[0]]))
+    return times.astype("datetime64[ns]")
+
+
+def _out_of_range(got: str) -> InputError:
+    return InputError(
+        f"expected times between 1678 and 2261, got {got}: drop these rows, or number the steps 0, 1, 2, ..."
+    )
 
 
 def infer_freq(timestamps: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
 import sys
 from typing import TYPE_CHECKING, Any
@@ -93,8 +94,16 @@ def test_a_clock_that_is_set_back_is_refused_as_in_a_table(tmp_path: Path) -> No
 
 
 def test_an_unknown_zone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected the name of a time zone, got 'cpytz"):
-        read_panel(write_table(tmp_path / "a.h5", tz=b"cpytz\n_p\np0\n."))
+    for tz in (b"cpytz\n_p\np0\n.", b"Atlantis/Capital"):
+        with pytest.raises(InputError, match="expected the name of a time zone") as caught:
+            read_panel(write_table(tmp_path / f"{len(tz)}.h5", tz=tz))
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("zone", [dt.UTC, dt.timezone(dt.timedelta(hours=-3.5)), dt.timezone(dt.timedelta(hours=2))])
+def test_a_fixed_zone_that_pandas_pickles_is_known_by_its_text(tmp_path: Path, zone: dt.timezone) -> None:
+    panel = read_panel(write_table(tmp_path / "a.h5", tz=pickle.dumps(zone, 0)))
+    np.testing.assert_array_equal(panel.timestamps, TIMES.tz_localize("UTC").tz_convert(zone).tz_localize(None))
 
 
 def test_step_numbers_as_the_index_give_no_calendar(tmp_path: Path) -> None:

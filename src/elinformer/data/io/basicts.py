@@ -45,9 +45,9 @@ def read_basicts(folder: Path) -> Recording:
 def _with_meta(values: Pieces, meta: dict[str, Any]) -> Recording:
     """Return the recording of `values` with the description in `meta.json`."""
     minutes = meta.get("frequency (minutes)")
-    null_value = (meta.get("regular_settings") or {}).get("null_val")
-    names = meta.get("variable_names") or ()
-    features = meta.get("feature_description") or ()
+    settings = meta.get("regular_settings")
+    null_value = settings.get("null_val") if isinstance(settings, dict) else None
+    names, features = (_list_of(meta.get(key)) for key in ("variable_names", "feature_description"))
     return Recording(
         values=values,
         freq=None if minutes is None else f"{minutes}min",
@@ -55,3 +55,7 @@ def _with_meta(values: Pieces, meta: dict[str, Any]) -> Recording:
         channels=features if len(features) == values.shape[2] else None,
         null_value=null_value if isinstance(null_value, int | float) else None,
     )
+
+
+def _list_of(names: Any) -> list[Any]:
+    return names if isinstance(names, list) else []

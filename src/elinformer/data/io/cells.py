@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from elinformer.data.time_grid import nanoseconds
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """Texts of a missing cell, in small letters."""
+MAX_DIGITS = 18
+"""Digits of the largest step number."""
 FLAGS = {"true": "1", "false": "0"}
 
 
@@ -49,6 +52,8 @@ def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
         column = column.cast(pa.float64(), safe=False)
+    elif pa.types.is_nested(kind) or _is_binary(kind):
+        raise InputError(f"expected numbers in column {name!r}, got {kind}: drop the column")
     elif not pa.types.is_floating(kind):
         return _numbers_of_text(name, column.to_pandas(), first_row)
     with np.errstate(over="ignore"):
@@ -84,7 +89,10 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.
     Raises:
         InputError: A cell is no time, the clock is set back, or dates are written as 20130131.
     """
-    kind, cells = column.type, column.to_pandas(date_as_object=False)
+    kind = column.type
+    if not _may_hold_times(kind):
+        raise InputError(f"expected times such as '2012-03-01 00:00' in column {name!r}, got {kind}")
+    cells = column.to_pandas(date_as_object=False)
     if pa.types.is_integer(kind):
         _check_all_times(name, cells, cells.isna(), rows)
         return _refuse_dates(name, cells.to_numpy().astype(np.int64))
@@ -99,10 +107,23 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.
     codes, distinct = pd.factorize(cells, use_na_sentinel=False)
     texts = pd.Index(distinct).astype(str).str.strip()
     if texts.str.fullmatch(r"[+-]?\d+").all():
+        if (long := texts.str.len() > MAX_DIGITS).any():
+            raise InputError(
+                f"expected times or step numbers in column {name!r}, got {texts[long][0][:40]!r}: write times as "
+                "ISO 8601, such as '2013-01-31 00:00'"
+            )
         return _refuse_dates(name, texts.to_numpy(object).astype(np.int64))[codes]
     times = _times_of_text(name, texts)
     _check_all_times(name, cells, np.asarray(times.isna())[codes], rows)
     return wall_clock(name, times)[codes]
+
+
+def _may_hold_times(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or _is_binary(kind) or pa.types.is_boolean(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return any(is_kind(kind) for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 
 def _refuse_dates(name: Hashable, steps: np.ndarray) -> np.ndarray:
@@ -157,6 +178,6 @@ def wall_clock(name: str, times: pd.DatetimeIndex) -> np.ndarray:
             "convert the column to UTC first"
         )
     try:
-        return wall.as_unit("ns").to_numpy()
-    except pd.errors.OutOfBoundsDatetime as error:
-        raise InputError(f"expected times between 1678 and 2261 in column {name!r}, got others ({error})") from error
+        return nanoseconds(wall.to_numpy())
+    except InputError as error:
+        raise InputError(f"column {name!r}: {error}") from error

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elinformer.data.io.folder import check_panel_folder, is_panel_folder, open_panel, write_recording
-from elinformer.data.io.read import default_name, find_reader, name_in_errors
+from elinformer.data.io.read import checked_path, default_name, find_reader, name_in_errors
 from elinformer.data.io.recording import Recording
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from elinformer.data.panel import Panel
@@ -47,7 +48,7 @@ def convert_panel(
         InputError: The file does not make a panel, as in `read_panel`, or the folder cannot be written.
     """
     check_panel_folder(folder, overwrite=overwrite)
-    path = Path(source).expanduser()
+    path = checked_path(source)
     with name_in_errors(path):
         is_panel = path.is_dir() and is_panel_folder(path)
         recording = Recording.of_panel(open_panel(path)) if is_panel else find_reader(path)(path)

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import math
+import tokenize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elinformer._files import check_folder, new_folder
+from elinformer.data.io.limits import check_regular, check_size
 from elinformer.data.io.recording import Recording
 from elinformer.data.panel import Panel, fingerprint
 from elinformer.data.pieces import VALUES_AT_A_TIME, Pieces, panel_shape
@@ -31,6 +33,7 @@ FORMAT = "elinformer-panel"
 SCHEMA = 1
 META, VALUES, MASK, TIMESTAMPS, LOCATIONS = "meta.json", "values.npy", "mask.npy", "timestamps.npy", "locations.npy"
 HINT = "convert the data again"
+META_BYTES = 1 << 28
 FIELDS = ("name", "freq", "steps_per_day", "channels", "series")
 
 
@@ -242,9 +245,10 @@ def map_array(path: Path) -> np.ndarray:
     Raises:
         InputError: The file is damaged, or it holds Python objects.
     """
+    check_regular(path)
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, tokenize.TokenError) as error:
         raise InputError(
             f"expected a whole array of numbers in {path.name}, got a truncated one or something else ({error})"
         ) from error
@@ -258,9 +262,10 @@ def read_meta(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
+    check_size(path.stat().st_size, META_BYTES, path.name, "a description")
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"expected JSON in {path.name}, got something else ({error})") from error
     if not isinstance(meta, dict):
         raise InputError(f"expected a JSON object in {path.name}, got a {type(meta).__name__}")

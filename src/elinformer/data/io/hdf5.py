@@ -9,6 +9,7 @@ Source: pandas, io/pytables.py, GenericFixed and BlockManagerFixed.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,21 @@ import numpy as np
 import pandas as pd
 
 from elinformer.data.io.cells import wall_clock
+from elinformer.data.io.limits import check_unpacked
 from elinformer.data.io.recording import Recording
 from elinformer.data.pieces import Piece, Pieces, row_blocks
+from elinformer.data.time_grid import nanoseconds
 from elinformer.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
+
+PICKLED_DIFFERENCE = (
+    r"cdatetime\ntimezone\np\d+\n\(cdatetime\ntimedelta\np\d+\n\(I(-?\d{1,2})\nI(\d{1,6})\nI0\n"
+    r"tp\d+\nRp\d+\ntp\d+\nRp\d+\n\."
+)
+"""Pickle of `datetime.timezone(datetime.timedelta(days, seconds))` in protocol 0."""
 
 
 def read_hdf5(path: Path) -> Recording:
@@ -34,21 +43,21 @@ def read_hdf5(path: Path) -> Recording:
         InputError: The file is no HDF5 file, has no such table or several, or its names are Python objects.
     """
     with _open_table(path) as table:
-        series, times = _names(table["axis0"]), _times(table["axis1"])
+        series, times = _names(_dataset(table, "axis0")), _times(_dataset(table, "axis1"))
         column = {name: i for i, name in enumerate(series)}
-        blocks = {
-            name: np.array([column[item] for item in _names(table[name.replace("values", "items")])], np.intp)
-            for name in table
-            if re.fullmatch(r"block\d+_values", name)
-        }
-        for name, columns in blocks.items():
-            _check_block(table[name], (len(times), len(columns)))
+        blocks: dict[str, np.ndarray] = {}
+        for name in filter(re.compile(r"block\d+_values").fullmatch, table):
+            items = _names(_dataset(table, name.replace("values", "items")))
+            if unknown := [item for item in items if item not in column]:
+                raise InputError(f"expected the columns of axis0 in {name}, got {unknown[0]!r}: write the table again")
+            blocks[name] = np.array([column[item] for item in items], np.intp)
+            _check_block(_dataset(table, name), (len(times), len(items)))
 
     def read() -> Iterator[Piece]:
         with _open_table(path) as table:
             for name, columns in blocks.items():
                 for rows in row_blocks((len(times), len(columns))):
-                    yield Piece(rows, columns, table[name][rows][..., None])
+                    yield Piece(rows, columns, _dataset(table, name)[rows][..., None])
 
     return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
 
@@ -63,13 +72,13 @@ def _open_table(path: Path) -> Generator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield _only_table(file)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise InputError(f"expected a whole HDF5 file, got a damaged or another one ({error})") from error
 
 
 def _only_table(file: Any) -> Any:
     """Return the group of the only table."""
-    groups = {name: group for name, group in file.items() if hasattr(group, "keys")}
+    groups = {name: group for name in file if hasattr(group := _member(file, name), "keys")}
     tables = [name for name, group in groups.items() if {"axis0", "axis1", "block0_values"} <= set(group)]
     if len(tables) == 1:
         return groups[tables[0]]
@@ -84,13 +93,46 @@ def _only_table(file: Any) -> Any:
     )
 
 
+def _member(group: Any, name: str) -> Any:
+    """Return a group or a data set that is in the file itself.
+
+    Raises:
+        InputError: It is a link, which may lead to another file.
+    """
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"expected all data in the file itself, got a link as {name}: write the table again")
+    return group[name]
+
+
+def _dataset(table: Any, name: str) -> Any:
+    """Return a data set of the table.
+
+    Raises:
+        InputError: There is none, its data lie in other files, or it claims far more than is stored.
+    """
+    found = _member(table, name) if name in table else None
+    if found is None or not hasattr(found, "shape"):
+        raise InputError(f"expected an array {name} in {table.name}, got none: write the table again")
+    if found.is_virtual or found.external:
+        raise InputError(f"expected all data in the file itself, but {found.name} is in others: write the table again")
+    if not found.shape:
+        raise InputError(f"expected an array as {found.name}, got a single value: write the table again")
+    check_unpacked(found.name, found.nbytes, found.id.get_storage_size())
+    return found
+
+
 def _names(axis: Any) -> list[str]:
-    if axis.dtype.kind not in "Siu":
+    if axis.dtype.kind not in "Siu" or axis.ndim != 1:
         raise InputError(
             f"expected names of text or whole numbers in {axis.name}, got Python objects, which are never unpickled: "
             "write the table again with columns of one type"
         )
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in axis[:].tolist()]
+    try:
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in axis[:].tolist()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"expected names in UTF-8 in {axis.name}, got others ({error}): write them again") from error
 
 
 def _check_block(block: Any, shape: tuple[int, int]) -> None:
@@ -103,22 +145,41 @@ def _check_block(block: Any, shape: tuple[int, int]) -> None:
 
 def _times(axis: Any) -> np.ndarray:
     kind = _text(axis.attrs.get("kind", b"datetime64"))
-    if axis.dtype.kind not in "iu" or not re.search(r"datetime64|integer", kind):
+    if axis.dtype.kind not in "iu" or axis.ndim != 1 or not re.search(r"datetime64|integer", kind):
         raise InputError(f"expected times in {axis.name}, got {kind} of {axis.dtype}: index the table by time")
+    if _text(axis.attrs.get("index_class", b"")) == "period":
+        raise InputError(
+            f"expected time stamps in {axis.name}, got a PeriodIndex, whose step is pickled and never read: write the "
+            "table again after frame.index = frame.index.to_timestamp()"
+        )
     if "integer" in kind:
         return axis[:].astype(np.int64)
-    unit = re.search(r"datetime64\[(\w+)\]", kind)
-    times = axis[:].astype("int64").view(f"datetime64[{unit[1] if unit else 'ns'}]").astype("datetime64[ns]")
+    unit = re.search(r"datetime64\[(s|ms|us|ns)\]", kind)
+    times = nanoseconds(axis[:].astype("int64").view(f"datetime64[{unit[1] if unit else 'ns'}]"))
     zone = _text(axis.attrs.get("tz", b""))
     return _in_zone(axis.name, times, zone) if zone else times
 
 
 def _in_zone(name: str, times: np.ndarray, zone: str) -> np.ndarray:
     try:
-        local = pd.DatetimeIndex(times, tz="UTC").tz_convert(zone)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"expected the name of a time zone, got {zone!r}: write the table without a zone") from error
+        local = pd.DatetimeIndex(times, tz="UTC").tz_convert(_zone(zone))
+    except (KeyError, ValueError, OSError) as error:
+        named = f"{zone!r}" if zone.isprintable() else "a Python object, which is never unpickled"
+        raise InputError(
+            f"expected the name of a time zone in {name}, got {named}: write the table without a zone"
+        ) from error
     return wall_clock(name, local)
+
+
+def _zone(text: str) -> str | dt.tzinfo:
+    """Return the zone that an attribute names.
+
+    pandas writes a name, but pickles UTC and zones of a fixed difference to it. The pickle is compared as text.
+    """
+    difference = re.fullmatch(PICKLED_DIFFERENCE, text)
+    if difference is not None:
+        return dt.timezone(dt.timedelta(int(difference[1]), int(difference[2])))
+    return "UTC" if text.startswith("cpytz\n_UTC\n") else text
 
 
 def _text(attribute: Any) -> str:

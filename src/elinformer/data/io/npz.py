@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
+import math
 import shutil
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -11,6 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from elinformer.data.io.limits import check_unpacked
 from elinformer.data.io.recording import Recording
 from elinformer.data.pieces import Piece, Pieces, panel_shape, row_blocks
 from elinformer.errors import InputError
@@ -19,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
-    from numpy.lib.npyio import NpzFile
-
 DATA = "data"
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
+"""Errors of damaged members, unknown compression and encryption."""
 
 
 class Layout(NamedTuple):
@@ -41,12 +45,12 @@ def read_npz(path: Path) -> Recording:
     Raises:
         InputError: The file is no such archive, has no array `data`, or holds Python objects.
     """
-    with _open(path) as archive:
-        if DATA not in archive:
-            others = ", ".join(archive.files) or "none at all"
-            raise InputError(f"expected an array called 'data', got {others}: rename it")
-        keys = ("timestamps_start", "freq", "steps_per_day", "series", "channels")
-        arrays = {key: _read(archive, key) for key in keys if key in archive}
+    members = _members(path)
+    if DATA not in members:
+        others = ", ".join(members)[:500] or "none at all"
+        raise InputError(f"expected an array called 'data', got {others}: rename it")
+    keys = ("timestamps_start", "freq", "steps_per_day", "series", "channels")
+    arrays = {key: _read(path, key) for key in keys if key in members}
     steps_per_day = _scalar(arrays, "steps_per_day")
     return Recording(
         values=_data_pieces(path),
@@ -58,21 +62,23 @@ def read_npz(path: Path) -> Recording:
     )
 
 
-def _open(path: Path) -> NpzFile:
+def _members(path: Path) -> list[str]:
+    """Return the names of the arrays of an archive."""
     if not zipfile.is_zipfile(path):
         raise InputError("expected an .npz archive as numpy.savez writes it, got another or a truncated file")
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"expected an .npz archive as numpy.savez writes it, got a damaged one ({error})") from error
 
 
 def _data_pieces(path: Path) -> Pieces:
-    with _open_data(path) as (_, layout):
+    with _open_member(path, DATA) as (_, layout):
         shape = panel_shape(layout.dtype, layout.shape)
 
     def read() -> Iterator[Piece]:
-        with _open_data(path) as (file, layout):
+        with _open_member(path, DATA) as (file, layout):
             if layout.by_column:
                 yield from _pieces_by_column(file, layout)
                 return
@@ -94,22 +100,28 @@ def _pieces_by_column(file: IO[bytes], layout: Layout) -> Iterator[Piece]:
 
 
 @contextmanager
-def _open_data(path: Path) -> Generator[tuple[IO[bytes], Layout]]:
-    """Open the member `data` of an archive and read its header."""
-    with _refuse_damage(DATA), zipfile.ZipFile(path) as archive:
-        member = DATA if DATA in archive.namelist() else f"{DATA}.npy"
-        with archive.open(member) as file:
+def _open_member(path: Path, key: str) -> Generator[tuple[IO[bytes], Layout]]:
+    """Open an array of an archive and read its header. The array is as large as its header says."""
+    with _refuse_damage(key), zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(key if key in archive.namelist() else f"{key}.npy")
+        check_unpacked(f"{key!r}", info.file_size, info.compress_size)
+        with archive.open(info) as file:
             version = np.lib.format.read_magic(file)
             read_header = np.lib.format.read_array_header_1_0 if version[0] < 2 else np.lib.format.read_array_header_2_0
             layout = Layout(*read_header(file))
             if layout.dtype.hasobject:
                 raise ValueError("it holds Python objects")
+            size = math.prod(layout.shape) * layout.dtype.itemsize
+            if min(layout.shape, default=0) < 0 or size != info.file_size - file.tell():
+                raise ValueError(f"its header says {layout.dtype} of {layout.shape}, and the array has another size")
             yield file, layout
 
 
-def _read(archive: NpzFile, key: str) -> np.ndarray:
-    with _refuse_damage(key):
-        return archive[key]
+def _read(path: Path, key: str) -> np.ndarray:
+    with _open_member(path, key) as (file, layout):
+        if not layout.dtype.itemsize:
+            return np.zeros(layout.shape, layout.dtype)
+        return np.frombuffer(file.read(), layout.dtype).reshape(layout.shape, order="F" if layout.by_column else "C")
 
 
 @contextmanager
@@ -119,7 +131,7 @@ def _refuse_damage(key: str) -> Generator[None]:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, OverflowError, tokenize.TokenError, *ARCHIVE_ERRORS) as error:
         raise InputError(
             f"expected an array of numbers or text as {key!r}, got a damaged one or Python objects, which are never "
             f"unpickled: save it again ({error})"
@@ -128,8 +140,7 @@ def _refuse_damage(key: str) -> Generator[None]:
 
 def _scalar(arrays: Mapping[str, np.ndarray], key: str) -> str | None:
     """Return a single value as text, None if it is absent, empty or no time."""
-    cells = np.ravel(arrays.get(key, ()))
-    text = str(cells.astype(str)[0]).strip() if len(cells) else ""
+    text = (_names(arrays, key) or [""])[0].strip()
     return None if text.lower() in {"", "nat", "nan", "none"} else text
 
 
@@ -142,4 +153,8 @@ def _whole_number(text: str) -> int:
 
 def _names(arrays: Mapping[str, np.ndarray], key: str) -> list[str] | None:
     names = np.ravel(arrays.get(key, ()))
-    return [str(name) for name in names.astype(str)] if len(names) else None
+    try:
+        texts = np.strings.decode(names, "utf-8") if names.dtype.kind == "S" else names.astype(str)
+    except ValueError as error:
+        raise InputError(f"expected names in UTF-8 as {key!r}, got others ({error}): save them as text") from error
+    return [str(name) for name in texts] if len(names) else None

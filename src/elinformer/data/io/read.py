@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from elinformer.data.io.basicts import read_basicts
 from elinformer.data.io.folder import is_panel_folder, open_panel
 from elinformer.data.io.hdf5 import read_hdf5
+from elinformer.data.io.limits import check_regular
 from elinformer.data.io.npz import read_npz
 from elinformer.data.io.tables import KEYS, CsvStream, ParquetStream, read_long, read_wide_columns, read_wide_rows
 from elinformer.data.panel import Panel
@@ -64,7 +65,7 @@ def read_panel(
     Raises:
         InputError: There is no such file, or it does not make a panel. The message begins with the path.
     """
-    source = Path(path).expanduser()
+    source = checked_path(path)
     with name_in_errors(source):
         if source.is_dir() and is_panel_folder(source):
             _refuse_options(null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
@@ -79,6 +80,23 @@ def read_panel(
             name=name or default_name(source),
         )
         return recording.to_panel()
+
+
+def checked_path(path: str | Path) -> Path:
+    """Return the path of an existing file or folder.
+
+    Raises:
+        InputError: There is none, or the system refuses the path.
+    """
+    try:
+        source = Path(path).expanduser()
+        source.stat()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file or folder: check the path") from error
+    except (OSError, RuntimeError, ValueError) as error:  # no access, no such user, a NUL in the path
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
+        raise InputError(f"{str(path)[:200]!r}: expected a path that can be read, got {reason}: check it") from error
+    return source
 
 
 @contextmanager
@@ -119,10 +137,8 @@ def find_reader(source: Path) -> Reader:
     """Return the reader for a file, by its ending, or for a BasicTS folder.
 
     Raises:
-        InputError: There is no such file or no reader for it, or the file is empty or cannot be read.
+        InputError: There is no reader for it, or the file is empty or cannot be read.
     """
-    if not source.exists():
-        raise InputError("no such file or folder: check the path")
     if source.is_dir():
         return read_basicts
     suffix = source.suffix.lower()
@@ -131,6 +147,7 @@ def find_reader(source: Path) -> Reader:
             f"expected {', '.join(READERS)} or a folder, got {source.suffix or 'a name without an ending'}: "
             "convert it to one of these"
         )
+    check_regular(source)
     try:
         with source.open("rb") as file:
             empty = not file.read(1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elinformer.data.io.limits import check_dense
 from elinformer.data.panel import Panel, check_values, panel_fields
 from elinformer.data.pieces import Pieces, fill_arrays
 from elinformer.data.time_grid import check_increasing, fill_grid, infer_freq
@@ -135,6 +137,7 @@ class Recording:
             steps_per_day=self.steps_per_day if freq is not None else None,
             name=self.name,
         )
+        check_dense(shape, pieces.n_recorded)
         values, mask = (allocate or _allocate)(shape)
         panel = Panel(values=values, mask=mask, **fields, checked=True)
         places = None if shape[0] == n_rows else places
@@ -154,4 +157,10 @@ class Recording:
 
 
 def _allocate(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+    try:
+        return np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+    except MemoryError as error:
+        raise InputError(
+            f"expected memory for {shape[0]:,} steps of {shape[1]:,} series and {shape[2]} channels, "
+            f"{5 * math.prod(shape) / 2**30:.1f} GiB, got none: `elinformer convert` writes them to disk instead"
+        ) from error

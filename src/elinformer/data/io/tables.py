@@ -190,8 +190,14 @@ def index_as_columns(frame: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
 
 def _stored_names(schema: pa.Schema) -> dict[str, str]:
     """Return the names of the columns in pandas, and for each its name in the file."""
-    frame = schema.empty_table().to_pandas(date_as_object=False)
-    levels = (schema.pandas_metadata or {}).get("index_columns", [])
+    try:
+        frame = schema.empty_table().to_pandas(date_as_object=False)
+        levels = (schema.pandas_metadata or {}).get("index_columns", [])
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"expected notes of pandas that fit the file, got others ({type(error).__name__}: {error}): write it "
+            "again without them, as with polars or pyarrow"
+        ) from error
     stored = [name for name in schema.names if name not in levels]
     if any(isinstance(level, dict) and level["name"] in KEYS for level in levels):
         raise InputError("expected the times in a column, got a range as the index: write it with reset_index()")
@@ -298,6 +304,7 @@ def read_long(
         for cells, column in zip((ids, times), columns, strict=True):
             cells.add(column, first)
         first += len(columns[0])
+    n_rows = first
     series = ["" if name is None else str(name) for name in ids.cells.to_pylist()]
     if "" in series:
         raise InputError(
@@ -322,7 +329,7 @@ def read_long(
             yield from pieces(as_text=channels)
 
     shape = (len(moments), len(series), len(channels))
-    return Recording(values=Pieces(shape, read), times=moments, series=series, channels=channels)
+    return Recording(values=Pieces(shape, read, n_rows), times=moments, series=series, channels=channels)
 
 
 def _channels(columns: Sequence[str], id_column: str, time_column: str, target_column: str) -> list[str]:
