@@ -331,3 +331,45 @@ def test_unknown_series_are_refused(trained: Forecaster, hourly_panel: Panel) ->
 def test_data_that_are_neither_panel_nor_frame_are_refused(data: Any, make_forecaster: MakeForecaster) -> None:
     with pytest.raises(InputError, match="expected an eager data frame"):
         make_forecaster().fit(data)
+
+
+def test_training_options_can_be_a_dict() -> None:
+    assert Forecaster(6, 3, training={"epochs": 4}).training.epochs == 4
+    with pytest.raises(InputError, match="epoch"):
+        Forecaster(6, 3, training={"epoch": 4})
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"window": "12"}, {"window": 0}, {"lags": 24}, {"model": 3}, {"training": "fast"}, {"windw": 6}]
+)
+def test_arguments_of_the_wrong_kind_are_refused_by_name(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(arguments))):
+        Forecaster(**arguments)
+
+
+def test_a_split_that_does_not_exist_is_refused(trained: Forecaster) -> None:
+    with pytest.raises(InputError, match="validation"):
+        trained.backtest(split="val")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="split"):
+        trained.backtest(part="test")  # pyright: ignore[reportCallIssue]
+
+
+def test_what_was_given_as_numpy_numbers_and_offsets_can_be_saved(
+    narrow: dict[str, int], hourly_panel: Panel, tmp_path: Path
+) -> None:
+    frame = wide_frame(hourly_panel)
+    options: dict[str, Any] = {"window": np.int64(6), "horizon": np.int32(3), "lags": np.array([24])}
+    forecaster = Forecaster(**options, model=narrow, training={"epochs": np.int64(1)})
+    forecaster.fit(frame, freq=pd.offsets.Hour(1)).save(tmp_path / "run")
+    assert len(Forecaster.load(tmp_path / "run").predict(frame, freq="60min")) == 12
+
+
+def test_forecasts_do_not_depend_on_the_default_dtype(make_forecaster: MakeForecaster, hourly_panel: Panel) -> None:
+    expected = make_forecaster(epochs=1).fit(hourly_panel).predict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = make_forecaster(epochs=1).fit(hourly_panel).predict()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    pd.testing.assert_frame_equal(found, expected)

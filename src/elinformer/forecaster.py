@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from elinformer import __version__
+from elinformer._arguments import explain_arguments
 from elinformer.backtests import Backtest
 from elinformer.data.io.frames import as_panel, long_frame
+from elinformer.data.options import TaskOptions
 from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
-from elinformer.data.windows import PartName, Reach, SplitPanel, chronological_split, part_origins
+from elinformer.data.windows import PartName, Reach, SplitPanel, part_origins
 from elinformer.errors import InputError
 from elinformer.models.registry import check_model, whole_options
 from elinformer.new_series import STEPS, with_new_series
-from elinformer.run_folder.folder import UnfinishedRun, refuse_mismatched_files
+from elinformer.run_folder.folder import UnfinishedRun, check_writable, refuse_mismatched_files
 from elinformer.trained_model import TrainedModel, loss_for, new_model
 from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import ScalePer
+    from elinformer.data.steps import Freq
     from elinformer.training import FitResult
     from elinformer.training.callbacks import Callback
     from elinformer.training.ranks.machines import Machines
@@ -47,7 +51,7 @@ class Forecaster:
             standard deviation for all series of a channel.
         model: A name of `elinformer.models.MODELS`, or a dict with the options of a model and its `name`:
             `{"name": "stid", "n_layers": 2}`. Without a name, the model is "elinformer".
-        training: Options of training.
+        training: Options of training, or a dict of those that differ from the defaults: `{"epochs": 10}`.
 
     Raises:
         InputError: An option does not exist, or has a value that cannot be used.
@@ -67,6 +71,7 @@ class Forecaster:
         282
     """
 
+    @explain_arguments
     def __init__(
         self,
         window: int = 12,
@@ -76,29 +81,30 @@ class Forecaster:
         split: Sequence[float] = (0.6, 0.2, 0.2),
         scale_per: ScalePer = "series",
         model: str | Mapping[str, Any] | None = None,
-        training: TrainingConfig | None = None,
+        training: TrainingConfig | Mapping[str, Any] | None = None,
     ) -> None:
-        if scale_per not in {"series", "channel"}:
-            raise InputError(f"expected scale_per to be series or channel, got {scale_per!r}")
-        chronological_split(1, split)
-        self.reach = Reach(window, horizon, tuple(lags))
-        self.split = tuple(split)
-        self.scale_per: ScalePer = scale_per
-        options = {"name": model} if isinstance(model, str) else dict(model or {})
+        task = TaskOptions(window, horizon, lags, split, scale_per)  # pyright: ignore[reportArgumentType]  checks them
+        self.reach = Reach(task.window, task.horizon, task.lags)
+        self.split: tuple[float, ...] = task.split
+        self.scale_per: ScalePer = task.scale_per
+        options = {"name": model} if isinstance(model, str) else _table("model", model or {})
         self.model_name, self.model_options = options.pop("name", "elinformer"), options
         check_model(self.model_name, options)
-        self.training = training or TrainingConfig()
+        self.training = (
+            training if isinstance(training, TrainingConfig) else TrainingConfig.of(_table("training", training or {}))
+        )
         self.loss = loss_for(self.model_name, self.training.loss)
         self._trained: TrainedModel | None = None
         self._result: FitResult | None = None
         self._split_panel: SplitPanel | None = None
         self._panel: Panel | None = None
 
+    @explain_arguments
     def fit(
         self,
         data: Panel | Any,
         *,
-        freq: str | None = None,
+        freq: Freq | None = None,
         console: Console | None = None,
         callbacks: Sequence[Callback] = (),
         run: str | Path | UnfinishedRun | None = None,
@@ -108,7 +114,8 @@ class Forecaster:
 
         Args:
             data: A panel, or an eager data frame, long (`unique_id, ds, y`) or wide (time first).
-            freq: Time between the steps of a data frame; by default inferred from its times.
+            freq: Time between the steps of a data frame, as pandas, polars or the Nixtla libraries write it (1 with
+                step numbers); by default inferred from its times.
             console: Console of the progress bar; standard error by default.
             callbacks: Callbacks of Lightning.
             run: Folder of a run, written from the first step on, with checkpoints. If training is killed,
@@ -123,6 +130,7 @@ class Forecaster:
         """
         from elinformer.training.fit import train
 
+        check_writable(self._config)
         panel = as_panel(data, freq=freq)
         split_panel = self.split_panel(panel)
         if run is not None and not isinstance(run, UnfinishedRun):
@@ -154,7 +162,7 @@ class Forecaster:
         folder: str | Path,
         data: Panel | Any,
         *,
-        freq: str | None = None,
+        freq: Freq | None = None,
         console: Console | None = None,
         callbacks: Sequence[Callback] = (),
         machines: Machines | None = None,
@@ -195,8 +203,9 @@ class Forecaster:
         config = {**self._config, "data": data_description(panel), "source": source}
         return UnfinishedRun.new(folder, config, overwrite=overwrite)
 
+    @explain_arguments
     def predict(
-        self, data: Panel | Any | None = None, *, freq: str | None = None, series_at_once: int | None = None
+        self, data: Panel | Any | None = None, *, freq: Freq | None = None, series_at_once: int | None = None
     ) -> pd.DataFrame:
         """Forecast the `horizon` steps after the end of the data.
 
@@ -219,12 +228,13 @@ class Forecaster:
         times = panel.future_timestamps(self.reach.horizon)
         return long_frame(forecast, times, panel.series, panel.channels, self.model_name)
 
+    @explain_arguments
     def backtest(
         self,
         data: Panel | Any | None = None,
         *,
         split: PartName | None = "test",
-        freq: str | None = None,
+        freq: Freq | None = None,
         series_at_once: int | None = None,
     ) -> Backtest:
         """Forecast all windows of a split, and return the sums of the errors.
@@ -245,8 +255,9 @@ class Forecaster:
         sums = self.trained.scores(panel, origins, series_at_once)
         return Backtest(sums, self.trained, panel, origins, name=self.model_name, series_at_once=series_at_once)
 
+    @explain_arguments
     def add_series(
-        self, data: Panel | Any, *, freq: str | None = None, features: Any | None = None, steps: int = STEPS
+        self, data: Panel | Any, *, freq: Freq | None = None, features: Any | None = None, steps: int = STEPS
     ) -> Forecaster:
         """Return a forecaster with more series, without training the model again. This forecaster does not change.
 
@@ -377,10 +388,21 @@ class Forecaster:
         model = {"name": config["model"]["name"], **config["model"]["options"]}
         return cls(**config["forecaster"], model=model, training=TrainingConfig(**config["training"]))
 
-    def _as_panel(self, data: Panel | Any | None, freq: str | None) -> Panel:
+    def _as_panel(self, data: Panel | Any | None, freq: Freq | None) -> Panel:
         if data is not None:
             info = self.info
             return as_panel(data, freq=freq or info.freq, steps_per_day=info.steps_per_day)
         if self._panel is None:
             raise InputError("expected data, because a loaded forecaster has no data: pass a panel or a frame")
         return self._panel
+
+
+def _table(name: str, options: Any) -> dict[str, Any]:
+    """Return options by name as a dict.
+
+    Raises:
+        InputError: They are something else.
+    """
+    if not isinstance(options, Mapping):
+        raise InputError(f"expected {name} to be a dict of options, got {options!r}: pass {name}={{...}}")
+    return dict(options)

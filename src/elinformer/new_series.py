@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from elinformer._dtype import float32_default
 from elinformer.data.covariates import static_features
 from elinformer.data.panel import data_description
 from elinformer.data.profile import history_profile, principal_components
@@ -82,6 +83,7 @@ def _none_if_nan(error: float) -> float | None:
     return None if math.isnan(error) else error
 
 
+@float32_default()
 def with_new_series(
     trained: TrainedModel,
     history: Panel,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from elinformer._dtype import float32_default
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.errors import InputError
@@ -153,6 +154,7 @@ class TrainedModel:
         )
         return lambda batch: self.loss.point(outputs(batch))
 
+    @float32_default()
     def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
         """Return point forecasts (n, S, N, C), in the units of the data.
 
@@ -183,6 +185,7 @@ class TrainedModel:
         positions = {name: i for i, name in enumerate(self.info.series)}
         return forecast[:, [positions[name] for name in panel.series]]
 
+    @float32_default()
     def scores(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> MetricSums:
         """Return the sums of the errors of forecasts; arguments as in `forecasts`."""
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
@@ -213,7 +216,8 @@ def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesI
         n_slots=info.n_slots,
         n_outputs=loss.n_outputs,
     )
-    return build_model(name, sizes, options)
+    with float32_default():
+        return build_model(name, sizes, options)
 
 
 def tokens_per_window(model: nn.Module, n_series: int) -> int:

@@ -73,7 +73,7 @@ def train_run(
     panel = load_panel(data, **settings.reading)
     _check_observed(panel)
     forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
-    source = {"data": whole_address(data), **settings.reading}
+    source = {"data": whole_address(data), **_as_json(settings.reading)}
     run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
     forecaster.fit(panel, console=console, run=run, machines=machines)
     return _finish_run(forecaster, panel, out, source)
@@ -255,7 +255,15 @@ def _load_panel_of_run(run: str | Path, config: Document, data: str | None, opti
     if data is None and "data" not in source:
         raise InputError(f"expected data, because {run} was trained on data in memory: pass {option}")
     options = {key: value for key, value in source.items() if key != "data"}
+    if options.get("null_value") is not None:
+        options["null_value"] = float(options["null_value"])  # "nan": see `_as_json`
     return load_panel(data or source["data"], **options)
+
+
+def _as_json(reading: Document) -> Document:
+    """Return options of reading as JSON has them, which has no NaN."""
+    null_value = reading["null_value"]
+    return {**reading, "null_value": null_value if null_value is None or null_value == null_value else "nan"}  # noqa: PLR0124
 
 
 def _finish_run(forecaster: Forecaster, panel: Panel, run: str | Path, source: Document) -> Document:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer.data.pieces import panel_shape, row_blocks, values_and_mask
+from elinformer.data.steps import is_step_number, step_name
 from elinformer.data.time_grid import (
     DAY,
     check_grid,
@@ -23,6 +24,8 @@ from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from elinformer.data.steps import Freq
 
 ALL = slice(None)
 
@@ -76,7 +79,7 @@ class Panel:
         *,
         mask: np.ndarray | None = None,
         start: str | np.datetime64 | None = None,
-        freq: str | None = None,
+        freq: Freq | None = None,
         timestamps: np.ndarray | None = None,
         series: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
@@ -91,7 +94,7 @@ class Panel:
             values: (T, N) or (T, N, C) numbers; NaN is missing.
             mask: Array of the shape of `values`, True = observed; other values become NaN.
             start: Time of the first step. Without `start` and `timestamps`, the panel has step numbers.
-            freq: Step as pandas writes it; needed with `start` and with `timestamps`.
+            freq: Step, as pandas, polars or the Nixtla libraries write it; needed with `start` and with `timestamps`.
             timestamps: (T,) datetime64 or integer step numbers.
             series: N names; "0", "1", ... by default.
             channels: C names; "value" for one channel, "0", "1", ... for more.
@@ -195,7 +198,7 @@ def panel_fields(
     shape: tuple[int, int, int],
     *,
     start: str | np.datetime64 | None,
-    freq: str | None,
+    freq: Freq | None,
     timestamps: np.ndarray | None,
     series: Sequence[str] | None,
     channels: Sequence[str] | None,
@@ -209,6 +212,9 @@ def panel_fields(
         InputError: The arguments contradict each other.
     """
     n_steps, n_series, n_channels = shape
+    if start is None and is_step_number(freq) and (timestamps is None or timestamps.dtype.kind in "iu"):
+        freq = None
+    freq = None if freq is None else step_name(freq, timestamps if start is None else start)
     if start is not None and timestamps is not None:
         raise InputError("expected start or timestamps, got both: pass one of them")
     if start is not None and freq is None:

@@ -100,8 +100,10 @@ def part_origins(n_steps: int, fractions: Sequence[float], part: str | None, rea
     """Return the origins (n,) of all windows of a part of `n_steps`; of all steps if `part` is None.
 
     Raises:
-        InputError: The part is too short for a window.
+        InputError: There is no such part, or it is too short for a window.
     """
+    if part is not None and part not in Split._fields:
+        raise InputError(f"expected a split out of {', '.join(Split._fields)} or None for all windows, got {part!r}")
     steps = (0, n_steps) if part is None else getattr(chronological_split(n_steps, fractions), part)
     origins = window_origins(steps, reach)
     if not len(origins):

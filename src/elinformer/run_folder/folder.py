@@ -331,6 +331,23 @@ def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
         write_durably(new, _to_json(document))
 
 
+def check_writable(config: Mapping[str, Any]) -> None:
+    """Check that a run can keep options, before training.
+
+    Raises:
+        InputError: One of them cannot be written as JSON.
+    """
+    for table, options in config.items():
+        for name, value in (options if isinstance(options, dict) else {table: options}).items():
+            try:
+                _to_json({name: value})
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"expected options that a run can keep as JSON, got {name}={value!r} ({error}): pass numbers, "
+                    "texts or lists of them"
+                ) from error
+
+
 def _config_file(config: Mapping[str, Any], state: str) -> bytes:
     return _to_json({"format": FORMAT, "schema": SCHEMA, "state": state, **config})
 

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
 from elinformer._console import plain_console
+from elinformer._dtype import float32_default
 from elinformer._process import is_first_process
 from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
@@ -111,7 +112,7 @@ def train(
         loss: Meaning of the outputs.
         options: `console`, `callbacks`, `run` and `machines` of `fit`.
     """
-    with seeded(config.seed):
+    with seeded(config.seed), float32_default():
         model = new_model()
         module = ForecastModule(model, scaler, data.error_scale(config.loss_scale), config, loss)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)

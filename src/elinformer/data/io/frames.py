@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from elinformer.data.io.cells import Column
     from elinformer.data.io.recording import Recording
+    from elinformer.data.steps import Freq
 
 
-def as_panel(data: Panel | Any, *, freq: str | None = None, steps_per_day: int | None = None) -> Panel:
+def as_panel(data: Panel | Any, *, freq: Freq | None = None, steps_per_day: int | None = None) -> Panel:
     """Return a panel as it is, or make one of an eager data frame, long or wide.
 
     Raises:
@@ -35,7 +36,7 @@ def panel_from_frame(
     *,
     null_value: float | None = None,
     start: str | np.datetime64 | None = None,
-    freq: str | None = None,
+    freq: Freq | None = None,
     steps_per_day: int | None = None,
     id_column: str = "unique_id",
     time_column: str = "ds",
@@ -52,7 +53,7 @@ def panel_from_frame(
         frame: Eager data frame.
         null_value: Number that stands for missing, such as 0.0 in traffic data.
         start: Time of the first step, if the frame has step numbers.
-        freq: Step as pandas writes it; inferred by default.
+        freq: Step, as pandas, polars or the Nixtla libraries write it (1 with step numbers); inferred by default.
         steps_per_day: Steps of a day if only a part of it is recorded.
         id_column: Name of the column with the series.
         time_column: Name of the column with the times.

@@ -11,6 +11,7 @@ import numpy as np
 from elinformer.data.io.limits import check_dense
 from elinformer.data.panel import Panel, check_values, panel_fields
 from elinformer.data.pieces import Pieces, fill_arrays
+from elinformer.data.steps import is_step_number, step_name
 from elinformer.data.time_grid import check_increasing, fill_grid, infer_freq
 from elinformer.errors import InputError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from elinformer.data.pieces import Progress
+    from elinformer.data.steps import Freq
 
     Allocate = Callable[[tuple[int, int, int]], tuple[np.ndarray, np.ndarray]]
 
@@ -74,7 +76,7 @@ class Recording:
         *,
         null_value: float | None,
         start: str | np.datetime64 | None,
-        freq: str | None,
+        freq: Freq | None,
         steps_per_day: int | None,
         series: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
@@ -90,6 +92,8 @@ class Recording:
             raise InputError(f"expected at least 2 time steps, got {self.pieces.shape[0]}: read more rows")
         if start is not None and self.has_clock:
             raise InputError(f"expected no start, since the data have their own times, got start={str(start)!r}")
+        if is_step_number(freq) and start is None and self.start is None and not self.has_clock:
+            freq = None
         options = {
             "null_value": null_value,
             "start": start,
@@ -100,6 +104,8 @@ class Recording:
             "name": name,
         }
         merged = replace(self, **{option: value for option, value in options.items() if value is not None})
+        if merged.freq is not None:
+            merged = replace(merged, freq=step_name(merged.freq, merged.times if merged.has_clock else merged.start))
         if merged.start is None and not merged.has_clock and (freq is not None or steps_per_day is not None):
             raise InputError(
                 f"expected start=... beside freq={freq!r} and steps_per_day={steps_per_day}, since the data have no "
