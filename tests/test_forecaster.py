@@ -256,10 +256,10 @@ def test_a_model_with_patches_is_saved_and_loaded(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0}, "expected a window of at least 1 step, got 0"),
-        ({"horizon": 0}, "expected a horizon of at least 1 step, got 0"),
+        ({"window": 0}, "expected window of at least 1, got 0"),
+        ({"horizon": 0}, "expected horizon of at least 1, got 0"),
         ({"split": (0.5, 0.5)}, "expected a split of three fractions"),
-        ({"scale_per": "row"}, "expected scale_per to be series or channel, got 'row'"),
+        ({"scale_per": "row"}, "expected scale_per out of series, channel, got 'row'"),
         ({"model": {"layers": 2}}, "expected model options out of patch_length, .*, got layers"),
         ({"model": {"n_series": 2}}, "expected model options out of .*, got n_series"),
     ],
@@ -373,3 +373,23 @@ def test_forecasts_do_not_depend_on_the_default_dtype(make_forecaster: MakeForec
     finally:
         torch.set_default_dtype(torch.float32)
     pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_small_swing_at_a_large_level_is_learned_and_forecast(
+    make_forecaster: MakeForecaster, hourly_panel: Panel, tmp_path: Path
+) -> None:
+    usual = Panel.from_arrays(hourly_panel.values.astype(np.float64), start="2024-01-01", freq="1h")
+    raised = Panel.from_arrays(1e9 + hourly_panel.values.astype(np.float64), start="2024-01-01", freq="1h")
+    expected, forecaster = make_forecaster(epochs=2).fit(usual), make_forecaster(epochs=2).fit(raised)
+    forecasts = forecaster.predict()["elinformer"]
+    np.testing.assert_allclose(forecasts - 1e9, expected.predict()["elinformer"], atol=0.02)
+    assert forecaster.backtest().scores().mae == pytest.approx(expected.backtest().scores().mae, rel=0.01)
+    forecaster.save(tmp_path / "run")
+    pd.testing.assert_series_equal(Forecaster.load(tmp_path / "run").predict(raised)["elinformer"], forecasts)
+
+
+def test_a_constant_series_is_forecast_as_its_constant(make_forecaster: MakeForecaster, hourly_panel: Panel) -> None:
+    values = np.nan_to_num(hourly_panel.values).copy()
+    values[:, 1] = 1e6
+    forecaster = make_forecaster(epochs=2).fit(Panel.from_arrays(values, start="2024-01-01", freq="1h"))
+    np.testing.assert_allclose(forecaster.predict().query("unique_id == '1'")["elinformer"], 1e6, atol=20)

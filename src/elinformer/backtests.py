@@ -190,7 +190,7 @@ def windows_frame(panel: Panel, origins: np.ndarray, forecasts: dict[str, np.nda
     """
     steps = origins[:, None] + np.arange(next(iter(forecasts.values())).shape[1])  # (n, S)
     n_rows = steps.size
-    observed = np.where(panel.mask[steps], panel.values[steps], np.float32(np.nan))
+    observed = np.where(panel.mask[steps], panel.values[steps], panel.values.dtype.type(np.nan))
     frame = pd.DataFrame(
         {
             "unique_id": np.repeat(np.asarray(panel.series, object), n_rows),

@@ -203,7 +203,7 @@ def _check_sizes(model: nn.Module, weights: dict[str, Tensor]) -> None:
 def _extend_scaler(trained: TrainedModel, panel: Panel, scale_per: ScalePer) -> Scaler:
     """Return the scaler of training, with rows for the new series at its end."""
     n_old = len(trained.info.series)
-    measured = Scaler.of(measure(panel.values, panel.mask))
+    measured = Scaler.of(measure(panel.values, panel.mask), dtype=panel.values.dtype)
     arrays = []
     for name in ("mean", "std"):
         old, new = getattr(trained.scaler, name), getattr(measured, name)[n_old:]

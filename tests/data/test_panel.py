@@ -134,8 +134,8 @@ def test_a_mask_may_leave_the_one_channel_out() -> None:
 
 def test_the_constructor_checks_a_panel() -> None:
     panel = a_panel()
-    with pytest.raises(InputError, match="expected float32 values"):
-        replace(panel, values=panel.values.astype(np.float64))
+    with pytest.raises(InputError, match="expected float32 or float64 values"):
+        replace(panel, values=panel.values.astype(np.float16))
     with pytest.raises(InputError, match="expected a bool mask of shape"):
         replace(panel, mask=panel.mask[:2])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from elinformer.data import pieces
+from elinformer.data.panel import Panel
 from elinformer.data.scaling import ScalePer, Scaler, error_scale, measure, seasonal_scale
-
-if TYPE_CHECKING:
-    from elinformer.data.panel import Panel
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, max_side=6)
 finite = st.floats(-1e6, 1e6, width=32)
@@ -79,12 +77,26 @@ def test_a_constant_channel_is_centred_and_divided_by_one(value: float, per: Sca
     np.testing.assert_allclose(scaled(values, scaler), 0, atol=1e-6 * abs(value))
 
 
-def test_a_constant_series_takes_the_deviation_of_its_channel() -> None:
+def test_a_constant_series_takes_the_deviation_within_the_others() -> None:
     values = np.random.default_rng(0).normal(5, 2, (200, 3, 1)).astype(np.float32)
     values[:, 1] = 4.2
     scaler = Scaler.fit(values, np.ones_like(values, bool))
     assert scaler.mean[1] == pytest.approx(4.2)
-    assert scaler.std[1] == pytest.approx(values.std(), rel=1e-4)
+    assert scaler.std[1] == pytest.approx(values[:, [0, 2]].std(0).mean(), rel=1e-2)
+
+
+@pytest.mark.parametrize(("constant", "std"), [(1e6, 2), (0, 2), (1, 1), (1e-6, 2e-3)])
+def test_the_deviation_of_a_constant_does_not_depend_on_how_far_apart_series_lie(constant: float, std: float) -> None:
+    values = np.random.default_rng(0).normal([[1e5], [5]], 2, (200, 2, 1)).astype(np.float32)
+    values[:, 1] = constant
+    assert Scaler.fit(values, np.ones_like(values, bool)).std[1] == pytest.approx(std, rel=0.1)
+
+
+def test_large_levels_are_scaled_in_float64() -> None:
+    panel = Panel.from_arrays(1e9 + 5 * np.sin(np.arange(200)[:, None]))
+    scaler = Scaler.of(measure(panel.values, panel.mask), dtype=panel.values.dtype)
+    assert scaler.std[0, 0] == pytest.approx(5 / 2**0.5, rel=0.01)
+    assert scaler.mean[0, 0] == pytest.approx(panel.values.mean(), abs=1e-6)
 
 
 def test_a_never_observed_series_takes_mean_and_deviation_of_its_channel() -> None:

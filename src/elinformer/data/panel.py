@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer.data.pieces import panel_shape, row_blocks, values_and_mask
+from elinformer.data.precision import PrecisionSample
 from elinformer.data.steps import is_step_number, step_name
 from elinformer.data.time_grid import (
     DAY,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from elinformer.data.steps import Freq
 
 ALL = slice(None)
+FLOATS = (np.float32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,8 @@ class Panel:
     Make one with `Panel.from_arrays`, `read_panel` or `load_dataset`. Each of them checks the data.
 
     Attributes:
-        values: (T, N, C) float32 in the units of the data, NaN where a value is missing.
+        values: (T, N, C) float32 in the units of the data, NaN where a value is missing; float64 if float32 cannot hold
+            them: large whole numbers, and small swings at a large level.
         mask: (T, N, C) bool, True = observed.
         timestamps: (T,) datetime64[ns], or int64 step numbers if the time is unknown.
         freq: Step as pandas writes it ("5min", "1h"), None with step numbers.
@@ -251,9 +254,10 @@ def _as_mask(mask: np.ndarray | None, shape: tuple[int, int, int]) -> np.ndarray
 
 def _copy_in_blocks(array: np.ndarray, mask: np.ndarray, null_value: float | None) -> tuple[np.ndarray, np.ndarray]:
     """Return copies of values and mask, made block by block so that no third array of this size is needed."""
-    values, observed = np.empty(array.shape, np.float32), np.empty(array.shape, bool)
+    dtype = PrecisionSample.of(array, mask, null_value).dtype
+    values, observed = np.empty(array.shape, dtype), np.empty(array.shape, bool)
     for rows in row_blocks(array.shape):
-        values[rows], observed[rows] = values_and_mask(array[rows], null_value, mask[rows])
+        values[rows], observed[rows] = values_and_mask(array[rows], null_value, mask[rows], dtype)
     return values, observed
 
 
@@ -272,8 +276,8 @@ def _names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
 
 def _check_shapes(panel: Panel) -> None:
     shape = panel.values.shape
-    if len(shape) != 3 or panel.values.dtype != np.float32:
-        raise InputError(f"expected float32 values of shape (T, N, C), got {panel.values.dtype} of {shape}")
+    if len(shape) != 3 or panel.values.dtype not in FLOATS:
+        raise InputError(f"expected float32 or float64 values of shape (T, N, C), got {panel.values.dtype} of {shape}")
     if 0 in shape:
         raise InputError(f"expected at least one step, series and channel, got values of shape {shape}")
     if panel.mask.shape != shape or panel.mask.dtype != bool:
@@ -342,8 +346,8 @@ def fingerprint(panel: Panel) -> str:
     if panel.locations is not None:
         digest.update(np.ascontiguousarray(panel.locations, "<f8").data)
     for rows in row_blocks(panel.values.shape):
-        block = np.where(panel.mask[rows], panel.values[rows], np.float32(np.nan))
-        digest.update(np.ascontiguousarray(block, "<f4").data)
+        block = np.where(panel.mask[rows], panel.values[rows], panel.values.dtype.type(np.nan))
+        digest.update(np.ascontiguousarray(block, panel.values.dtype.newbyteorder("<")).data)
     return f"sha256:{digest.hexdigest()}"
 
 

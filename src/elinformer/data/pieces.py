@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from elinformer.data.precision import Index, PrecisionSample
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    Index = slice | np.ndarray
+    DType = type[np.float32 | np.float64]
     Progress = Callable[[int, int], None]
 
 VALUES_AT_A_TIME = 1 << 21
@@ -43,11 +44,13 @@ class Pieces:
         shape: (T, N, C).
         read: Returns an iterator over the pieces. Values that are in no piece are missing.
         n_rows: Number of pairs of a step and a series, if the pieces are such pairs.
+        once: True if they can be read once only.
     """
 
     shape: tuple[int, int, int]
     read: Callable[[], Iterator[Piece]]
     n_rows: int | None = None
+    once: bool = False
 
     @property
     def n_recorded(self) -> int:
@@ -93,7 +96,7 @@ class Pieces:
             if start < shape[0]:
                 raise InputError(f"expected blocks of {shape} in all, got {start} steps")
 
-        return cls(shape, read)
+        return cls(shape, read, once=iter(blocks) is blocks)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Pieces]) -> Pieces:
@@ -122,22 +125,23 @@ def panel_shape(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, int, int]
 
 
 def values_and_mask(
-    numbers: np.ndarray, null_value: float | None, mask: np.ndarray | None = None
+    numbers: np.ndarray, null_value: float | None, mask: np.ndarray | None = None, dtype: DType = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a copy of `numbers` as float32 with NaN where they are missing, and its mask (True = observed).
+    """Return a copy of `numbers` in a type of floats with NaN where they are missing, and its mask (True = observed).
 
     Args:
         numbers: Numbers of any type, NaN is missing.
         null_value: Another number that stands for missing, None for no other.
         mask: False where a number counts as missing, whatever it is.
+        dtype: float32, or float64 for numbers that float32 does not hold.
     """
     with np.errstate(over="ignore"):
-        values = numbers.astype(np.float32)
+        values = numbers.astype(dtype)
     observed = ~np.isnan(values)
     if mask is not None:
         observed &= mask
     if null_value is not None and not np.isnan(null_value):
-        observed &= values != np.float32(null_value)
+        observed &= values != dtype(null_value)
     values[~observed] = np.nan
     return values, observed
 
@@ -150,8 +154,8 @@ def fill_arrays(
     places: np.ndarray | None,
     null_value: float | None,
     progress: Progress | None,
-) -> None:
-    """Write all pieces into the arrays `values` and `mask` (T', N, C).
+) -> DType:
+    """Write all pieces into the arrays `values` and `mask` (T', N, C), and return the type that holds the numbers.
 
     Args:
         values: Array that takes the values, all NaN before.
@@ -162,12 +166,15 @@ def fill_arrays(
         progress: Called with the number of values that are written, and of all.
     """
     done, total = 0, int(np.prod(pieces.shape))
+    sample = PrecisionSample(pieces.shape, null_value)
     for rows, series, numbers in pieces.read():
         index = _index(rows if places is None else places[rows], series, paired=numbers.ndim == 2)
-        values[index], mask[index] = values_and_mask(numbers, null_value)
+        values[index], mask[index] = values_and_mask(numbers, null_value, dtype=values.dtype.type)
+        sample.add(rows, series, numbers)
         done += numbers.size
         if progress is not None:
             progress(min(done, total), total)
+    return sample.dtype
 
 
 def _index(rows: Index, series: Index, *, paired: bool) -> tuple[Index, Index]:

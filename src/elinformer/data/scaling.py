@@ -10,8 +10,12 @@ import numpy as np
 from elinformer.data.pieces import row_blocks
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from elinformer.data.panel import Panel
 
+ROUNDING = 1e-12
+"""Deviation, as a share of the mean, that comes from rounding in float64: the series is constant."""
 ScalePer = Literal["series", "channel"]
 LossScale = Literal["channel", "series", "seasonal"]
 
@@ -26,7 +30,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """Mean and standard deviation of every series and channel, (N, C) float32. No deviation is zero."""
+    """Mean and standard deviation of every series and channel, (N, C) float32 or float64. No deviation is zero."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -35,8 +39,8 @@ class Scaler:
     def fit(cls, values: np.ndarray, mask: np.ndarray, *, per: ScalePer = "series") -> Scaler:
         """Measure the observed values of the training steps.
 
-        A constant series takes the standard deviation of its channel, a series without observed values the mean too.
-        The standard deviation is 1 if the whole channel is constant.
+        A series without observed values takes mean and standard deviation of its channel. A constant series takes the
+        standard deviation within the series of its channel, at most as large as itself; it is 1 if nothing varies.
 
         Args:
             values: (T, N, C), the training steps only.
@@ -46,8 +50,8 @@ class Scaler:
         return cls.of(measure(values, mask), per=per)
 
     @classmethod
-    def of(cls, moments: Moments, *, per: ScalePer = "series") -> Scaler:
-        """Return the scaler for moments that `measure` returned; see `fit`."""
+    def of(cls, moments: Moments, *, per: ScalePer = "series", dtype: DTypeLike = np.float32) -> Scaler:
+        """Return the scaler for moments that `measure` returned; see `fit`. `dtype` is that of the values."""
         count, mean, spread = moments
         n = count.sum(0)
         channel_mean = (count * mean).sum(0) / np.maximum(n, 1)
@@ -57,9 +61,21 @@ class Scaler:
             mean, std = (np.broadcast_to(x, mean.shape) for x in (channel_mean, channel_std))
         else:
             std = np.sqrt(spread / np.maximum(count, 1))
-            std = np.where(std > 1e-6 * np.abs(mean), std, channel_std)
-            mean = np.where(count > 0, mean, channel_mean)
-        return cls(mean.astype(np.float32), std.astype(np.float32))
+            varies = std > ROUNDING * np.abs(mean)
+            std = np.where(varies, std, _deviation_of_constants(Moments(count * varies, mean, spread)))
+            mean, std = np.where(count > 0, mean, channel_mean), np.where(count > 0, std, channel_std)
+        return cls(mean.astype(dtype), std.astype(dtype))
+
+
+def _deviation_of_constants(varying: Moments) -> np.ndarray:
+    """Return the deviation (N, C) by which constant series are scaled: how far others lie apart says nothing of them.
+
+    It is that within the other series, so that a forecast stays near the constant, and a change of it is no outlier. A
+    small constant among series of large swings has its own size, or a thousandth of these swings.
+    """
+    within = np.sqrt(varying.spread.sum(0) / np.maximum(varying.observed.sum(0), 1))
+    own = np.where(varying.mean == 0, np.inf, np.maximum(np.abs(varying.mean), within / 1000))
+    return np.where(within > 0, np.minimum(within, own), 1.0)
 
 
 def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int, *, moments: Moments | None = None) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer.data.calendar import Calendar
+from elinformer.data.steps import same_step
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class SeriesInfo:
             return panel
         place = {name: i for i, name in enumerate(self.series)}
         shape = (panel.n_steps, len(self.series), panel.n_channels)
-        values, mask = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+        values, mask = np.full(shape, np.nan, panel.values.dtype), np.zeros(shape, bool)
         places = [place[name] for name in panel.series]
         values[:, places], mask[:, places] = panel.values, panel.mask
         return replace(panel, values=values, mask=mask, series=self.series, locations=None, checked=True)
@@ -121,7 +122,7 @@ class SeriesInfo:
             )
 
     def _check_kind(self, panel: Panel) -> None:
-        same_time = (panel.freq, panel.steps_per_day) == (self.freq, self.steps_per_day)
+        same_time = same_step(panel.freq, self.freq) and panel.steps_per_day == self.steps_per_day
         if panel.channels != self.channels or not same_time:
             raise InputError(
                 f"expected channels {', '.join(self.channels)} at {_step(self.freq, self.steps_per_day)} as in "

@@ -168,7 +168,7 @@ class SplitPanel:
 
     def scaler(self, per: ScalePer) -> Scaler:
         """Return the scaler of the training steps."""
-        return Scaler.of(self.moments, per=per)
+        return Scaler.of(self.moments, per=per, dtype=self.panel.values.dtype)
 
     def error_scale(self, kind: LossScale) -> np.ndarray:
         """Return the unit of errors in the loss, (N, C): see `elinformer.data.scaling.error_scale`."""

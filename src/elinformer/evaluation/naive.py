@@ -116,13 +116,15 @@ def _forecasts(
     naives: Sequence[Naive], panel: Panel, origins: np.ndarray, horizon: int, mean: np.ndarray
 ) -> Iterator[_Batch]:
     """Yield the forecasts of all windows, a batch at a time, in the order of time."""
-    seasons = {n.name: (_MeanSeason if n.is_mean else _LastSeason)(n.period, mean) for n in naives}
+    seasons = {
+        n.name: (_MeanSeason if n.is_mean else _LastSeason)(n.period, mean.astype(panel.values.dtype)) for n in naives
+    }
     batch_size = max(1, min(MAX_BATCH_SIZE, VALUES_AT_A_TIME // (horizon * mean.size)))
     ordered, step = np.sort(origins), 0
     for start in range(0, len(ordered), batch_size):
         batch = ordered[start : start + batch_size]
         targets = batch[:, None] + np.arange(horizon)  # (B, S)
-        forecasts = {name: np.empty((*targets.shape, *mean.shape), np.float32) for name in seasons}
+        forecasts = {name: np.empty((*targets.shape, *mean.shape), panel.values.dtype) for name in seasons}
         for place, origin in enumerate(batch):
             for past in range(step, origin):
                 values, mask = panel.values[past], panel.mask[past]
@@ -139,7 +141,7 @@ class _LastSeason:
     """Last observed values at every step of a season; `mean` (N, C) where there is none."""
 
     def __init__(self, period: int, mean: np.ndarray) -> None:
-        self._last = np.tile(mean.astype(np.float32), (period, 1, 1))  # (period, N, C), row t % period for step t
+        self._last = np.tile(mean, (period, 1, 1))  # (period, N, C), row t % period for step t
 
     def observe(self, step: int, values: np.ndarray, mask: np.ndarray) -> None:
         """Take the values (N, C) of the next step."""
@@ -154,7 +156,7 @@ class _MeanSeason:
     """Mean of the observed values at every step of a season; `mean` (N, C) where there is none."""
 
     def __init__(self, period: int, mean: np.ndarray) -> None:
-        self._mean = np.tile(mean.astype(np.float32), (period, 1, 1))  # (period, N, C), row t % period for step t
+        self._mean = np.tile(mean, (period, 1, 1))  # (period, N, C), row t % period for step t
         self._count = np.zeros(self._mean.shape, np.int32)
 
     def observe(self, step: int, values: np.ndarray, mask: np.ndarray) -> None:

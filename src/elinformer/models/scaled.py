@@ -43,7 +43,9 @@ class ScaledModel(nn.Module):
         self.model = model
         self._arrange = arrange
         for name, array in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(np.asarray(array), dtype=torch.float32), persistent=False)
+            tensor = torch.as_tensor(np.asarray(array))
+            tensor = tensor.clone() if tensor.dtype == torch.float64 else tensor.float()
+            self.register_buffer(name, tensor, persistent=False)
 
     @property
     def per_series(self) -> tuple[str, ...] | None:
@@ -76,7 +78,12 @@ class ScaledModel(nn.Module):
 
     def _scale(self, batch: Batch) -> Batch:
         mean, std = self._mean_and_std(batch)
-        return batch._replace(values=(batch.values - mean) / std)
+        return batch._replace(values=((batch.values - mean) / std).to(self._dtype))
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Type in which the model computes; values and outputs may be float64."""
+        return next((p.dtype for p in self.model.parameters()), torch.float32)
 
     def _unscale(self, raw: Tensor, batch: Batch) -> Tensor:
         mean, std = self._mean_and_std(batch)

@@ -37,7 +37,7 @@ def text_of(cells: pd.Series) -> pd.Series:
 
 
 def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
-    """Return the numbers (rows,) of a column as float32, NaN where a cell is empty.
+    """Return the numbers (rows,) of a column as float64 (float32 if they are so stored), NaN where a cell is empty.
 
     Text that spells numbers is read as numbers; true is 1 and false is 0.
 
@@ -56,8 +56,7 @@ def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
         raise InputError(f"expected numbers in column {name!r}, got {kind}: drop the column")
     elif not pa.types.is_floating(kind):
         return _numbers_of_text(name, column.to_pandas(), first_row)
-    with np.errstate(over="ignore"):
-        return np.asarray(column, np.float32)
+    return np.asarray(column, np.float64 if pa.types.is_float64(column.type) else np.float32)
 
 
 def _numbers_of_text(name: str, cells: pd.Series, first_row: int) -> np.ndarray:
@@ -71,8 +70,7 @@ def _numbers_of_text(name: str, cells: pd.Series, first_row: int) -> np.ndarray:
             f"expected a number in column {name!r}, got {text.iloc[wrong[0]]!r} in row {wrong[0] + first_row} "
             "(rows are counted from 1 below the header): mend the cell, empty it or drop the column"
         )
-    with np.errstate(over="ignore"):
-        return numbers.to_numpy(np.float64, na_value=np.nan).astype(np.float32)
+    return numbers.to_numpy(np.float64, na_value=np.nan)
 
 
 def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.ndarray:

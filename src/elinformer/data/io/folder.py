@@ -1,7 +1,7 @@
 """Panels on disk: folders of arrays that are mapped into memory instead of read.
 
 meta.json       format, schema, shape, names, step, and the fingerprint of what was written
-values.npy      (T, N, C) float32, NaN where a value is missing
+values.npy      (T, N, C) float32, NaN where a value is missing; float64 where float32 cannot hold the numbers
 mask.npy        (T, N, C) bool, True = observed
 timestamps.npy  (T,) datetime64[ns], or int64 step numbers
 locations.npy   (N, 2) latitude and longitude in degrees, if they are known
@@ -27,7 +27,7 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from elinformer.data.pieces import Progress
+    from elinformer.data.pieces import DType, Progress
 
 FORMAT = "elinformer-panel"
 SCHEMA = 1
@@ -171,7 +171,7 @@ def write_recording(
     """
     check_panel_folder(folder, overwrite=overwrite)
     with new_folder(folder) as new:
-        panel = recording.to_panel(lambda shape: _allocate(new, shape), progress)
+        panel = recording.to_panel(lambda shape, dtype: _allocate(new, shape, dtype), progress)
         if check is not None:
             check(panel)
         _write_files(panel, new)
@@ -204,8 +204,8 @@ def check_panel_folder(folder: str | Path, *, overwrite: bool) -> None:
         raise InputError(f"expected an empty folder, but {target} holds other files: choose another name")
 
 
-def _allocate(folder: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return _new_array(folder / VALUES, shape, np.float32(np.nan)), _new_array(folder / MASK, shape, np.False_)
+def _allocate(folder: Path, shape: tuple[int, int, int], dtype: DType) -> tuple[np.ndarray, np.ndarray]:
+    return _new_array(folder / VALUES, shape, dtype(np.nan)), _new_array(folder / MASK, shape, np.False_)
 
 
 def _new_array(path: Path, shape: tuple[int, int, int], value: np.generic) -> np.memmap:

@@ -18,10 +18,10 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from elinformer.data.pieces import Progress
+    from elinformer.data.pieces import DType, Progress
     from elinformer.data.steps import Freq
 
-    Allocate = Callable[[tuple[int, int, int]], tuple[np.ndarray, np.ndarray]]
+    Allocate = Callable[[tuple[int, int, int], DType], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,8 @@ class Recording:
         """Put the recording on its regular time grid. Steps that were left out become missing values.
 
         Args:
-            allocate: Returns arrays of a shape for values (all NaN) and mask (all False); in memory by default.
+            allocate: Returns arrays of a shape for values (all NaN, float32 or float64) and mask (all False); in memory
+                by default.
             progress: Called with the number of values that are read, and of all.
 
         Raises:
@@ -144,10 +145,15 @@ class Recording:
             name=self.name,
         )
         check_dense(shape, pieces.n_recorded)
-        values, mask = (allocate or _allocate)(shape)
+        values, mask = (allocate or _allocate)(shape, np.float32)
         panel = Panel(values=values, mask=mask, **fields, checked=True)
-        places = None if shape[0] == n_rows else places
-        fill_arrays(values, mask, pieces, places=places, null_value=self.null_value, progress=progress)
+        options = {"places": None if shape[0] == n_rows else places, "null_value": self.null_value}
+        if fill_arrays(values, mask, pieces, **options, progress=progress) is np.float64:
+            _check_readable_twice(pieces)
+            del values, mask
+            values, mask = (allocate or _allocate)(shape, np.float64)
+            panel = replace(panel, values=values, mask=mask, checked=True)
+            fill_arrays(values, mask, pieces, **options, progress=progress)
         check_values(panel)
         return panel
 
@@ -162,11 +168,20 @@ class Recording:
         return grid, places, freq
 
 
-def _allocate(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        return np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
-    except MemoryError as error:
+def _check_readable_twice(pieces: Pieces) -> None:
+    if pieces.once:
         raise InputError(
-            f"expected memory for {shape[0]:,} steps of {shape[1]:,} series and {shape[2]} channels, "
-            f"{5 * math.prod(shape) / 2**30:.1f} GiB, got none: `elinformer convert` writes them to disk instead"
+            "expected blocks of numbers that float32 holds, got large whole numbers, or small swings at a large level: "
+            "pass the blocks as a list instead of an iterator, so that they can be read once more"
+        )
+
+
+def _allocate(shape: tuple[int, int, int], dtype: DType) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return np.full(shape, np.nan, dtype), np.zeros(shape, bool)
+    except MemoryError as error:
+        size = (np.dtype(dtype).itemsize + 1) * math.prod(shape) / 2**30
+        raise InputError(
+            f"expected memory for {shape[0]:,} steps of {shape[1]:,} series and {shape[2]} channels, {size:.1f} GiB, "
+            "got none: `elinformer convert` writes them to disk instead"
         ) from error

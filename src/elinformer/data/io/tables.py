@@ -281,7 +281,8 @@ def _wide_pieces(table: TableStream, series: Sequence[str], *, as_text: Sequence
 
 def _stack_columns(names: Sequence[str], columns: Sequence[Column], first_row: int) -> np.ndarray:
     """Return the numbers (rows, columns, 1) of some columns. `first_row` is counted from 0."""
-    numbers = np.empty((len(columns), len(columns[0])), np.float32)
+    dtype = np.float32 if all(pa.types.is_float32(column.type) for column in columns) else np.float64
+    numbers = np.empty((len(columns), len(columns[0])), dtype)
     for row, name, column in zip(numbers, names, columns, strict=True):
         row[:] = read_numbers(name, column, first_row + 1)
     return numbers.T[..., None]
