@@ -111,7 +111,14 @@ def test_training_writes_a_run_and_shows_the_scores(cli: Cli, folder: Path) -> N
         "run: run",
     ):
         assert words in result.out
-    names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
+    names = [
+        "calibration.safetensors",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "panel.json",
+        "scaler.safetensors",
+    ]
     assert sorted(path.name for path in (folder / "run").iterdir()) == names
     assert sorted(path.name for path in folder.iterdir()) == ["d.npz", "narrow.toml", "run"]
 
@@ -180,7 +187,14 @@ def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None
     assert (result.code, result.err) == (0, "resuming at step 3 of 10\n")
     for words in ("d: 46 windows of the test part", "elinformer", "last value", "run: run"):
         assert words in result.out
-    names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
+    names = [
+        "calibration.safetensors",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "panel.json",
+        "scaler.safetensors",
+    ]
     assert sorted(path.name for path in cut.iterdir()) == names
     assert cli("train", "d.npz", "--out", "whole", "--config", "narrow.toml").code == 0
     model, whole = ((cut.parent / name / "model.safetensors").read_bytes() for name in ("run", "whole"))
@@ -333,6 +347,18 @@ def test_a_forecast_goes_to_a_file(name: str, cli: Cli, run: Path, hourly_panel:
     np.testing.assert_allclose(frame["elinformer"], expected["elinformer"], rtol=1e-5)
     assert frame["ds"].tolist() == expected["ds"].tolist()
     assert not list(run.parent.rglob(".*"))
+
+
+def test_a_forecast_has_intervals_and_scenarios_where_one_asks_for_them(cli: Cli, run: Path) -> None:
+    assert "the 80 % interval covers" in cli("evaluate", "run").out
+    assert cli("forecast", "run", "--out", "f.csv", "--level", "80,95", "--scenarios", "2").code == 0
+    names = [name.removeprefix("elinformer") for name in pd.read_csv("f.csv").columns[2:]]
+    assert names == ["", "-lo-95", "-lo-80", "-hi-80", "-hi-95", "-scenario-1", "-scenario-2"]
+    assert cli("forecast", "run", "--out", "f.csv", "--quantiles", "0.1").code == 0
+    before = everything(run.parent)
+    for flags in (["--level", "100"], ["--level", "a"], ["--quantiles", "0.1,0.1"], ["--scenarios", "0"]):
+        assert_refused(cli("forecast", "run", "--out", "f.csv", *flags), "expected")
+    assert everything(run.parent) == before
 
 
 def test_information_is_json(cli: Cli, run: Path) -> None:

@@ -240,7 +240,7 @@ def test_a_saved_forecaster_forecasts_the_same(trained: Forecaster, hourly_panel
 def test_a_loaded_forecaster_can_be_saved_again(trained: Forecaster, hourly_panel: Panel, tmp_path: Path) -> None:
     trained.save(tmp_path / "one")
     Forecaster.load(tmp_path / "one").save(tmp_path / "two")
-    for name in ("config.json", "panel.json", "model.safetensors", "scaler.safetensors"):
+    for name in ("config.json", "panel.json", "model.safetensors", "scaler.safetensors", "calibration.safetensors"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 

@@ -33,6 +33,7 @@ def test_large_windows_are_forecast_in_partitions_by_default(
         PartitionedForecast, "__call__", lambda self, batch: sizes.append(self.series_at_once) or forecast(self, batch)
     )
     small: Any = make_forecaster(model={"patch_length": 1}, tokens_at_once=4, epochs=1).fit(hourly_panel)
+    sizes.clear()
     small.predict()
     assert sizes == [1]
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from elinformer import __version__
 from elinformer._arguments import explain_arguments
 from elinformer.backtests import Backtest
@@ -16,6 +18,7 @@ from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import PartName, Reach, SplitPanel, part_origins
 from elinformer.errors import InputError
+from elinformer.intervals import wanted_quantiles
 from elinformer.models.registry import check_model, whole_options
 from elinformer.new_series import STEPS, with_new_series
 from elinformer.run_folder.folder import UnfinishedRun, check_writable, refuse_mismatched_files
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     from rich.console import Console
 
@@ -152,7 +154,7 @@ class Forecaster:
         data_document = data_description(panel) if run is None else run.config.get("data")
         self._trained = TrainedModel(
             trained.model, scaler, info, self.reach, self._config, self.loss, data=data_document, mesh=trained.mesh
-        )
+        ).calibrated(panel, split_panel.origins("validation"))
         self._result, self._split_panel, self._panel = trained.result, split_panel, panel
         return self
 
@@ -205,13 +207,28 @@ class Forecaster:
 
     @explain_arguments
     def predict(
-        self, data: Panel | Any | None = None, *, freq: Freq | None = None, series_at_once: int | None = None
+        self,
+        data: Panel | Any | None = None,
+        *,
+        level: Sequence[float] | float | None = None,
+        quantiles: Sequence[float] | float | None = None,
+        scenarios: int | None = None,
+        seed: int = 0,
+        freq: Freq | None = None,
+        series_at_once: int | None = None,
     ) -> pd.DataFrame:
-        """Forecast the `horizon` steps after the end of the data.
+        """Forecast the `horizon` steps after the end of the data. The point forecast is the median.
+
+        docs/intervals.md tells how intervals and scenarios are made, and how good they are.
 
         Args:
             data: Recent history of series of training, in any order; the data of `fit` by default. A series of
                 training that is missing counts as not observed, and is not forecast.
+            level: Levels of intervals in percent: 80 adds `elinformer-lo-80` and `elinformer-hi-80`.
+            quantiles: Numbers between 0 and 1, instead of levels: 0.1 adds `elinformer-q-10`.
+            scenarios: Number of joint scenarios: paths that hang together across series and steps, so that sums,
+                maxima and differences have intervals too. They add `elinformer-scenario-1` and so on.
+            seed: Seed of the scenarios.
             freq: Time between the steps of a data frame; that of training by default.
             series_at_once: Number of series in a partition: it limits the memory, and does not change the forecast. By
                 default all series are computed together, if a window has at most four times the `tokens_at_once` of the
@@ -221,12 +238,24 @@ class Forecaster:
             A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
 
         Raises:
-            InputError: The history is too short, or does not match the training data.
+            InputError: The history is too short, or does not match the training data; or a level, a quantile or the
+                number of scenarios cannot be used.
         """
+        wanted = wanted_quantiles(level, quantiles)
+        n_scenarios = _checked_scenarios(scenarios, seed)
         trained, panel = self.trained, self._as_panel(data, freq)
-        forecast = trained.next_steps(panel, series_at_once)  # (S, n, C)
+        if not wanted.quantiles and not n_scenarios:
+            columns = {"": trained.next_steps(panel, series_at_once)}  # (S, n, C)
+        else:
+            outputs = trained.next_quantiles(panel, series_at_once)  # (S, n, C, K)
+            paths = trained.scenarios(outputs, panel, n_scenarios, seed)
+            columns = {
+                "": outputs[..., len(trained.loss.quantiles) // 2],
+                **wanted.columns(outputs, trained.loss.quantiles),
+                **{f"-scenario-{i}": path for i, path in enumerate(paths, 1)},
+            }
         times = panel.future_timestamps(self.reach.horizon)
-        return long_frame(forecast, times, panel.series, panel.channels, self.model_name)
+        return long_frame(columns, times, panel.series, panel.channels, self.model_name)
 
     @explain_arguments
     def backtest(
@@ -406,3 +435,10 @@ def _table(name: str, options: Any) -> dict[str, Any]:
     if not isinstance(options, Mapping):
         raise InputError(f"expected {name} to be a dict of options, got {options!r}: pass {name}={{...}}")
     return dict(options)
+
+
+def _checked_scenarios(n: int | None, seed: int) -> int:
+    for name, value, least in (("scenarios", 0 if n is None else n, 0 if n is None else 1), ("seed", seed, 0)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise InputError(f"expected {name} as a whole number of at least {least}, got {value!r}")
+    return n or 0

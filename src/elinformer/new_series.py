@@ -188,7 +188,8 @@ def _extend_model(trained: TrainedModel, info: SeriesInfo, scaler: Scaler) -> Tr
         weights[name] = torch.cat([weights[name], table.new_zeros(n_new, *table.shape[1:])])
     _check_sizes(model, weights)
     model.load_state_dict(weights)
-    return trained.replaced(info=info, model=model, scaler=scaler)
+    calibration = trained.calibration and trained.calibration.with_new_series(n_new)
+    return trained.replaced(info=info, model=model, scaler=scaler, calibration=calibration)
 
 
 def _check_sizes(model: nn.Module, weights: dict[str, Tensor]) -> None:

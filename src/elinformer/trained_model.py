@@ -13,6 +13,7 @@ from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.errors import InputError
 from elinformer.evaluation import LOSSES, AbsoluteError
+from elinformer.intervals import Calibration, calibrate, scenarios
 from elinformer.models import Sizes, build_model
 from elinformer.models.registry import has_outputs
 from elinformer.models.scaled import ScaledModel
@@ -46,6 +47,7 @@ class TrainedModel:
         data: Name and fingerprint of the training data.
         added: Names and errors of the series that were added last: see docs/new_series.md.
         mesh: Ranks that score together.
+        calibration: What the errors on the validation part say about quantiles and scenarios; None before `calibrated`.
         scaled: The model in the units of the data.
 
     Example:
@@ -69,6 +71,7 @@ class TrainedModel:
     data: Mapping[str, Any] | None = None
     added: Mapping[str, Any] | None = None
     mesh: Mesh = field(default_factory=Mesh)
+    calibration: Calibration | None = None
     scaled: ScaledModel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,9 +95,10 @@ class TrainedModel:
             model.load_state_dict(run.weights)
             info.check_scaler(run.scaler)
             options = {name: config[name] for name in ("version", "forecaster", "model", "training")}
-            return cls(
-                model, run.scaler, info, reach, options, loss, data=config.get("data"), added=config.get("added")
-            )
+            shape = reach.horizon, len(info.series), len(info.channels)
+            calibration = Calibration.from_tensors(run.calibration, loss.quantiles, *shape)
+            data, added = config.get("data"), config.get("added")
+            return cls(model, run.scaler, info, reach, options, loss, data, added, calibration=calibration)
 
     def save(
         self,
@@ -121,6 +125,7 @@ class TrainedModel:
             panel=self.info.to_document(),
             weights=self.model.state_dict(),
             scaler=self.scaler,
+            calibration=self._calibration.to_tensors(),
             metrics=metrics,
             interrupted=interrupted,
         )
@@ -145,14 +150,24 @@ class TrainedModel:
         Args:
             series_at_once: Number of series in a partition; by default as memory allows.
         """
-        outputs = forecasting(
-            self.scaled,
-            self._n_series,
-            tokens=tokens_per_window(self.model, self._n_series),
-            tokens_at_once=self.config["training"]["tokens_at_once"],
-            series_at_once=series_at_once,
-        )
+        outputs = self._outputs(series_at_once)
         return lambda batch: self.loss.point(outputs(batch))
+
+    def quantiles(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
+        """Return a function from a batch to calibrated quantiles (B, S, N, C, K), those of `loss.quantiles`.
+
+        Args:
+            series_at_once: Number of series in a partition; by default as memory allows.
+        """
+        uncalibrated, calibration = self._uncalibrated(series_at_once), self._calibration
+        return lambda batch: calibration.apply(uncalibrated(batch))
+
+    @float32_default()
+    def calibrated(self, panel: Panel, origins: np.ndarray) -> TrainedModel:
+        """Return a copy whose quantiles are calibrated on windows, in the order of time; arguments as in `scores`."""
+        windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
+        found = calibrate(self._uncalibrated(), windows, self.batch_size, self.loss.quantiles)
+        return self.replaced(calibration=found)
 
     @float32_default()
     def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
@@ -163,10 +178,7 @@ class TrainedModel:
             origins: (n,), the first target steps.
             series_at_once: Number of series in a partition; by default as memory allows.
         """
-        windows = WindowDataset(panel, self.info.calendar, origins, self.reach, with_targets=False)
-        forecast = self.forecasting(series_at_once)
-        with torch.inference_mode():
-            return torch.stack([forecast(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
+        return self._apply(self.forecasting(series_at_once), panel, origins)
 
     def next_steps(self, panel: Panel, series_at_once: int | None = None) -> np.ndarray:
         """Return the point forecast (S, n, C) of the steps after a panel, in the order of its series.
@@ -178,22 +190,76 @@ class TrainedModel:
         Raises:
             InputError: The panel has too few steps, or does not match the training data.
         """
+        return self._next(self.forecasting(series_at_once), panel)
+
+    def next_quantiles(self, panel: Panel, series_at_once: int | None = None) -> np.ndarray:
+        """Return the quantiles (S, n, C, K) of the steps after a panel: see `next_steps`."""
+        return self._next(self.quantiles(series_at_once), panel)
+
+    def scenarios(self, outputs: np.ndarray, panel: Panel, n: int, seed: int = 0) -> np.ndarray:
+        """Return joint scenarios (n, S, N, C) of quantiles: see `elinformer.intervals.scenarios`.
+
+        Args:
+            outputs: (S, N, C, K), the `next_quantiles` of a panel.
+            panel: The panel, N of the series of training.
+            n: Number of scenarios.
+            seed: Seed of the draw.
+        """
+        ranks = self._calibration.ranks.numpy()[:, :, self._positions(panel)]
+        return scenarios(outputs, self.loss.quantiles, ranks, n, seed)
+
+    def _apply(self, forecast: Callable[[Batch], Tensor], panel: Panel, origins: np.ndarray) -> np.ndarray:
+        windows = WindowDataset(panel, self.info.calendar, origins, self.reach, with_targets=False)
+        with torch.inference_mode():
+            return torch.stack([forecast(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
+
+    @float32_default()
+    def _next(self, forecast: Callable[[Batch], Tensor], panel: Panel) -> np.ndarray:
         if panel.n_steps < self.reach.history:
             raise InputError(f"expected at least {self.reach.history} steps of history, got {panel.n_steps}")
         aligned = self.info.align(panel.last_steps(self.reach.history))
-        (forecast,) = self.forecasts(aligned, np.array([aligned.n_steps]), series_at_once)  # (S, N, C)
+        (steps,) = self._apply(forecast, aligned, np.array([aligned.n_steps]))  # (S, N, C) or (S, N, C, K)
+        return steps[:, self._positions(panel)]
+
+    def _positions(self, panel: Panel) -> list[int]:
         positions = {name: i for i, name in enumerate(self.info.series)}
-        return forecast[:, [positions[name] for name in panel.series]]
+        return [positions[name] for name in panel.series]
 
     @float32_default()
     def scores(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> MetricSums:
-        """Return the sums of the errors of forecasts; arguments as in `forecasts`."""
+        """Return the sums of the errors of forecasts, and of the scores of quantiles once they are calibrated.
+
+        Arguments are those of `forecasts`.
+        """
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
-        return backtest_on_ranks(self.forecasting(series_at_once), windows, self.batch_size, self.mesh)
+        if self.calibration is None:
+            return backtest_on_ranks(self.forecasting(series_at_once), windows, self.batch_size, self.mesh)
+        forecast, quantiles = self.quantiles(series_at_once), self.loss.quantiles
+        return backtest_on_ranks(forecast, windows, self.batch_size, self.mesh, quantiles=quantiles)
 
     def replaced(self, **changes: Any) -> TrainedModel:
         """Return a copy with changed fields."""
         return replace(self, **changes)
+
+    @property
+    def _calibration(self) -> Calibration:
+        if self.calibration is None:
+            raise AssertionError("a model is calibrated before its quantiles are used")
+        return self.calibration
+
+    def _outputs(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
+        """Return a function from a batch to the outputs (B, S, N, C, K) of the model in the units of the data."""
+        return forecasting(
+            self.scaled,
+            self._n_series,
+            tokens=tokens_per_window(self.model, self._n_series),
+            tokens_at_once=self.config["training"]["tokens_at_once"],
+            series_at_once=series_at_once,
+        )
+
+    def _uncalibrated(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
+        outputs = self._outputs(series_at_once)
+        return lambda batch: self.loss.spread(outputs(batch), self.scaled.std)
 
     @property
     def _n_series(self) -> int:

@@ -164,13 +164,14 @@ def _windows_to_score(forecaster: Forecaster, panel: Panel, *, is_other: bool) -
     return _Windows("windows, which are all", origins, panel.n_steps)
 
 
-def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -> int:
+def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None, **options: Any) -> int:
     """Forecast the steps after the end of the data, and write them to a file.
 
     Args:
         run: Folder of the run.
         out: File that ends in `.csv` or `.parquet`.
         data: Path, or name of a data set of the catalogue; the data of training by default.
+        options: `level`, `quantiles`, `scenarios` and `seed` of `Forecaster.predict`.
 
     Returns:
         Number of rows of the file.
@@ -182,7 +183,7 @@ def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None) -
     if suffix not in {".csv", ".parquet"}:
         raise InputError(f"expected a file that ends in .csv or .parquet, got {str(out)!r}")
     forecaster, panel = open_run(run, data)
-    frame = forecaster.predict(panel)
+    frame = forecaster.predict(panel, **options)
     with new_file(out) as path:
         frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path, index=False)
     return len(frame)

@@ -20,6 +20,7 @@ from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.models import ELinFormerConfig, Sizes
 from elinformer.run_folder.folder import (
+    CALIBRATION,
     CONFIG,
     MODEL,
     PANEL,
@@ -56,7 +57,7 @@ def assert_refused(run: Path, message: str) -> None:
 
 
 def test_a_run_holds_tensors_and_json_alone(run: Path) -> None:
-    assert sorted(path.name for path in run.iterdir()) == [CONFIG, MODEL, PANEL, SCALER]
+    assert sorted(path.name for path in run.iterdir()) == [CALIBRATION, CONFIG, MODEL, PANEL, SCALER]
     config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     assert (config["format"], config["schema"]) == ("elinformer-run", SCHEMA)
 
@@ -70,11 +71,13 @@ def test_a_run_stores_all_options_so_that_new_defaults_do_not_change_its_forecas
 def test_a_run_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     scaler = Scaler(np.ones((2, 1), np.float32), np.full((2, 1), 3, np.float32))
     weights = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(2)}
-    save_run(tmp_path / "run", config={"x": 1}, panel={"y": [2]}, weights=weights, scaler=scaler, metrics={"z": None})
+    parts = {"weights": weights, "scaler": scaler, "calibration": {"steps": torch.ones(3)}}
+    save_run(tmp_path / "run", config={"x": 1}, panel={"y": [2]}, **parts, metrics={"z": None})
     loaded = load_run(tmp_path / "run")
     assert (loaded.config["x"], loaded.panel) == (1, {"y": [2]})
     assert all(torch.equal(loaded.weights[name], weights[name]) for name in weights)
     np.testing.assert_array_equal(loaded.scaler.std, scaler.std)
+    assert torch.equal(loaded.calibration["steps"], torch.ones(3))
 
 
 def test_a_run_that_cannot_be_written_leaves_no_files(trained: Forecaster, tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_a_run_is_unchanged_if_its_replacement_cannot_be_written(run: Path, trai
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", [PANEL, MODEL, SCALER])
+@pytest.mark.parametrize("name", [PANEL, MODEL, SCALER, CALIBRATION])
 def test_a_run_without_one_of_its_files_is_refused(run: Path, name: str) -> None:
     (run / name).unlink()
     assert_refused(run, f"{name} is missing")
@@ -119,7 +122,7 @@ def test_invalid_json_is_refused(run: Path, name: str, content: bytes) -> None:
     assert_refused(run, f"JSON.* in .*{name}")
 
 
-@pytest.mark.parametrize("name", [MODEL, SCALER])
+@pytest.mark.parametrize("name", [MODEL, SCALER, CALIBRATION])
 @pytest.mark.parametrize("size", [0, 4, 60, -1])
 def test_truncated_tensors_are_refused(run: Path, name: str, size: int) -> None:
     content = (run / name).read_bytes()
@@ -189,6 +192,10 @@ def test_inconsistent_documents_are_refused(run: Path, name: str, edit: Callable
         (SCALER, put(torch.ones(1, 1), "mean")),
         (SCALER, put(torch.ones(5, 1), "std")),
         (SCALER, put(torch.ones(4, 1, dtype=torch.bfloat16), "std")),
+        (CALIBRATION, remove("ranks")),
+        (CALIBRATION, put(torch.ones(5, 1, 9), "series")),
+        (CALIBRATION, put(torch.zeros(3, 1, 9), "steps")),
+        (CALIBRATION, put(torch.zeros(0, 3, 4, 1, dtype=torch.uint8), "ranks")),
     ],
 )
 def test_inconsistent_tensors_are_refused(run: Path, name: str, edit: Callable[[dict[str, Any]], Any]) -> None:
@@ -198,7 +205,7 @@ def test_inconsistent_tensors_are_refused(run: Path, name: str, edit: Callable[[
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", [CONFIG, PANEL, MODEL, SCALER])
+@pytest.mark.parametrize("name", [CONFIG, PANEL, MODEL, SCALER, CALIBRATION])
 @pytest.mark.parametrize("dump", [pickle.dumps, None], ids=["pickle", "torch.save"])
 def test_a_pickle_in_place_of_a_file_is_not_unpickled(run: Path, tmp_path: Path, name: str, dump: Any) -> None:
     bomb = Bomb(tmp_path / "exploded")

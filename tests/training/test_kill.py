@@ -127,7 +127,14 @@ def is_finished(run: Path) -> bool:
 def assert_same_run(run: Path, other: Path) -> None:
     assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
     assert load_run(run).config == load_run(other).config
-    names = ["config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"]
+    names = [
+        "calibration.safetensors",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "panel.json",
+        "scaler.safetensors",
+    ]
     assert sorted(path.name for path in run.iterdir()) == names
 
 

@@ -25,5 +25,6 @@ def show_scores(document: dict[str, Any]) -> None:
         return
     typer.echo(f"{document['data']}: {document['scored']}")
     plain_console().print(tables.score_table(document["data"], document["test"], document["naive"]))
+    typer.echo(tables.interval_line(document["test"]["intervals"]))
     if len(document["test"]["by_channel"]) > 1:
         plain_console().print(tables.channel_table(document["test"], document["naive"]))

@@ -10,6 +10,7 @@ import typer
 
 from elinformer._console import plain_console
 from elinformer.cli._common import OtherData, Run, show_scores
+from elinformer.errors import InputError
 
 
 def evaluate(
@@ -28,12 +29,34 @@ def forecast(
     run: Run,
     out: Annotated[Path, typer.Option(help="File that ends in .csv or .parquet.", show_default=False)],
     data: OtherData = None,
+    level: Annotated[
+        str | None, typer.Option(help="Levels of intervals in percent: 80,95.", metavar="<numbers>")
+    ] = None,
+    quantiles: Annotated[
+        str | None, typer.Option(help="Quantiles, instead of levels: 0.1,0.9.", metavar="<numbers>")
+    ] = None,
+    scenarios: Annotated[
+        int | None, typer.Option(help="Joint scenarios, a column each, for intervals of sums and maxima.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the scenarios.")] = 0,
 ) -> None:
     """Forecast the steps after the end of the data."""
     from elinformer.workflows import forecast_run
 
-    rows = forecast_run(run, out, data=data)
+    wanted = {"level": _numbers("level", level), "quantiles": _numbers("quantiles", quantiles)}
+    rows = forecast_run(run, out, data=data, **wanted, scenarios=scenarios, seed=seed)
     typer.echo(f"{rows} forecasts in {out}")
+
+
+def _numbers(name: str, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"expected --{name} as numbers such as {'80,95' if name == 'level' else '0.1,0.9'}, got {text!r}"
+        ) from error
 
 
 def add_series(

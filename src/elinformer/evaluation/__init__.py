@@ -2,6 +2,7 @@
 
 from elinformer.evaluation.backtest import backtest
 from elinformer.evaluation.blocks import BlockSums, blocks_of
+from elinformer.evaluation.intervals import IntervalSums
 from elinformer.evaluation.losses import LOSSES, AbsoluteError, Loss, QuantileLoss, targets_of
 from elinformer.evaluation.metrics import MetricSums, Scores
 from elinformer.evaluation.naive import Naive, naives_for, score_naive, score_naives
@@ -11,6 +12,7 @@ __all__ = [
     "LOSSES",
     "AbsoluteError",
     "BlockSums",
+    "IntervalSums",
     "Loss",
     "MetricSums",
     "Naive",

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from elinformer.data.windows import window_loader
+from elinformer.evaluation.intervals import IntervalSums
 from elinformer.evaluation.losses import targets_of
 from elinformer.evaluation.metrics import MetricSums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -21,24 +22,37 @@ if TYPE_CHECKING:
 
 
 def backtest(
-    forecast: Callable[[Batch], Tensor], windows: WindowDataset, batch_size: int, *, blocks: BlockSums | None = None
+    forecast: Callable[[Batch], Tensor],
+    windows: WindowDataset,
+    batch_size: int,
+    *,
+    blocks: BlockSums | None = None,
+    quantiles: Sequence[float] = (),
 ) -> MetricSums:
-    """Add up the errors of point forecasts.
+    """Add up the errors of point forecasts, and the scores of quantiles.
 
     Args:
-        forecast: Function from a batch to the point forecast (B, S, N, C), both in the units of the data.
+        forecast: Function from a batch to the point forecast (B, S, N, C), both in the units of the data, or to
+            `quantiles` (B, S, N, C, K), of which the one in the middle is the point forecast.
         windows: Windows to forecast.
         batch_size: Number of windows in a batch.
         blocks: Sums by blocks of time, updated with the same errors.
+        quantiles: The K quantiles that `forecast` returns.
 
     Returns:
         Sums of the errors for every horizon step, series and channel.
     """
-    sums = MetricSums(windows.horizon, *windows.values.shape[1:])
+    shape = windows.horizon, *windows.values.shape[1:]
+    sums = MetricSums(*shape)
+    sums.intervals = IntervalSums(quantiles, *shape) if quantiles else None
     with torch.inference_mode():
         loader = window_loader(windows, batch_size)
         for batch, origins in zip(loader, windows.origins.split(batch_size), strict=True):
-            errors = forecast(batch), *targets_of(batch)
+            outputs, targets = forecast(batch), targets_of(batch)
+            if sums.intervals is not None:
+                sums.intervals.update(outputs, *targets)
+                outputs = outputs[..., len(quantiles) // 2]
+            errors = outputs, *targets
             sums.update(*errors)
             if blocks is not None:
                 blocks.update(*errors, origins)

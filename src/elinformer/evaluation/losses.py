@@ -26,7 +26,7 @@ SPREAD_WEIGHT = 1.0
 """Weight of the mean pinball loss of all quantiles but the median, relative to the absolute error of the median."""
 
 INITIAL_SPREAD = 0.3
-"""Standard deviation of the normal distribution whose quantiles are the initial outputs, in scaled units."""
+"""Standard deviation of errors, in scaled units, before training and calibration say more."""
 
 
 class Loss(ABC):
@@ -37,6 +37,7 @@ class Loss(ABC):
 
     Attributes:
         n_outputs: K.
+        quantiles: Quantiles that `spread` returns, rising, the one in the middle 0.5.
 
     Example:
         >>> class SquaredError(Loss):
@@ -54,6 +55,7 @@ class Loss(ABC):
     """
 
     n_outputs: int
+    quantiles: tuple[float, ...] = QUANTILES
 
     @abstractmethod
     def elements(self, outputs: Tensor, target: Tensor) -> Tensor:
@@ -74,6 +76,18 @@ class Loss(ABC):
         The first number is the location of the forecast: a model adds earlier values to it alone.
         """
         return raw
+
+    def spread(self, outputs: Tensor, std: Tensor) -> Tensor:
+        """Return quantiles before their calibration, (B, S, N, C, len(quantiles)), in the units of the data.
+
+        Here they are those of a normal distribution around the point forecast. A loss of quantiles returns its outputs.
+
+        Args:
+            outputs: (B, S, N, C, K).
+            std: (N, C), the standard deviation of every series and channel.
+        """
+        normal = outputs.new_tensor(_normal_quantiles(self.quantiles))
+        return self.point(outputs)[..., None] + std[..., None] * normal
 
     def total(self, outputs: Tensor, target: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
         """Return the training loss: the sum over the observed targets of the loss divided by a scale.
@@ -140,8 +154,7 @@ class QuantileLoss(Loss):
         self.middle = self.n_outputs // 2
         if self.quantiles[self.middle] != 0.5 or list(self.quantiles) != sorted({*self.quantiles}):
             raise ValueError(f"expected rising quantiles around 0.5, got {self.quantiles}")
-        normal = [INITIAL_SPREAD * NormalDist().inv_cdf(q) for q in self.quantiles]
-        distances = [b - a for a, b in pairwise(normal)]
+        distances = [b - a for a, b in pairwise(_normal_quantiles(self.quantiles))]
         self._offsets = torch.tensor([math.log(math.expm1(distance)) for distance in distances])
         weights = torch.full((self.n_outputs,), 2 * SPREAD_WEIGHT / max(1, self.n_outputs - 1))
         weights[self.middle] = 2.0
@@ -165,6 +178,14 @@ class QuantileLoss(Loss):
     def point(self, outputs: Tensor) -> Tensor:
         """Return the median of every target, (B, S, N, C)."""
         return outputs[..., self.middle]
+
+    def spread(self, outputs: Tensor, std: Tensor) -> Tensor:  # noqa: ARG002  the outputs have a spread of their own
+        """Return the outputs."""
+        return outputs
+
+
+def _normal_quantiles(quantiles: Sequence[float]) -> list[float]:
+    return [INITIAL_SPREAD * NormalDist().inv_cdf(q) for q in quantiles]
 
 
 LOSSES: dict[str, Callable[[], Loss]] = {"quantiles": QuantileLoss, "absolute": AbsoluteError}

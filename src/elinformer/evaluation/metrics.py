@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from elinformer.evaluation.intervals import IntervalSums
+
 MAPE_FLOOR = 1e-4
 """MAPE ignores targets of smaller magnitude, as papers on traffic forecasting do."""
 
@@ -54,6 +56,7 @@ class MetricSums:
         relative: (S, N, C), sums of absolute errors divided by the absolute value of the target.
         count: (S, N, C), numbers of observed targets.
         count_nonzero: (S, N, C), numbers of observed targets that count for MAPE.
+        intervals: Sums of the scores of quantiles; None if there are none.
 
     Example:
         >>> sums = MetricSums(horizon=1, n_series=1, n_channels=1)
@@ -70,6 +73,7 @@ class MetricSums:
         self.relative = torch.zeros(shape, dtype=torch.float64)
         self.count = torch.zeros(shape, dtype=torch.int64)
         self.count_nonzero = torch.zeros(shape, dtype=torch.int64)
+        self.intervals: IntervalSums | None = None
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """Add the errors of B forecasts.
@@ -119,10 +123,14 @@ class MetricSums:
         return self.absolute.sum(0) / self.count.sum(0)
 
     def report(self, channels: Sequence[str]) -> dict[str, object]:
-        """Return a JSON document of all scores, with `by_horizon` ("1" is the first step) and `by_channel`."""
+        """Return a JSON document of all scores, with `by_horizon` ("1" is the first step) and `by_channel`.
+
+        Scores of quantiles are in `intervals`, if there are some.
+        """
         steps = {str(step + 1): self.scores(step=step).to_dict() for step in range(len(self.count))}
         by_channel = {name: self.scores(channel=i).to_dict() for i, name in enumerate(channels)}
-        return {**self.scores().to_dict(), "by_horizon": steps, "by_channel": by_channel}
+        intervals = {} if self.intervals is None else {"intervals": self.intervals.report()}
+        return {**self.scores().to_dict(), "by_horizon": steps, "by_channel": by_channel, **intervals}
 
 
 def _ratio(total: float, count: float) -> float:

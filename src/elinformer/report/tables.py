@@ -48,6 +48,21 @@ def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Ta
     return table
 
 
+def interval_line(intervals: Document) -> str:
+    """Return a sentence on the coverage and the mean width of the intervals of 80 and 95 %, and their score."""
+    coverage, width = intervals["coverage"], intervals["width"]
+    parts = [
+        f"the {level} % interval covers {_percent(coverage[level])} % of the values, at a mean width of "
+        f"{number(width[level])}"
+        for level in ("80", "95")
+    ]
+    return f"{'; '.join(parts)}; weighted interval score {number(intervals['wis'])}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
 def channel_table(test: Document, naive: Mapping[str, Document]) -> Table:
     """Return the MAE of every channel, a row a channel, a column a forecast."""
     table = number_table("MAE by channel", "channel", "elinformer", *(_short(name) for name in naive))

@@ -5,6 +5,7 @@ checkpoints/        checkpoints of an unfinished training: see `elinformer.run_f
 panel.json          names of series and channels, frequency, calendar
 model.safetensors   weights
 scaler.safetensors  mean and standard deviation (N, C)
+calibration.safetensors  errors of the validation part: see `elinformer.intervals`
 metrics.json        scores, if the model was scored
 
 During training the folder holds the first two alone. When training ends, the other files are added; config.json is
@@ -36,19 +37,20 @@ if TYPE_CHECKING:
 FORMAT = "elinformer-run"
 SCHEMA = 1
 CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
-MODEL, SCALER = "model.safetensors", "scaler.safetensors"
+MODEL, SCALER, CALIBRATION = "model.safetensors", "scaler.safetensors", "calibration.safetensors"
 CHECKPOINTS = "checkpoints"
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
 """States of a run. An interrupted run has all files, and checkpoints from which training can resume."""
 
 
 class Run(NamedTuple):
-    """Contents of a run folder: two JSON documents, the weights and the scaler."""
+    """Contents of a run folder: two JSON documents, the weights, the scaler and the calibration."""
 
     config: dict[str, Any]
     panel: dict[str, Any]
     weights: dict[str, Tensor]
     scaler: Scaler
+    calibration: dict[str, Tensor]
 
 
 def save_run(
@@ -58,6 +60,7 @@ def save_run(
     panel: Mapping[str, Any],
     weights: Mapping[str, Tensor],
     scaler: Scaler,
+    calibration: Mapping[str, Tensor],
     metrics: Mapping[str, Any] | None = None,
     interrupted: bool = False,
 ) -> None:
@@ -71,6 +74,7 @@ def save_run(
     files = {
         MODEL: save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}),
         SCALER: save({name: torch.tensor(array) for name, array in vars(scaler).items()}),
+        CALIBRATION: save(dict(calibration)),
         PANEL: _to_json(panel),
         **({} if metrics is None else {METRICS: _to_json(metrics)}),
     }
@@ -109,6 +113,7 @@ def load_run(folder: str | Path) -> Run:
         read_json(path / PANEL),
         _read_tensors(path / MODEL),
         Scaler(scaler["mean"].numpy(), scaler["std"].numpy()),
+        _read_tensors(path / CALIBRATION),
     )
 
 
@@ -124,7 +129,7 @@ def finished_config(folder: str | Path) -> dict[str, Any]:
         raise InputError(
             f"expected a finished run, but {path} is {describe_progress(path)}: resume it with {resume_command(path)}"
         )
-    missing = [name for name in (PANEL, MODEL, SCALER) if not (path / name).is_file()]
+    missing = [name for name in (PANEL, MODEL, SCALER, CALIBRATION) if not (path / name).is_file()]
     if missing:
         raise InputError(f"expected a complete run in {path}, but {', '.join(missing)} is missing: train it again")
     return config
@@ -262,7 +267,7 @@ class UnfinishedRun:
             write_durably(new / CONFIG, _config_file(self.config, TRAINING))
 
     def _remove_partial_files(self) -> None:
-        for name in (CONFIG, PANEL, MODEL, SCALER, METRICS):
+        for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, METRICS):
             for file in self.folder.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
                 file.unlink(missing_ok=True)
         self.checkpoints.remove_partial_files()

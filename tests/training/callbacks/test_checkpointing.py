@@ -144,7 +144,7 @@ def test_a_run_that_another_process_trains_is_locked(
 def test_saving_completes_the_run_in_place(hourly_panel: Panel, crashed_run: Path) -> None:
     forecaster = Forecaster.resume(crashed_run, hourly_panel)
     forecaster.save(crashed_run)
-    names = ["config.json", "model.safetensors", "panel.json", "scaler.safetensors"]
+    names = ["calibration.safetensors", "config.json", "model.safetensors", "panel.json", "scaler.safetensors"]
     assert sorted(path.name for path in crashed_run.iterdir()) == names
     assert [path.name for path in crashed_run.parent.iterdir()] == ["run"]
     assert_same_weights(Forecaster.load(crashed_run), forecaster)

@@ -120,7 +120,14 @@ def test_the_run_of_ranks_holds_the_whole_model(folder: Path, name: str) -> None
 
 def test_only_the_first_rank_writes_files_and_messages(folder: Path) -> None:
     files = {path.name for path in (folder / "both").iterdir()}
-    assert files == {"config.json", "metrics.json", "model.safetensors", "panel.json", "scaler.safetensors"}
+    assert files == {
+        "calibration.safetensors",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "panel.json",
+        "scaler.safetensors",
+    }
     assert not any(log_of(folder, "both")["messages"][1:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -134,27 +135,28 @@ def _pandas_as_arrow(column: pd.Series) -> Column:
 
 
 def long_frame(
-    values: np.ndarray,
+    values: np.ndarray | Mapping[str, np.ndarray],
     timestamps: np.ndarray,
     series: Sequence[str],
     channels: Sequence[str],
     column: str = "elinformer",
 ) -> pd.DataFrame:
-    """Return forecasts (S, N, C) as a long frame: `unique_id`, `ds` and one column of values for each channel.
+    """Return forecasts (S, N, C) as a long frame: `unique_id`, `ds` and columns of values.
 
     The rows of a series follow each other in the order of time. The column of a single channel is `column`; with
-    several channels they are `column_<channel>`.
+    several channels they are `column_<channel>`. Several forecasts are given by the ends of their names, such as
+    `{"": point, "-lo-80": low}`.
 
     Raises:
         InputError: The shape of `values` is not (S, N, C).
     """
+    by_suffix = values if isinstance(values, Mapping) else {"": values}
     n_steps, n_series, n_channels = len(timestamps), len(series), len(channels)
-    if values.shape != (n_steps, n_series, n_channels):
-        raise InputError(f"expected values of shape {(n_steps, n_series, n_channels)}, got {values.shape}")
-    by_series = values.transpose(1, 0, 2).reshape(-1, n_channels)
-    frame = pd.DataFrame(
-        {"unique_id": np.repeat(np.asarray(series, object), n_steps), "ds": np.tile(timestamps, n_series)}
-    )
+    for array in by_suffix.values():
+        if array.shape != (n_steps, n_series, n_channels):
+            raise InputError(f"expected values of shape {(n_steps, n_series, n_channels)}, got {array.shape}")
+    columns = {"unique_id": np.repeat(np.asarray(series, object), n_steps), "ds": np.tile(timestamps, n_series)}
     for i, channel in enumerate(channels):
-        frame[column if n_channels == 1 else f"{column}_{channel}"] = by_series[:, i]
-    return frame
+        name = column if n_channels == 1 else f"{column}_{channel}"
+        columns |= {f"{name}{suffix}": array[..., i].T.ravel() for suffix, array in by_suffix.items()}
+    return pd.DataFrame(columns)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from elinformer.evaluation import MetricSums, backtest
+from elinformer.evaluation import IntervalSums, MetricSums, backtest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -18,18 +18,27 @@ if TYPE_CHECKING:
 
 
 def backtest_on_ranks(
-    forecast: Callable[[Batch], Tensor], windows: WindowDataset, batch_size: int, mesh: Mesh
+    forecast: Callable[[Batch], Tensor],
+    windows: WindowDataset,
+    batch_size: int,
+    mesh: Mesh,
+    *,
+    quantiles: Sequence[float] = (),
 ) -> MetricSums:
-    """Add up the errors of point forecasts over the ranks of a mesh: see `elinformer.evaluation.backtest`.
+    """Add up the errors of forecasts over the ranks of a mesh: see `elinformer.evaluation.backtest`.
 
     Counts are exactly those of one process. Sums differ by rounding.
     """
     share = copy.copy(windows)
     share.origins = windows.origins[mesh.share_of_rank(len(windows))]
     if len(share):
-        sums = backtest(forecast, share, batch_size)
+        sums = backtest(forecast, share, batch_size, quantiles=quantiles)
     else:  # more ranks than windows
-        sums = MetricSums(windows.horizon, *windows.values.shape[1:])
+        shape = windows.horizon, *windows.values.shape[1:]
+        sums = MetricSums(*shape)
+        sums.intervals = IntervalSums(quantiles, *shape) if quantiles else None
     mesh.across_all.sum_in_place([sums.absolute, sums.squared, sums.relative])
     mesh.across_all.sum_in_place([sums.count, sums.count_nonzero])
+    if sums.intervals is not None:
+        mesh.across_all.sum_in_place(sums.intervals.tensors)
     return sums

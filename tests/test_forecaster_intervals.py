@@ -1,0 +1,84 @@
+"""Tests of forecasters that give intervals and scenarios."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elinformer.errors import InputError
+from elinformer.forecaster import Forecaster
+from elinformer.training import TrainingConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from elinformer.data.panel import Panel
+
+
+def test_levels_add_columns_around_the_same_point_forecast(trained: Forecaster) -> None:
+    frame, point = trained.predict(level=[80, 95]), trained.predict()
+    names = ["elinformer-lo-95", "elinformer-lo-80", "elinformer-hi-80", "elinformer-hi-95"]
+    assert frame.columns.tolist() == ["unique_id", "ds", "elinformer", *names]
+    np.testing.assert_allclose(frame["elinformer"], point["elinformer"], rtol=1e-6)
+    assert (np.diff(frame[[*names[:2], "elinformer", *names[2:]]]) > 0).all()
+
+
+def test_quantiles_are_those_of_levels(trained: Forecaster) -> None:
+    levels, quantiles = trained.predict(level=80), trained.predict(quantiles=[0.1, 0.5])
+    np.testing.assert_allclose(quantiles["elinformer-q-10"], levels["elinformer-lo-80"])
+    np.testing.assert_allclose(quantiles["elinformer-q-50"], levels["elinformer"])
+
+
+def test_intervals_of_several_channels_are_named_after_the_channel(two_channel_panel: Panel) -> None:
+    forecaster = Forecaster(6, 3, model="dlinear", training=TrainingConfig(epochs=1)).fit(two_channel_panel)
+    frame = forecaster.predict(level=80)
+    assert [name for name in frame.columns if "-hi-" in str(name)] == ["dlinear_flow-hi-80", "dlinear_speed-hi-80"]
+
+
+@pytest.mark.parametrize("loss", ["quantiles", "absolute"])
+def test_intervals_of_test_steps_cover_about_as_they_say(
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel, loss: str
+) -> None:
+    report = make_forecaster(loss=loss).fit(hourly_panel).backtest().report(["y"])["intervals"]
+    assert isinstance(report, dict)
+    assert 0.65 < report["coverage"]["80"] < 0.95
+    assert report["coverage"]["80"] < report["coverage"]["95"]
+
+
+def test_a_model_with_one_output_gives_intervals_too(
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
+) -> None:
+    frame = make_forecaster(epochs=1, loss="absolute").fit(hourly_panel).predict(level=[80])
+    assert (frame["elinformer-lo-80"] < frame["elinformer"]).all()
+
+
+def test_intervals_and_scenarios_in_partitions_equal_those_of_all_series(trained: Forecaster) -> None:
+    options: dict[str, Any] = {"level": [80], "scenarios": 3}
+    at_once, partitions = trained.predict(**options), trained.predict(**options, series_at_once=3)
+    np.testing.assert_allclose(partitions.iloc[:, 2:], at_once.iloc[:, 2:], rtol=1e-4)
+
+
+def test_a_saved_forecaster_gives_the_same_intervals_and_scenarios(
+    trained: Forecaster, hourly_panel: Panel, tmp_path: Path
+) -> None:
+    trained.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run").predict(hourly_panel, level=[90], scenarios=2)
+    pd.testing.assert_frame_equal(loaded, trained.predict(level=[90], scenarios=2), check_exact=True)
+
+
+def test_scenarios_of_some_of_the_series_are_those_of_these_series(trained: Forecaster, hourly_panel: Panel) -> None:
+    some = trained.predict(hourly_panel.select([3, 1]), scenarios=2, seed=1)
+    assert some["unique_id"].unique().tolist() == ["d", "b"]
+    assert some.columns.tolist()[-2:] == ["elinformer-scenario-1", "elinformer-scenario-2"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"level": [0]}, {"scenarios": 0}, {"scenarios": 2.5}, {"scenarios": 1, "seed": -1}]
+)
+def test_levels_and_scenarios_that_cannot_be_used_are_refused(trained: Forecaster, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        trained.predict(**options)
