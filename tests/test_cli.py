@@ -269,7 +269,7 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(cli: Cli, fold
     assert cli("train", "d.npz", "--out", "run", *arguments).code == 0
     config = read(folder / "run" / "config.json")
     reach = {"window": 6, "horizon": 2, "lags": [24]}
-    assert config["forecaster"] == {**reach, "split": [0.5, 0.3, 0.2], "scale_per": "series"}
+    assert config["forecaster"] == {**reach, "split": [0.5, 0.3, 0.2], "scale_per": "series", "minimum": "auto"}
     assert (config["training"]["seed"], config["training"]["epochs"], config["training"]["batch_size"]) == (7, 1, 64)
     assert config["model"]["options"]["n_layers"] == 1
     assert list(read(folder / "run" / "metrics.json")["test"]["by_horizon"]) == ["1", "2"]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.training import TrainingConfig
@@ -15,8 +16,6 @@ from elinformer.training import TrainingConfig
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from elinformer.data.panel import Panel
 
 
 def test_levels_add_columns_around_the_same_point_forecast(trained: Forecaster) -> None:
@@ -82,3 +81,46 @@ def test_scenarios_of_some_of_the_series_are_those_of_these_series(trained: Fore
 def test_levels_and_scenarios_that_cannot_be_used_are_refused(trained: Forecaster, options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         trained.predict(**options)
+
+
+def falling_panel(level: float) -> Panel:
+    """Four series that fall from `level` + 3 by 0.02 an hour, with noise; they end near `level` - 2."""
+    noise = np.random.default_rng(0).normal(size=(240, 4)) * 0.1
+    return Panel.from_arrays(level + 3 - 0.02 * np.arange(240)[:, None] + noise, start="2024-01-01", freq="1h")
+
+
+def lowest(frame: pd.DataFrame) -> float:
+    return float(frame.drop(columns=["unique_id", "ds"]).to_numpy().min())
+
+
+def test_nothing_is_below_zero_where_training_never_was(make_forecaster: Callable[..., Forecaster]) -> None:
+    panel = falling_panel(0.5)
+    panel = Panel.from_arrays(np.maximum(panel.values, 0), start="2024-01-01", freq="1h")
+    forecaster = make_forecaster(epochs=1).fit(panel)
+    frame = forecaster.predict(level=[50, 99.9], scenarios=20)
+    assert lowest(frame) == 0
+    assert (forecaster.trained.forecasts(panel, np.arange(200, 230)) >= 0).all()
+    assert (np.diff(frame[["elinformer-lo-99.9", "elinformer-lo-50", "elinformer", "elinformer-hi-50"]]) >= 0).all()
+
+
+def test_a_window_below_zero_lifts_the_minimum(make_forecaster: Callable[..., Forecaster]) -> None:
+    assert lowest(make_forecaster(epochs=1).fit(falling_panel(0)).predict(level=99.9)) < 0
+
+
+@pytest.mark.parametrize("minimum", [-0.5, None])
+def test_a_minimum_of_ones_own_or_none(minimum: float | None, narrow: dict[str, int]) -> None:
+    forecaster = Forecaster(6, 3, model=narrow, minimum=minimum, training=TrainingConfig(epochs=1))
+    frame = forecaster.fit(falling_panel(0)).predict(level=[99.9], scenarios=5)
+    assert lowest(frame) == minimum if minimum is not None else lowest(frame) < -0.5
+
+
+def test_the_minimum_of_some_series_in_another_order_is_their_own(
+    make_forecaster: Callable[..., Forecaster], tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).normal(size=(240, 3)) * 0.1
+    values[:, 1] = np.abs(values[:, 1])
+    panel = Panel.from_arrays(values, start="2024-01-01", freq="1h", series=["a", "b", "c"])
+    make_forecaster(epochs=1).fit(panel).save(tmp_path / "run")
+    frame = Forecaster.load(tmp_path / "run").predict(panel.select([2, 1]), level=99, scenarios=20)
+    by_series = {str(name): lowest(rows) for name, rows in frame.groupby("unique_id")}
+    assert by_series["b"] >= 0 > by_series["c"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -261,7 +262,7 @@ def run_command(*arguments: str) -> int:
 def test_the_command_writes_a_new_run_with_the_new_series(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = Forecaster.add_series.__kwdefaults__
+    defaults = inspect.unwrap(Forecaster.add_series).__kwdefaults__
     monkeypatch.setitem(defaults, "steps", STEPS)  # the command has no option for it
     assert run_command("add-series", "run", "all.csv", "--out", "extended", "--features", "features.csv") == 0
     printed = capsys.readouterr().out

@@ -32,6 +32,8 @@ ROW = "elinformer.option"
 TRUTHS = {"true": True, "false": False}
 NOTHING = "none"
 """Text that stands for None, where an option may be None."""
+AUTO = "auto"
+"""Value of an option that follows from the data, where its annotation has `Literal["auto"]` beside another type."""
 
 WORDS: dict[type, tuple[str, str]] = {
     int: ("a whole number", "whole numbers such as 24,168"),
@@ -81,6 +83,7 @@ class Row:
         kind: int, float, str, bool, or object where the annotation is none of them.
         many: Whether the value is a tuple of such values.
         optional: Whether None is a value.
+        automatic: Whether "auto" is a value.
         default: Value where nobody gives one; MISSING for sizes, which have none.
         help: Sentences for people.
         at_least: Smallest value.
@@ -99,6 +102,7 @@ class Row:
     optional: bool
     default: Any
     help: str = ""
+    automatic: bool = False
     at_least: float | None = None
     above: float | None = None
     below: float | None = None
@@ -111,7 +115,8 @@ class Row:
     @property
     def expected(self) -> str:
         """Describe the type in words."""
-        return WORDS[self.kind][self.many] if self.kind in WORDS else "a value"
+        words = WORDS[self.kind][self.many] if self.kind in WORDS else "a value"
+        return f"{words} or {AUTO}" if self.automatic else words
 
     def checked(self, value: Any) -> Any:
         """Return `value` in the type of the option: NumPy's numbers as Python's, lists and arrays as tuples.
@@ -120,6 +125,8 @@ class Row:
             InputError: The option cannot have this value.
         """
         if not self.is_checked or (value is None and self.optional):
+            return value
+        if self.automatic and isinstance(value, str) and value == AUTO:
             return value
         if not self.many:
             found = self._one(value, value)
@@ -138,8 +145,10 @@ class Row:
             InputError: The option cannot have this value.
         """
         text = text.strip()
-        if self.optional and text.lower() == NOTHING:
-            return None
+        if (self.optional or (self.many and self.automatic)) and text.lower() == NOTHING:
+            return () if self.many else None
+        if self.automatic and text.lower() == AUTO:
+            return AUTO
         try:
             parts = [part.strip() for part in text.replace("/", ",").split(",")] if self.many else [text]
             values = [_from_text(part, self.kind) for part in parts]
@@ -220,10 +229,10 @@ def _hints(options: type[Any]) -> dict[str, Any]:
 
 
 def _row(entry: Field[Any], hint: Any, *, is_checked: bool) -> Row:
-    optional = False
+    optional = automatic = False
     if get_origin(hint) in {Union, UnionType}:
-        optional = NoneType in get_args(hint)
-        (hint, *others) = (kind for kind in get_args(hint) if kind is not NoneType)
+        optional, automatic = NoneType in get_args(hint), Literal["auto"] in get_args(hint)
+        (hint, *others) = (kind for kind in get_args(hint) if kind not in {NoneType, Literal["auto"]})
         hint = object if others else hint
     many = get_origin(hint) is tuple
     choices = get_args(hint) if get_origin(hint) is Literal else ()
@@ -234,7 +243,7 @@ def _row(entry: Field[Any], hint: Any, *, is_checked: bool) -> Row:
     if not declared and entry.default is MISSING and kind is int:
         declared["at_least"] = 1
     declared["choices"] = tuple(declared.get("choices", ())) or choices
-    return Row(entry.name, kind, many, optional, entry.default, is_checked=is_checked, **declared)
+    return Row(entry.name, kind, many, optional, entry.default, automatic=automatic, is_checked=is_checked, **declared)
 
 
 def read_assignments(text: str, known: Mapping[str, Row], whose: str) -> dict[str, Any]:
@@ -261,7 +270,7 @@ def read_assignments(text: str, known: Mapping[str, Row], whose: str) -> dict[st
 
 
 def _example(known: Mapping[str, Row]) -> str:
-    row = next((row for row in known.values() if row.kind is int and row.default), next(iter(known.values())))
+    row = next((row for row in known.values() if type(row.default) is int and row.default), next(iter(known.values())))
     return f"{row.name}={row.default}"
 
 

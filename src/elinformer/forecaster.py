@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class Forecaster:
         split: Fractions of the steps for training, validation (which selects the weights) and test.
         scale_per: "series" scales every series by its own mean and standard deviation. "channel" uses one mean and one
             standard deviation for all series of a channel.
+        minimum: Number that no forecast, quantile or scenario is below. "auto" = 0 for a series whose training values
+            are never negative, unless its window has a negative value; None = no minimum.
         model: A name of `elinformer.models.MODELS`, or a dict with the options of a model and its `name`:
             `{"name": "stid", "n_layers": 2}`. Without a name, the model is "elinformer".
         training: Options of training, or a dict of those that differ from the defaults: `{"epochs": 10}`.
@@ -82,13 +84,15 @@ class Forecaster:
         lags: Sequence[int] = (),
         split: Sequence[float] = (0.6, 0.2, 0.2),
         scale_per: ScalePer = "series",
+        minimum: float | Literal["auto"] | None = "auto",
         model: str | Mapping[str, Any] | None = None,
         training: TrainingConfig | Mapping[str, Any] | None = None,
     ) -> None:
-        task = TaskOptions(window, horizon, lags, split, scale_per)  # pyright: ignore[reportArgumentType]  checks them
+        task = TaskOptions(window, horizon, lags, split, scale_per, minimum)  # pyright: ignore[reportArgumentType]  checks them
         self.reach = Reach(task.window, task.horizon, task.lags)
         self.split: tuple[float, ...] = task.split
         self.scale_per: ScalePer = task.scale_per
+        self.minimum = task.minimum
         options = {"name": model} if isinstance(model, str) else _table("model", model or {})
         self.model_name, self.model_options = options.pop("name", "elinformer"), options
         check_model(self.model_name, options)
@@ -154,7 +158,7 @@ class Forecaster:
         data_document = data_description(panel) if run is None else run.config.get("data")
         self._trained = TrainedModel(
             trained.model, scaler, info, self.reach, self._config, self.loss, data=data_document, mesh=trained.mesh
-        ).calibrated(panel, split_panel.origins("validation"))
+        ).calibrated(panel, split_panel.origins("validation"), split_panel.split.train[1])
         self._result, self._split_panel, self._panel = trained.result, split_panel, panel
         return self
 
@@ -249,9 +253,10 @@ class Forecaster:
         else:
             outputs = trained.next_quantiles(panel, series_at_once)  # (S, n, C, K)
             paths = trained.scenarios(outputs, panel, n_scenarios, seed)
+            between = wanted.columns(outputs, trained.loss.quantiles)
             columns = {
                 "": outputs[..., len(trained.loss.quantiles) // 2],
-                **wanted.columns(outputs, trained.loss.quantiles),
+                **{name: trained.raised(values, panel) for name, values in between.items()},
                 **{f"-scenario-{i}": path for i, path in enumerate(paths, 1)},
             }
         times = panel.future_timestamps(self.reach.horizon)
@@ -406,7 +411,12 @@ class Forecaster:
         """Options, as in `config.json` of a run."""
         return {
             "version": __version__,
-            "forecaster": {**asdict(self.reach), "split": self.split, "scale_per": self.scale_per},
+            "forecaster": {
+                **asdict(self.reach),
+                "split": self.split,
+                "scale_per": self.scale_per,
+                "minimum": self.minimum,
+            },
             "model": {"name": self.model_name, "options": whole_options(self.model_name, self.model_options)},
             "training": asdict(self.training),
         }

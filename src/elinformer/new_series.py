@@ -23,7 +23,7 @@ from elinformer._dtype import float32_default
 from elinformer.data.covariates import static_features
 from elinformer.data.panel import data_description
 from elinformer.data.profile import history_profile, principal_components
-from elinformer.data.scaling import Scaler, measure
+from elinformer.data.scaling import Scaler, lowest_values, measure
 from elinformer.data.windows import WindowDataset, window_origins
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, backtest, naives_for, score_naives, targets_of
@@ -122,7 +122,7 @@ def with_new_series(
             "expected series of training in the history too, to learn from, got none with "
             f"{min_steps} observed steps since the first step of a new series: pass the history of both"
         )
-    extended = _extend_model(trained, info, _extend_scaler(trained, panel, scale_per))
+    extended = _extend_model(trained, info, panel, _extend_scaler(trained, panel, scale_per))
     static = _static_features(history, info.series, usable, features)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -172,7 +172,7 @@ def _measure_errors(search: RowSearch, rows: Tensor, origins: np.ndarray, stop: 
     return AddedSeries(new_panel.series, new_mae, naive_errors, absolute / count if count else math.nan, old_mae)
 
 
-def _extend_model(trained: TrainedModel, info: SeriesInfo, scaler: Scaler) -> TrainedModel:
+def _extend_model(trained: TrainedModel, info: SeriesInfo, panel: Panel, scaler: Scaler) -> TrainedModel:
     """Return a model of the series of `info` with the weights of a trained model. The rows of new series are zero."""
     name, options = trained.config["model"]["name"], trained.config["model"]["options"]
     with torch.random.fork_rng():
@@ -188,7 +188,8 @@ def _extend_model(trained: TrainedModel, info: SeriesInfo, scaler: Scaler) -> Tr
         weights[name] = torch.cat([weights[name], table.new_zeros(n_new, *table.shape[1:])])
     _check_sizes(model, weights)
     model.load_state_dict(weights)
-    calibration = trained.calibration and trained.calibration.with_new_series(n_new)
+    nonnegative = torch.from_numpy(lowest_values(panel.values, panel.mask)[-n_new:] >= 0)
+    calibration = trained.calibration and trained.calibration.with_new_series(nonnegative)
     return trained.replaced(info=info, model=model, scaler=scaler, calibration=calibration)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from elinformer._dtype import float32_default
+from elinformer.data.scaling import lowest_values
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, WindowDataset
 from elinformer.errors import InputError
@@ -22,7 +23,7 @@ from elinformer.partition.ranks import Mesh, backtest_on_ranks
 from elinformer.run_folder.folder import load_run, refuse_mismatched_files, save_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -151,7 +152,7 @@ class TrainedModel:
             series_at_once: Number of series in a partition; by default as memory allows.
         """
         outputs = self._outputs(series_at_once)
-        return lambda batch: self.loss.point(outputs(batch))
+        return lambda batch: self._raised(self.loss.point(outputs(batch)), batch)
 
     def quantiles(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
         """Return a function from a batch to calibrated quantiles (B, S, N, C, K), those of `loss.quantiles`.
@@ -160,14 +161,33 @@ class TrainedModel:
             series_at_once: Number of series in a partition; by default as memory allows.
         """
         uncalibrated, calibration = self._uncalibrated(series_at_once), self._calibration
-        return lambda batch: calibration.apply(uncalibrated(batch))
+        return lambda batch: self._raised(calibration.apply(uncalibrated(batch)), batch)
 
     @float32_default()
-    def calibrated(self, panel: Panel, origins: np.ndarray) -> TrainedModel:
-        """Return a copy whose quantiles are calibrated on windows, in the order of time; arguments as in `scores`."""
+    def calibrated(self, panel: Panel, origins: np.ndarray, train_end: int) -> TrainedModel:
+        """Return a copy whose quantiles are calibrated on windows, and whose minimum is known.
+
+        Args:
+            panel: The data of training.
+            origins: (n,), the first target steps of the windows, in the order of time.
+            train_end: Step after the last training step.
+        """
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
-        found = calibrate(self._uncalibrated(), windows, self.batch_size, self.loss.quantiles)
+        nonnegative = torch.from_numpy(lowest_values(panel.values[:train_end], panel.mask[:train_end]) >= 0)
+        found = calibrate(self._uncalibrated(), windows, self.batch_size, self.loss.quantiles, nonnegative)
         return self.replaced(calibration=found)
+
+    def raised(self, forecast: np.ndarray, panel: Panel) -> np.ndarray:
+        """Return a forecast (..., S, n, C) of the steps after a panel, at least as high as the minimum of each series.
+
+        Args:
+            forecast: Values in the units of the data.
+            panel: n of the series of training.
+        """
+        recent = panel.last_steps(self.reach.history)
+        values, mask = (torch.from_numpy(x[None]) for x in (recent.values, recent.mask))
+        lowest = self._lowest(values, mask, self._positions(panel))
+        return np.maximum(forecast, lowest[0].numpy().astype(forecast.dtype))
 
     @float32_default()
     def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
@@ -206,7 +226,7 @@ class TrainedModel:
             seed: Seed of the draw.
         """
         ranks = self._calibration.ranks.numpy()[:, :, self._positions(panel)]
-        return scenarios(outputs, self.loss.quantiles, ranks, n, seed)
+        return self.raised(scenarios(outputs, self.loss.quantiles, ranks, n, seed), panel)
 
     def _apply(self, forecast: Callable[[Batch], Tensor], panel: Panel, origins: np.ndarray) -> np.ndarray:
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach, with_targets=False)
@@ -246,6 +266,20 @@ class TrainedModel:
         if self.calibration is None:
             raise AssertionError("a model is calibrated before its quantiles are used")
         return self.calibration
+
+    def _raised(self, forecast: Tensor, batch: Batch) -> Tensor:
+        """Return a forecast (B, S, N, C) or quantiles (B, S, N, C, K), at least as high as the minimum."""
+        if self.calibration is None:
+            return forecast
+        lowest = self._lowest(batch.values, batch.mask).to(forecast)[:, None]
+        return torch.maximum(forecast, lowest if forecast.ndim == lowest.ndim else lowest[..., None])
+
+    def _lowest(self, values: Tensor, mask: Tensor, series: Sequence[int] | slice = slice(None)) -> Tensor:
+        """Return the lowest values (B, N, C) that forecasts of windows (B, T, N, C) can have."""
+        minimum = self.config["forecaster"]["minimum"]
+        if minimum == "auto":
+            return self._calibration.lowest(values, mask, series)
+        return torch.full(values[:, 0].shape, -torch.inf if minimum is None else minimum)
 
     def _outputs(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
         """Return a function from a batch to the outputs (B, S, N, C, K) of the model in the units of the data."""

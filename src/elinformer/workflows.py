@@ -289,6 +289,7 @@ def forecaster_for(settings: Settings, model: Mapping[str, Any], training: Train
         lags=settings.lags,
         split=settings.split,
         scale_per=settings.scale_per,
+        minimum=settings.minimum,
         model=model,
         training=training,
     )

@@ -9,6 +9,7 @@ from elinformer.intervals.calibration import Calibration, CalibrationCounts
 
 S, N, C = 4, 30, 1
 NORMAL = torch.tensor([NormalDist().inv_cdf(q) for q in QUANTILES])
+POSITIVE = torch.ones(N, C, dtype=torch.bool)
 NO_RANKS = torch.zeros(1, S, N, C, dtype=torch.uint8)
 
 
@@ -20,7 +21,7 @@ def a_calibration(scale: torch.Tensor, *, share_observed: float = 1.0, n_windows
         error = scale * torch.randn(n_windows // 2, *scale.shape, generator=generator)
         mask = torch.rand(error.shape, generator=generator) < share_observed
         counts.update(NORMAL.expand(*error.shape, -1), torch.where(mask, error, torch.nan), mask, part)
-    return counts.calibration(NO_RANKS)
+    return counts.calibration(POSITIVE, NO_RANKS)
 
 
 def coverage(calibration: Calibration, scale: torch.Tensor) -> torch.Tensor:
@@ -50,7 +51,7 @@ def test_series_that_differ_by_chance_alone_have_nearly_the_factor_of_all_series
 
 def test_the_median_does_not_change_and_quantiles_do_not_cross() -> None:
     factors = torch.rand(S, C, 9, generator=torch.Generator().manual_seed(0)) * 3 + 0.01
-    calibration = Calibration(QUANTILES, factors, torch.ones(N, C, 9), NO_RANKS)
+    calibration = Calibration(QUANTILES, factors, torch.ones(N, C, 9), POSITIVE, NO_RANKS)
     outputs = torch.randn(2, S, N, C, 9, generator=torch.Generator().manual_seed(1)).sort(-1).values
     calibrated = calibration.apply(outputs)
     assert torch.equal(calibrated[..., 4], outputs[..., 4])
@@ -61,18 +62,19 @@ def test_few_targets_make_intervals_wider_than_their_own_quantile_says() -> None
     counts = CalibrationCounts(QUANTILES, 1, 1, 1)
     error = torch.linspace(-1, 1, 9).reshape(9, 1, 1, 1)
     counts.update(NORMAL.expand(9, 1, 1, 1, -1), error, torch.ones(9, 1, 1, 1, dtype=torch.bool), 0)
-    outputs = counts.calibration(NO_RANKS).apply(NORMAL.reshape(1, 1, 1, 1, -1))
+    outputs = counts.calibration(POSITIVE, NO_RANKS).apply(NORMAL.reshape(1, 1, 1, 1, -1))
     assert outputs[..., 6] >= 1
 
 
 def test_without_any_target_nothing_changes() -> None:
     outputs = NORMAL.expand(1, S, N, C, -1)
-    calibration = CalibrationCounts(QUANTILES, S, N, C).calibration(NO_RANKS)
+    calibration = CalibrationCounts(QUANTILES, S, N, C).calibration(POSITIVE, NO_RANKS)
     torch.testing.assert_close(calibration.apply(outputs), outputs)
 
 
 def test_new_series_have_the_factors_of_all_series() -> None:
-    calibration = Calibration(QUANTILES, torch.full((S, C, 9), 2.0), torch.full((N, C, 9), 3.0), NO_RANKS)
-    extended = calibration.with_new_series(2)
+    calibration = Calibration(QUANTILES, torch.full((S, C, 9), 2.0), torch.full((N, C, 9), 3.0), POSITIVE, NO_RANKS)
+    extended = calibration.with_new_series(torch.tensor([[True], [False]]))
     assert extended.series[:, 0, 0].tolist() == [3.0] * N + [1.0] * 2
     assert extended.ranks.shape == (1, S, N + 2, C)
+    assert extended.nonnegative[-2:, 0].tolist() == [True, False]

@@ -193,6 +193,7 @@ def test_inconsistent_documents_are_refused(run: Path, name: str, edit: Callable
         (SCALER, put(torch.ones(5, 1), "std")),
         (SCALER, put(torch.ones(4, 1, dtype=torch.bfloat16), "std")),
         (CALIBRATION, remove("ranks")),
+        (CALIBRATION, put(torch.ones(4, 1), "nonnegative")),
         (CALIBRATION, put(torch.ones(5, 1, 9), "series")),
         (CALIBRATION, put(torch.zeros(3, 1, 9), "steps")),
         (CALIBRATION, put(torch.zeros(0, 3, 4, 1, dtype=torch.uint8), "ranks")),

@@ -48,3 +48,9 @@ class TaskOptions(Options):
     scale_per: Literal["series", "channel"] = option(
         "series", "Whether each series or each channel has a mean and a deviation of its own.", flag=True
     )
+    minimum: float | Literal["auto"] | None = option(
+        "auto",
+        "Number that no forecast, quantile or scenario is below. auto: 0 for a series whose training values are never "
+        "negative, unless its window has a negative value; none: no minimum.",
+        flag=True,
+    )

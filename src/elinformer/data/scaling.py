@@ -120,6 +120,14 @@ def error_scale(panel: Panel, train_end: int, kind: LossScale, *, moments: Momen
     return Scaler.of(moments or measure(*train), per=kind).std
 
 
+def lowest_values(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the lowest observed value (N, C) of (T, N, C); that of its channel for a series without an observation."""
+    lowest = np.full(values.shape[1:], np.inf, values.dtype)
+    for rows in row_blocks(values.shape):
+        np.minimum(lowest, np.where(mask[rows], values[rows], np.inf).min(0), out=lowest)
+    return np.where(np.isinf(lowest), lowest.min(0), lowest)
+
+
 def measure(values: np.ndarray, mask: np.ndarray) -> Moments:
     """Return the moments of the observed values (T, N, C) in one pass over blocks of rows.
 

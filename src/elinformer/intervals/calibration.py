@@ -40,6 +40,9 @@ MOST_REPEATED = 0.99
 """Share of the differences between series that is taken as lasting at most."""
 
 
+TENSORS = ("steps", "series", "nonnegative", "ranks")
+"""Fields that the file of a calibration holds."""
+
 MAX_WINDOWS = 512
 """Validation windows that are forecast at most, at equal distances in time."""
 
@@ -62,6 +65,7 @@ class Calibration:
         steps: (S, C, K), factors by horizon step and channel.
         series: (N, C, K), factors by series and channel, relative to `steps`. They are shrunk towards 1, the more the
             fewer validation targets a series has and the less they repeat from the first half of them to the second.
+        nonnegative: (N, C), True = no value of training is negative.
         ranks: (M, S, N, C), ranks of the errors of M validation windows: see `elinformer.intervals.scenarios`.
 
     Source: Romano et al., Conformalized Quantile Regression, 2019, arXiv 1905.03222; Sesia and Candes, A Comparison of
@@ -71,6 +75,7 @@ class Calibration:
     quantiles: tuple[float, ...]
     steps: Tensor
     series: Tensor
+    nonnegative: Tensor
     ranks: Tensor
 
     def apply(self, outputs: Tensor) -> Tensor:
@@ -82,16 +87,34 @@ class Calibration:
         above = distances[..., middle + 1 :].cummax(-1).values
         return median + torch.cat((below, torch.zeros_like(median), above), dim=-1)
 
-    def with_new_series(self, n: int) -> Calibration:
-        """Return the calibration of n more series, with the factors of all series and independent errors."""
+    def with_new_series(self, nonnegative: Tensor) -> Calibration:
+        """Return the calibration of n more series, with the factors of all series and independent errors.
+
+        Args:
+            nonnegative: (n, C), True = no value in the history of a new series is negative.
+        """
         m, s, _, c = self.ranks.shape
-        ranks = ranks_of(torch.full((m, s, n, c), torch.nan))
-        series = torch.cat((self.series, self.series.new_ones(n, *self.series.shape[1:])))
-        return Calibration(self.quantiles, self.steps, series, torch.cat((self.ranks, ranks), dim=2))
+        ranks = ranks_of(torch.full((m, s, len(nonnegative), c), torch.nan))
+        series = torch.cat((self.series, self.series.new_ones(len(nonnegative), *self.series.shape[1:])))
+        nonnegative = torch.cat((self.nonnegative, nonnegative))
+        return Calibration(self.quantiles, self.steps, series, nonnegative, torch.cat((self.ranks, ranks), dim=2))
+
+    def lowest(self, values: Tensor, mask: Tensor, series: Sequence[int] | slice = slice(None)) -> Tensor:
+        """Return the lowest value (B, N, C) that forecasts of windows can have: 0, or minus infinity.
+
+        It is 0 where neither training nor the window has a negative value.
+
+        Args:
+            values: (B, T, N, C), in the units of the data.
+            mask: (B, T, N, C), True = observed.
+            series: Numbers of the N series, if they are not all.
+        """
+        negative = ((values < 0) & mask).any(1)
+        return torch.where(self.nonnegative[series].to(negative.device) & ~negative, 0.0, -torch.inf)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the tensors of a file."""
-        return {"steps": self.steps, "series": self.series, "ranks": self.ranks}
+        return {name: getattr(self, name) for name in TENSORS}
 
     @classmethod
     def from_tensors(
@@ -112,21 +135,27 @@ class Calibration:
         k = len(quantiles)
         shapes = {"steps": (horizon, n_channels, k), "series": (n_series, n_channels, k)}
         if (
-            set(tensors) != {*shapes, "ranks"}
+            set(tensors) != {*TENSORS}
             or any(tensors[name].shape != shape or not _are_factors(tensors[name]) for name, shape in shapes.items())
             or tensors["ranks"].dtype != torch.uint8
             or tensors["ranks"].shape != (len(tensors["ranks"]), horizon, n_series, n_channels)
             or not len(tensors["ranks"])
+            or tensors["nonnegative"].dtype != torch.bool
+            or tensors["nonnegative"].shape != (n_series, n_channels)
         ):
             raise InputError(
                 f"expected the calibration of {n_series} series, {horizon} steps and {k} quantiles beside the model, "
                 "got another: train it again"
             )
-        return cls(tuple(quantiles), tensors["steps"], tensors["series"], tensors["ranks"])
+        return cls(tuple(quantiles), **tensors)
 
 
 def calibrate(
-    forecast: Callable[[Batch], Tensor], windows: WindowDataset, batch_size: int, quantiles: Sequence[float]
+    forecast: Callable[[Batch], Tensor],
+    windows: WindowDataset,
+    batch_size: int,
+    quantiles: Sequence[float],
+    nonnegative: Tensor,
 ) -> Calibration:
     """Forecast windows, and return the calibration of their errors.
 
@@ -135,6 +164,7 @@ def calibrate(
         windows: Windows of the validation part, in the order of time.
         batch_size: Number of windows in a batch.
         quantiles: The K quantiles.
+        nonnegative: (N, C), True = no value of training is negative.
     """
     n_windows, horizon, (n_series, n_channels) = len(windows), windows.horizon, windows.values.shape[1:]
     most = min(MAX_WINDOWS, max(MIN_WINDOWS, MAX_TARGETS // (n_series * n_channels)))
@@ -151,7 +181,7 @@ def calibrate(
             parts = numbers * PARTS // len(chosen)
             for part in range(PARTS):
                 counts.update(outputs[parts == part], target[parts == part], mask[parts == part], part)
-    return counts.calibration(ranks_of(torch.cat(scores)))
+    return counts.calibration(nonnegative, ranks_of(torch.cat(scores)))
 
 
 class CalibrationCounts:
@@ -193,8 +223,8 @@ class CalibrationCounts:
             rows = rows[mask]
             counts.view(-1).index_add_(0, rows.flatten(), counts.new_ones(rows.numel()))
 
-    def calibration(self, ranks: Tensor) -> Calibration:
-        """Return the calibration of the counted errors, with the ranks of errors for scenarios."""
+    def calibration(self, nonnegative: Tensor, ranks: Tensor) -> Calibration:
+        """Return the calibration of the counted errors; see `Calibration` for the arguments."""
         beyond = torch.tensor([max(q, 1 - q) for q in self.quantiles])
         n = self.steps.sum(-1)
         steps = (_log_ratio(self.steps, beyond) - _log_ratio(self.steps.sum(0), beyond)) * n / (n + STEP_TARGETS)
@@ -203,7 +233,7 @@ class CalibrationCounts:
         pooled = _log_ratio(self.steps.sum(0), beyond)
         common = _common_log(self.steps, steps, beyond) + _common_log(self.series.sum(0), series, beyond) - pooled
         common = torch.where(n.sum(0) > 0, common, 0)
-        return Calibration(self.quantiles, self._factors(common + steps), self._factors(series), ranks)
+        return Calibration(self.quantiles, self._factors(common + steps), self._factors(series), nonnegative, ranks)
 
     def _factors(self, logs: Tensor) -> Tensor:
         factors = torch.exp2(logs.float())
