@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from benchmarks._box_sets import Task
     from elinformer.data.panel import Panel
 
-TRAIN_ROWS, VALIDATION_ROWS = 300_000, 60_000
+TRAIN_ROWS, VALIDATION_ROWS = 200_000, 50_000
 PREDICTED_ROWS = 1 << 19
 PARAMETERS = {
     "objective": "l1",
-    "learning_rate": 0.05,
-    "num_leaves": 63,
-    "min_data_in_leaf": 50,
+    "learning_rate": 0.1,
+    "num_leaves": 31,
+    "min_data_in_leaf": 20,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "feature_fraction": 0.8,
@@ -34,7 +34,7 @@ PARAMETERS = {
     "seed": 0,
     "num_threads": 1,
 }
-ROUNDS, PATIENCE = 1500, 50
+ROUNDS, PATIENCE = 500, 30
 
 
 class Features:

@@ -88,3 +88,19 @@ def test_scores_by_time_need_times(make_forecaster: Callable[..., Forecaster], h
 def test_the_repr_of_a_backtest_names_windows_and_scores(trained: Forecaster):
     text = repr(trained.backtest())
     assert "46 windows of 3 steps x 4 series, 2024-01-09T00:00 to 2024-01-10T23:00: MAE" in text
+
+
+def test_the_repr_of_channels_has_no_mean_over_their_units(backtest: Backtest):
+    speed, flow = (backtest.scores(channel=name).mae for name in ("speed", "flow"))
+    text = repr(backtest)
+    assert f"speed {speed:.4g}" in text
+    assert f"flow {flow:.4g}" in text
+    assert f"{backtest.scores().mae:.4g}" not in text
+
+
+def test_the_verdict_of_a_backtest_is_on_its_windows(trained: Forecaster):
+    backtest = trained.backtest()
+    verdict = backtest.verdict()
+    assert verdict.naives[verdict.best.name].scores().count == backtest.scores().count
+    assert verdict.ratio.n_series == 4
+    assert verdict.to_dict()["scaled"]["elinformer"]["mase"] > 0

@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from elinformer.data.windows import WindowDataset, window_loader
+from elinformer.data.windows import WindowDataset, chronological_split, window_loader
 from elinformer.errors import InputError
-from elinformer.evaluation import MetricSums, Scores, targets_of
+from elinformer.evaluation import MetricSums, Scores, judge, targets_of
+from elinformer.evaluation.metrics import COUNTS, SUMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elinformer.data.panel import Panel
+    from elinformer.evaluation import Verdict
     from elinformer.trained_model import TrainedModel
 
 Key = Literal["horizon", "series", "channel", "weekday", "hour"]
@@ -24,7 +26,6 @@ TIMES: tuple[Key, ...] = ("weekday", "hour")
 AXES: dict[Key, int] = {"weekday": 0, "hour": 0, "horizon": 1, "series": 2, "channel": 3}
 """Axis of each key in the sums (G, S, N, C) over G groups of time."""
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-SUMS = ("absolute", "squared", "relative", "count", "count_nonzero")
 
 
 class Backtest(MetricSums):
@@ -66,13 +67,20 @@ class Backtest(MetricSums):
         self.name, self.series_at_once = name, series_at_once
 
     def __repr__(self) -> str:
-        scores, (steps, n_series, n_channels) = self.scores(), self.count.shape
+        steps, n_series, n_channels = self.count.shape
         first, last = (_text(time) for time in self.panel.timestamps[[self.origins[0], self.origins[-1] + steps - 1]])
         channels = f" x {n_channels} channels" if n_channels > 1 else ""
         return (
             f"Backtest({len(self.origins)} windows of {steps} steps x {n_series} series{channels}, {first} to {last}: "
-            f"MAE {scores.mae:.4g}, RMSE {scores.rmse:.4g}, MAPE {scores.mape:.4g} %)"
+            f"{self._scores_text()})"
         )
+
+    def _scores_text(self) -> str:
+        """Return the scores in words; channels have units of their own, which have no common mean."""
+        if len(names := self.panel.channels) == 1:
+            scores = self.scores()
+            return f"MAE {scores.mae:.4g}, RMSE {scores.rmse:.4g}, MAPE {scores.mape:.4g} %"
+        return "MAE " + ", ".join(f"{name} {self.scores(channel=i).mae:.4g}" for i, name in enumerate(names))
 
     @overload
     def scores(
@@ -122,6 +130,19 @@ class Backtest(MetricSums):
         forecasts = self.trained.forecasts(self.panel, self.origins, self.series_at_once)
         return windows_frame(self.panel, self.origins, {self.name: forecasts})
 
+    def verdict(self) -> Verdict:
+        """Return the verdict on the errors, beside those of naive forecasts: see `elinformer.evaluation.Verdict`."""
+        trained = self.trained
+        split = chronological_split(self.panel.n_steps, trained.config["forecaster"]["split"])
+        return judge(
+            self,
+            self.panel,
+            self.origins,
+            known_steps=split.train[1],
+            scaler=trained.scaler,
+            reads=trained.reach.history,
+        )
+
     def _scores_by(self, keys: list[Key]) -> pd.DataFrame:
         unknown = [key for key in keys if key not in AXES]
         if unknown or not keys or len(set(keys)) < len(keys):
@@ -149,7 +170,7 @@ class Backtest(MetricSums):
     def _sums_by_time(self, times: Sequence[Key]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return the groups (G, 2), weekday and hour of each, and the sums (G, S, N, C) by name."""
         if not times:
-            return np.zeros((1, 2), int), {name: getattr(self, name).numpy()[None] for name in SUMS}
+            return np.zeros((1, 2), int), {name: getattr(self, name).numpy()[None] for name in (*SUMS, *COUNTS)}
         if not self.panel.has_time:
             raise InputError(f"expected data with times for scores by {' and '.join(times)}, got step numbers")
         of_step = np.stack([_time_codes(self.panel.timestamps, key, used=key in times) for key in TIMES], axis=1)
@@ -161,7 +182,7 @@ class Backtest(MetricSums):
                 for group in np.unique(group_of_window):
                     rows = np.flatnonzero(group_of_window == group)
                     cells[group, step].update(*(x[rows, step : step + 1] for x in (forecast, target, mask)))
-        sums = {name: np.zeros((len(groups), *self.count.shape)) for name in SUMS}
+        sums = {name: np.zeros((len(groups), *self.count.shape)) for name in (*SUMS, *COUNTS)}
         for (group, step), cell in cells.items():
             for name, array in sums.items():
                 array[group, step] = getattr(cell, name)[0]

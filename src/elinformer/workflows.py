@@ -130,8 +130,7 @@ def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | P
     document = {
         "data": panel.name,
         "scored": f"{len(windows.origins)} {windows.words}",
-        "test": _scores(forecaster, panel, windows.origins),
-        "naive": _naive_scores(forecaster, panel, windows.origins, windows.known_steps),
+        **_judged(forecaster, panel, windows.origins, windows.known_steps),
     }
     if json_file is not None:
         write_json(json_file, document)
@@ -313,9 +312,8 @@ def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Documen
     return {
         "data": panel.name,
         "scored": f"{len(test)} windows of the test part",
-        "test": _scores(forecaster, panel, test),
+        **_judged(forecaster, panel, test, data.split.train[1]),
         "validation": _scores(forecaster, panel, data.origins("validation")),
-        "naive": _naive_scores(forecaster, panel, test, data.split.train[1]),
         "train_seconds": round(result.seconds, 2),
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
@@ -335,17 +333,22 @@ def _scores(forecaster: Forecaster, panel: Panel, origins: np.ndarray) -> Docume
     return forecaster.trained.scores(panel, origins).report(panel.channels) if len(origins) else None
 
 
-def _naive_scores(
-    forecaster: Forecaster, panel: Panel, origins: np.ndarray, known_steps: int | None = None
-) -> Document:
-    """Return reports of the naive forecasts of these windows; a season has to fit into the `known_steps`."""
-    from elinformer.evaluation import naives_for, score_naives
+def _judged(forecaster: Forecaster, panel: Panel, origins: np.ndarray, known_steps: int) -> Document:
+    """Return the reports of forecaster and naive forecasts on some windows, and the verdict on the forecaster."""
+    from elinformer.evaluation import judge
 
     if not len(origins):
-        return {}
-    naives = naives_for(panel, known_steps)
-    scores = score_naives(naives, panel, origins, forecaster.reach.horizon, forecaster.trained.scaler.mean)
-    return {name: sums.report(panel.channels) for name, sums in scores.items()}
+        return {"test": None, "naive": {}, "verdict": None}
+    trained = forecaster.trained
+    sums = trained.scores(panel, origins)
+    verdict = judge(
+        sums, panel, origins, known_steps=known_steps, scaler=trained.scaler, reads=forecaster.reach.history
+    )
+    return {
+        "test": sums.report(panel.channels),
+        "naive": {name: found.report(panel.channels) for name, found in verdict.naives.items()},
+        "verdict": verdict.to_dict(),
+    }
 
 
 def _peak_memory() -> int | None:

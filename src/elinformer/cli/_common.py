@@ -24,7 +24,9 @@ def show_scores(document: dict[str, Any]) -> None:
         typer.echo("the split has no test part: nothing was scored")
         return
     typer.echo(f"{document['data']}: {document['scored']}")
-    plain_console().print(tables.score_table(document["data"], document["test"], document["naive"]))
-    typer.echo(tables.interval_line(document["test"]["intervals"]))
+    console = plain_console()
+    console.print(tables.score_table(document["data"], document))
+    console.print(tables.interval_text(document), highlight=False, markup=False)
     if len(document["test"]["by_channel"]) > 1:
-        plain_console().print(tables.channel_table(document["test"], document["naive"]))
+        console.print(tables.channel_table(document))
+    console.print(tables.verdict_text(document["verdict"]), highlight=False, markup=False)

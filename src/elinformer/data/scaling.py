@@ -92,17 +92,31 @@ def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int, *, moments
 
     Source: the scale of MASE, Hyndman and Koehler 2006.
     """
-    total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
+    change, _ = seasonal_changes(values, mask, season)
+    if (change > 0).all():
+        return change.astype(np.float32)
+    return np.where(change > 0, change, Scaler.of(moments or measure(values, mask)).std).astype(np.float32)
+
+
+def seasonal_changes(values: np.ndarray, mask: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean absolute and the root mean squared change over a season, (N, C) float64 each; 0 if unknown.
+
+    Args:
+        values: (T, N, C).
+        mask: (T, N, C), True = observed.
+        season: Steps of a season; 1 = from step to step.
+    """
+    absolute, squared, count = (np.zeros(values.shape[1:]) for _ in range(3))
     for rows in row_blocks(values[season:].shape):
         later = slice(rows.start + season, rows.stop + season)
         before = slice(rows.start, rows.start + len(values[later]))
         both = mask[later] & mask[before]
-        total += np.where(both, np.abs(values[later] - values[before]), 0).sum(0, dtype=np.float64)
+        change = np.where(both, np.abs(values[later] - values[before]), 0)
+        absolute += change.sum(0, dtype=np.float64)
+        squared += np.square(change, dtype=np.float64).sum(0)
         count += both.sum(0)
-    change = total / np.maximum(count, 1)
-    if (change > 0).all():
-        return change.astype(np.float32)
-    return np.where(change > 0, change, Scaler.of(moments or measure(values, mask)).std).astype(np.float32)
+    n = np.maximum(count, 1)
+    return absolute / n, np.sqrt(squared / n)
 
 
 def error_scale(panel: Panel, train_end: int, kind: LossScale, *, moments: Moments | None = None) -> np.ndarray:

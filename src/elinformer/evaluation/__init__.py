@@ -7,6 +7,7 @@ from elinformer.evaluation.losses import LOSSES, AbsoluteError, Loss, QuantileLo
 from elinformer.evaluation.metrics import MetricSums, Scores
 from elinformer.evaluation.naive import Naive, naives_for, score_naive, score_naives
 from elinformer.evaluation.ratios import Ratio, best_of, ratio_to
+from elinformer.evaluation.verdict import Verdict, judge
 
 __all__ = [
     "LOSSES",
@@ -19,9 +20,11 @@ __all__ = [
     "QuantileLoss",
     "Ratio",
     "Scores",
+    "Verdict",
     "backtest",
     "best_of",
     "blocks_of",
+    "judge",
     "naives_for",
     "ratio_to",
     "score_naive",

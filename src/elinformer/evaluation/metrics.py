@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MAPE_FLOOR = 1e-4
 """MAPE ignores targets of smaller magnitude, as papers on traffic forecasting do."""
 
+SUMS = ("absolute", "squared", "relative", "signed", "total")
+COUNTS = ("count", "count_nonzero")
+"""Sums and counts of `MetricSums` by name."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -54,6 +58,8 @@ class MetricSums:
         absolute: (S, N, C), sums of absolute errors, in the units of the data.
         squared: (S, N, C), sums of squared errors.
         relative: (S, N, C), sums of absolute errors divided by the absolute value of the target.
+        signed: (S, N, C), sums of forecasts less targets.
+        total: (S, N, C), sums of targets.
         count: (S, N, C), numbers of observed targets.
         count_nonzero: (S, N, C), numbers of observed targets that count for MAPE.
         intervals: Sums of the scores of quantiles; None if there are none.
@@ -71,6 +77,8 @@ class MetricSums:
         self.absolute = torch.zeros(shape, dtype=torch.float64)
         self.squared = torch.zeros(shape, dtype=torch.float64)
         self.relative = torch.zeros(shape, dtype=torch.float64)
+        self.signed = torch.zeros(shape, dtype=torch.float64)
+        self.total = torch.zeros(shape, dtype=torch.float64)
         self.count = torch.zeros(shape, dtype=torch.int64)
         self.count_nonzero = torch.zeros(shape, dtype=torch.int64)
         self.intervals: IntervalSums | None = None
@@ -85,12 +93,15 @@ class MetricSums:
         """
         prediction, target, mask = (x.cpu() for x in (prediction, target, mask))  # not every device has float64
         target = target.double()
-        error = torch.where(mask, (prediction.double() - target).abs(), 0)
+        signed = torch.where(mask, prediction.double() - target, 0)
+        error = signed.abs()
         nonzero = mask & (target.abs() > MAPE_FLOOR)
         relative = torch.where(nonzero, error / target.abs(), 0)
         self.absolute += error.sum(0)
         self.squared += error.square().sum(0)
         self.relative += relative.sum(0)
+        self.signed += signed.sum(0)
+        self.total += torch.where(mask, target, 0).sum(0)
         self.count += mask.sum(0)
         self.count_nonzero += nonzero.sum(0)
 

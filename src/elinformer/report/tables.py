@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from elinformer.data.catalog import Dataset
 
@@ -35,41 +35,80 @@ def add_row(table: Table, *cells: str, style: str | None = None) -> None:
     table.add_row(*map(Text, cells), style=style)
 
 
-def score_table(title: str, test: Document, naive: Mapping[str, Document]) -> Table:
-    """Return MAE at some horizon steps, and all scores over all steps, a row a forecast."""
-    rows = {"elinformer": test, **naive}
-    steps = _shown_steps(test)
-    headings = (*(f"step {step}" for step in steps), "MAE", "RMSE", "MAPE %")
-    table = number_table(f"{title}: MAE at some steps, then over all", "forecast", *headings)
+def score_table(title: str, document: Document) -> Table:
+    """Return the errors at some horizon steps and over all, a row a forecast, beside those of naive forecasts.
+
+    Errors are in the units of the data if all series have one unit, else they are MASE.
+    """
+    rows, verdict = {"elinformer": document["test"], **document["naive"]}, document["verdict"]
+    steps, scaled = _shown_steps(document["test"]), verdict["scaled"]
+    in_units = not verdict["units_differ"]
+    kind, overall = ("MAE", ("MAE", "RMSE", "MAPE %")) if in_units else ("MASE", ("MASE", "RMSSE"))
+    headings = (*(f"step {step}" for step in steps), *overall, "ratio")
+    table = number_table(f"{title}: {kind} at some steps, then over all", "forecast", *headings)
     for name, report in rows.items():
-        at_steps = [report["by_horizon"][step]["mae"] for step in steps]
-        cells = [number(value) for value in (*at_steps, report["mae"], report["rmse"], report["mape"])]
+        if in_units:
+            errors = [report["by_horizon"][step]["mae"] for step in steps]
+            errors += [report["mae"], report["rmse"], report["mape"]]
+        else:
+            errors = [scaled[name]["mase_by_horizon"][step] for step in steps]
+            errors += [scaled[name]["mase"], scaled[name]["rmsse"]]
+        cells = *map(number, errors), _hundredths(scaled[name]["ratio"])
         add_row(table, name, *cells, style="bold" if name == "elinformer" else None)
     return table
 
 
-def interval_line(intervals: Document) -> str:
-    """Return a sentence on the coverage and the mean width of the intervals of 80 and 95 %, and their score."""
-    coverage, width = intervals["coverage"], intervals["width"]
-    parts = [
-        f"the {level} % interval covers {_percent(coverage[level])} % of the values, at a mean width of "
-        f"{number(width[level])}"
-        for level in ("80", "95")
-    ]
-    return f"{'; '.join(parts)}; weighted interval score {number(intervals['wis'])}"
+def interval_text(document: Document) -> str:
+    """Return a sentence on the coverage and the mean width of the intervals of 80 and 95 %, and their score.
+
+    Widths and the score have the unit of the data, and are left out where units differ.
+    """
+    intervals, in_units = document["test"]["intervals"], not document["verdict"]["units_differ"]
+    parts = []
+    for level in ("80", "95"):
+        width = f", at a mean width of {number(intervals['width'][level])}" if in_units else ""
+        parts.append(f"the {level} % interval covers {_percent(intervals['coverage'][level])} % of the values{width}")
+    return "; ".join([*parts, *([f"weighted interval score {number(intervals['wis'])}"] if in_units else [])])
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
-def channel_table(test: Document, naive: Mapping[str, Document]) -> Table:
-    """Return the MAE of every channel, a row a channel, a column a forecast."""
-    table = number_table("MAE by channel", "channel", "elinformer", *(_short(name) for name in naive))
-    for channel, scores in test["by_channel"].items():
-        others = [report["by_channel"][channel]["mae"] for report in naive.values()]
-        add_row(table, channel, *(number(value) for value in (scores["mae"], *others)))
+def channel_table(document: Document) -> Table:
+    """Return the MAE of every channel, a row a channel, beside that of the best naive forecast."""
+    best = document["verdict"]["best_naive"]
+    table = number_table("MAE by channel", "channel", "elinformer", best)
+    for channel, scores in document["test"]["by_channel"].items():
+        other = document["naive"][best]["by_channel"][channel]
+        add_row(table, channel, number(scores["mae"]), number(other["mae"]))
     return table
+
+
+def verdict_text(verdict: Document) -> str:
+    """Return in sentences how the forecasts stand beside the best naive one, and what to try if they are behind."""
+    best, ratio, n_series = (verdict[name] for name in ("best_naive", "ratio", "n_series"))
+    if ratio is None:
+        return f"Best naive forecast: {best}. There is no ratio to it, because no series has two errors above zero."
+    behind, clearly = (f"{verdict[name]:.0%}" for name in ("series_behind", "series_clearly_behind"))
+    standing = (
+        f"Best naive forecast: {best}. The MAE is {_hundredths(ratio)} of its (ratio, geometric mean over {n_series} "
+        f"series), and larger on {behind} of the series (on {clearly} by more than 2 %)."
+    )
+    sentences = [standing]
+    if verdict["advice"] is not None:
+        sentences.append(f"This is worse than naive: {verdict['advice']}.")
+    if (sparse := verdict["sparse"]) is not None and sparse["bias_percent"] is not None:
+        sentences.append(
+            f"{sparse['n_series']} series are zero more than half of the time; over them the total of the forecasts is "
+            f"{_difference(sparse['bias_percent'])} that of the targets ({best}: "
+            f"{_difference(sparse['best_naive_bias_percent'])})."
+        )
+    return "\n".join(sentences)
+
+
+def _difference(percent: float) -> str:
+    return f"{abs(percent):.0f} % {'above' if percent > 0 else 'below'}"
 
 
 def score_ratio_table(document: Document) -> Table:

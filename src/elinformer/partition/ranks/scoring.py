@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from elinformer.evaluation import IntervalSums, MetricSums, backtest
+from elinformer.evaluation.metrics import COUNTS, SUMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +38,8 @@ def backtest_on_ranks(
         shape = windows.horizon, *windows.values.shape[1:]
         sums = MetricSums(*shape)
         sums.intervals = IntervalSums(quantiles, *shape) if quantiles else None
-    mesh.across_all.sum_in_place([sums.absolute, sums.squared, sums.relative])
-    mesh.across_all.sum_in_place([sums.count, sums.count_nonzero])
+    for names in (SUMS, COUNTS):
+        mesh.across_all.sum_in_place([getattr(sums, name) for name in names])
     if sums.intervals is not None:
         mesh.across_all.sum_in_place(sums.intervals.tensors)
     return sums
