@@ -13,6 +13,8 @@ import polars as pl
 import pytest
 import torch
 
+from elinformer.data.form import Form
+from elinformer.data.io.frames import panel_from_frame
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
@@ -393,3 +395,38 @@ def test_a_constant_series_is_forecast_as_its_constant(make_forecaster: MakeFore
     values[:, 1] = 1e6
     forecaster = make_forecaster(epochs=2).fit(Panel.from_arrays(values, start="2024-01-01", freq="1h"))
     np.testing.assert_allclose(forecaster.predict().query("unique_id == '1'")["elinformer"], 1e6, atol=20)
+
+
+def test_new_data_are_read_as_those_of_training(
+    make_forecaster: MakeForecaster, hourly_panel: Panel, tmp_path: Path
+) -> None:
+    long = wide_frame(hourly_panel).reset_index().melt("ds", var_name="unique_id", value_name="y").fillna(-1)
+    panel = panel_from_frame(long, null_value=-1)
+    make_forecaster(epochs=1).fit(panel).save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(loaded.predict(long), loaded.predict(panel))
+
+
+def test_a_run_of_a_long_frame_takes_the_same_data_wide_and_the_other_way_round(
+    make_forecaster: MakeForecaster, hourly_panel: Panel
+) -> None:
+    wide = wide_frame(hourly_panel)
+    long = wide.reset_index().melt("ds", var_name="unique_id", value_name="y")
+    for one, other in ((wide, long), (long, wide)):
+        forecaster = make_forecaster(epochs=1).fit(one)
+        pd.testing.assert_frame_equal(forecaster.predict(other), forecaster.predict(one))
+    with pytest.raises(InputError, match="channels y"):
+        make_forecaster(epochs=1).fit(long).predict(
+            panel_from_frame(long.rename(columns={"y": "x"}), target_column="x")
+        )
+
+
+def test_new_data_of_another_step_or_zone_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:
+    daily = Panel.from_arrays(
+        hourly_panel.values, start="2024-01-01", freq="1D", series=list("abcd"), channels=["flow"]
+    )
+    with pytest.raises(InputError, match="1D instead of 1h"):
+        trained.predict(daily)
+    info = replace(trained.info, form=Form(time_type="timestamp[us, tz=Europe/Berlin]"))
+    with pytest.raises(InputError, match="zone Europe/Berlin"):
+        info.align(replace(hourly_panel, form=Form(time_type="timestamp[us, tz=UTC]"), checked=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from elinformer.data.io.output import in_form
 from elinformer.data.windows import WindowDataset, chronological_split, window_loader
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, Scores, judge, targets_of
@@ -128,7 +129,8 @@ class Backtest(MetricSums):
         `<model>_<channel>`. The windows are forecast again.
         """
         forecasts = self.trained.forecasts(self.panel, self.origins, self.series_at_once)
-        return windows_frame(self.panel, self.origins, {self.name: forecasts})
+        frame = windows_frame(self.panel, self.origins, {self.name: forecasts})
+        return in_form(frame, self.panel.form, self.panel.freq)
 
     def verdict(self) -> Verdict:
         """Return the verdict on the errors, beside those of naive forecasts: see `elinformer.evaluation.Verdict`."""

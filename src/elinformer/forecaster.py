@@ -13,6 +13,7 @@ from elinformer import __version__
 from elinformer._arguments import explain_arguments
 from elinformer.backtests import Backtest
 from elinformer.data.io.frames import as_panel, long_frame
+from elinformer.data.io.output import in_form
 from elinformer.data.options import TaskOptions
 from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
@@ -239,7 +240,9 @@ class Forecaster:
                 training options.
 
         Returns:
-            A long frame: `unique_id`, `ds` and the name of the model (`elinformer_<channel>` with several channels).
+            A long frame of the library of the data, with their types of names and times: `unique_id`, `ds` (or what
+            these columns are called in the data) and the name of the model (`elinformer_<channel>` with several
+            channels).
 
         Raises:
             InputError: The history is too short, or does not match the training data; or a level, a quantile or the
@@ -260,7 +263,8 @@ class Forecaster:
                 **{f"-scenario-{i}": path for i, path in enumerate(paths, 1)},
             }
         times = panel.future_timestamps(self.reach.horizon)
-        return long_frame(columns, times, panel.series, panel.channels, self.model_name)
+        frame = long_frame(columns, times, panel.series, panel.channels, self.model_name)
+        return in_form(frame, panel.form, panel.freq)
 
     @explain_arguments
     def backtest(
@@ -430,7 +434,9 @@ class Forecaster:
     def _as_panel(self, data: Panel | Any | None, freq: Freq | None) -> Panel:
         if data is not None:
             info = self.info
-            return as_panel(data, freq=freq or info.freq, steps_per_day=info.steps_per_day)
+            return as_panel(
+                data, freq=freq or info.freq, steps_per_day=info.steps_per_day, null_value=info.form.null_value
+            )
         if self._panel is None:
             raise InputError("expected data, because a loaded forecaster has no data: pass a panel or a frame")
         return self._panel

@@ -19,6 +19,7 @@ from elinformer.options import Settings
 from elinformer.run_folder.folder import (
     CONFIG,
     METRICS,
+    PANEL,
     TRAINING,
     check_run_folder,
     finished_config,
@@ -257,7 +258,12 @@ def _load_panel_of_run(run: str | Path, config: Document, data: str | None, opti
     options = {key: value for key, value in source.items() if key != "data"}
     if options.get("null_value") is not None:
         options["null_value"] = float(options["null_value"])  # "nan": see `_as_json`
-    return load_panel(data or source["data"], **options)
+    if data is None:
+        return load_panel(source["data"], **options)
+    from elinformer.data.io.frames import as_panel
+
+    step = read_json(Path(run) / PANEL).get("freq") if (Path(run) / PANEL).is_file() else None
+    return as_panel(load_panel(data, **options, step=step), freq=step)
 
 
 def _as_json(reading: Document) -> Document:

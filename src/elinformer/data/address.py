@@ -20,8 +20,11 @@ def load_panel(
     start: str | None = None,
     freq: str | None = None,
     steps_per_day: int | None = None,
+    step: str | None = None,
 ) -> Panel:
     """Read the data set of the catalogue, or the file or folder, at `address`; options as in `read_panel`.
+
+    Data that have times are put on the step `step`, unless `freq` is given.
 
     Raises:
         InputError: Nothing is there, or it is no panel.
@@ -33,7 +36,7 @@ def load_panel(
     check_address(address)
     from elinformer.data.io.read import read_panel
 
-    return read_panel(address, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
+    return read_panel(address, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, step=step)
 
 
 def is_in_catalogue(address: str) -> bool:

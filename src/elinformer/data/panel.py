@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elinformer.data.form import PLAIN, Form
 from elinformer.data.pieces import panel_shape, row_blocks, values_and_mask
 from elinformer.data.precision import PrecisionSample
 from elinformer.data.steps import is_step_number, step_name
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 ALL = slice(None)
 FLOATS = (np.float32, np.float64)
+UNNAMED = "value"
+"""Name of a channel that the data give no name."""
+MIN_OBSERVED = 4
+"""Observed values from which on a step is judged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,7 @@ class Panel:
         locations: (N, 2) latitude and longitude in degrees, or None.
         steps_per_day: Steps of a day if only a part of it is recorded (service hours), else None.
         name: Name of the panel in messages and reports.
+        form: Form in which the data came, so that forecasts come back alike.
         checked: Skip the check of the values, which reads all of them. Values on disk were checked when they were
             written.
 
@@ -65,6 +71,7 @@ class Panel:
     locations: np.ndarray | None = None
     steps_per_day: int | None = None
     name: str = "panel"
+    form: Form = PLAIN
     checked: InitVar[bool] = False
 
     def __post_init__(self, checked: bool) -> None:
@@ -232,7 +239,7 @@ def panel_fields(
         "timestamps": _as_timestamps(np.arange(n_steps) if timestamps is None else timestamps),
         "freq": freq,
         "series": _names(series, n_series),
-        "channels": _names(channels, n_channels) if channels is not None or n_channels > 1 else ("value",),
+        "channels": _names(channels, n_channels) if channels is not None or n_channels > 1 else (UNNAMED,),
         "locations": None if locations is None else np.asarray(locations, np.float64),
         "steps_per_day": steps_per_day,
         "name": name,
@@ -333,6 +340,40 @@ def check_values(panel: Panel) -> None:
                 f"{rows.start + step}, series {panel.series[series]!r}, channel {panel.channels[channel]!r}: mark such "
                 "values as missing (NaN)"
             )
+
+
+def check_neighbours(panel: Panel) -> None:
+    """Check that the step of a panel is not a fraction of the step of its data, which would leave gaps alone.
+
+    Raises:
+        InputError: No series has two observed values at neighbouring steps, though one has several.
+    """
+    if 2 * np.count_nonzero(panel.mask) > panel.mask.size + panel.n_series * panel.n_channels:
+        return
+    for rows in row_blocks(panel.mask.shape):
+        block = panel.mask[max(0, rows.start - 1) : rows.stop]
+        if (block[1:] & block[:-1]).any():
+            return
+    counts = np.add.reduce(panel.mask.any(2), axis=0, dtype=np.int64)
+    seen = np.flatnonzero(panel.mask[:, counts.argmax()].any(1))
+    if len(seen) < MIN_OBSERVED:
+        return
+    distances, times = np.unique(np.diff(seen), return_counts=True)
+    apart = f"{distances[times.argmax()]} steps apart"
+    if panel.has_time:
+        apart = f"{_duration(panel.timestamps[seen[1]] - panel.timestamps[seen[0]])} apart"
+    raise InputError(
+        f"expected values at neighbouring steps of {panel.freq or 'one'}, but no series has any: series "
+        f"{panel.series[counts.argmax()]!r} has values that are {apart}; pass freq=... as the data were recorded, or "
+        "bring them to one step"
+    )
+
+
+def _duration(length: np.timedelta64) -> str:
+    """Return a length of time in days, hours and minutes."""
+    minutes = int(length // np.timedelta64(60, "s"))
+    parts = ((minutes // 1440, "days"), (minutes // 60 % 24, "hours"), (minutes % 60, "minutes"))
+    return " ".join(f"{count} {unit if count > 1 else unit[:-1]}" for count, unit in parts if count) or str(length)
 
 
 def fingerprint(panel: Panel) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer.data.calendar import Calendar
+from elinformer.data.form import PLAIN, Form
+from elinformer.data.panel import UNNAMED
 from elinformer.data.steps import same_step
 from elinformer.errors import InputError
 
@@ -29,6 +31,7 @@ class SeriesInfo:
         freq: Step as pandas writes it, None for step numbers.
         steps_per_day: Steps of a day if only a part of it is recorded.
         calendar: Slots and weekdays of training, None for step numbers.
+        form: How the data of training came.
     """
 
     name: str
@@ -37,12 +40,13 @@ class SeriesInfo:
     freq: str | None
     steps_per_day: int | None
     calendar: Calendar | None
+    form: Form = PLAIN
 
     @classmethod
     def of(cls, panel: Panel, steps: np.ndarray) -> SeriesInfo:
         """Return the information on `panel` if training forecasts from the steps `steps` (n,)."""
         calendar = None if panel.freq is None else Calendar.fit(panel.timestamps[steps], panel.freq)
-        return cls(panel.name, panel.series, panel.channels, panel.freq, panel.steps_per_day, calendar)
+        return cls(panel.name, panel.series, panel.channels, panel.freq, panel.steps_per_day, calendar, panel.form)
 
     @property
     def n_slots(self) -> int:
@@ -51,7 +55,7 @@ class SeriesInfo:
 
     def to_document(self) -> dict[str, Any]:
         """Return the information as a document for JSON."""
-        return asdict(self)
+        return {**asdict(self), "form": self.form.to_document()}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> SeriesInfo:
@@ -72,6 +76,7 @@ class SeriesInfo:
             freq=document["freq"],
             steps_per_day=document["steps_per_day"],
             calendar=calendar,
+            form=Form.from_document(document.get("form")),
         )
 
     def align(self, panel: Panel) -> Panel:
@@ -81,6 +86,8 @@ class SeriesInfo:
             InputError: The panel has other channels, another step, or series that training did not have.
         """
         self._check(panel)
+        if panel.channels != self.channels:  # one channel, that has a name in long tables alone
+            panel = replace(panel, channels=self.channels, checked=True)
         if panel.series == self.series:
             return panel
         place = {name: i for i, name in enumerate(self.series)}
@@ -123,10 +130,15 @@ class SeriesInfo:
 
     def _check_kind(self, panel: Panel) -> None:
         same_time = same_step(panel.freq, self.freq) and panel.steps_per_day == self.steps_per_day
-        if panel.channels != self.channels or not same_time:
+        is_one = len(panel.channels) == len(self.channels) == 1 and UNNAMED in {*panel.channels, *self.channels}
+        if (panel.channels != self.channels and not is_one) or not same_time:
             raise InputError(
                 f"expected channels {', '.join(self.channels)} at {_step(self.freq, self.steps_per_day)} as in "
                 f"training, got {', '.join(panel.channels)} at {_step(panel.freq, panel.steps_per_day)}"
+            )
+        if panel.form.zone != self.form.zone and panel.form.zone and self.form.zone:
+            raise InputError(
+                f"expected times of the zone {self.form.zone} as in training, got {panel.form.zone}: convert them first"
             )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer._files import check_folder, new_folder
+from elinformer.data.form import Form
 from elinformer.data.io.limits import check_regular, check_size
 from elinformer.data.io.recording import Recording
 from elinformer.data.panel import Panel, fingerprint
@@ -63,6 +64,7 @@ def open_panel(folder: str | Path) -> Panel:
             locations=np.array(map_array(path / LOCATIONS)) if (path / LOCATIONS).exists() else None,
             steps_per_day=meta["steps_per_day"],
             name=meta["name"],
+            form=Form.from_document(meta.get("form")),
             checked=True,
         )
     except TypeError as error:
@@ -188,7 +190,7 @@ def _write_files(panel: Panel, folder: Path) -> None:
         np.save(folder / LOCATIONS, panel.locations)
     header = {"format": FORMAT, "schema": SCHEMA, "shape": panel.values.shape, "dtype": panel.values.dtype.name}
     fields = {name: getattr(panel, name) for name in FIELDS}
-    document = {**header, **fields, "fingerprint": fingerprint(panel)}
+    document = {**header, **fields, "form": panel.form.to_document(), "fingerprint": fingerprint(panel)}
     (folder / META).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -11,25 +13,49 @@ import pandas as pd
 import pyarrow as pa
 
 from elinformer.data.io.cells import plain, text_of
+from elinformer.data.io.recording import Recording
 from elinformer.data.io.tables import TABLE_ROWS, distinct_names, index_as_columns, read_long, read_wide_columns
 from elinformer.data.panel import Panel
+from elinformer.data.steps import same_step, step_name
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elinformer.data.io.cells import Column
-    from elinformer.data.io.recording import Recording
     from elinformer.data.steps import Freq
 
 
-def as_panel(data: Panel | Any, *, freq: Freq | None = None, steps_per_day: int | None = None) -> Panel:
-    """Return a panel as it is, or make one of an eager data frame, long or wide.
+def as_panel(
+    data: Panel | Any,
+    *,
+    freq: Freq | None = None,
+    steps_per_day: int | None = None,
+    null_value: float | None = None,
+) -> Panel:
+    """Return a panel, put on the step `freq` if it has another, or make one of an eager data frame, long or wide.
+
+    Args:
+        data: Panel or frame.
+        freq: Step; that of the panel, or inferred from the times of the frame, by default.
+        steps_per_day: As in `panel_from_frame`; a panel keeps its own.
+        null_value: As in `panel_from_frame`; a panel keeps its own.
 
     Raises:
-        InputError: The frame does not make a panel.
+        InputError: The frame does not make a panel, or the times do not lie on these steps.
     """
-    return data if isinstance(data, Panel) else panel_from_frame(data, freq=freq, steps_per_day=steps_per_day)
+    if not isinstance(data, Panel):
+        return panel_from_frame(data, freq=freq, steps_per_day=steps_per_day, null_value=null_value)
+    if freq is None or data.freq is None or same_step(data.freq, step_name(freq, data.timestamps)):
+        return data
+    rows = np.flatnonzero(data.mask.any((1, 2)))
+    recorded = replace(
+        Recording.of_panel(data), values=data.values[rows], times=data.timestamps[rows], freq=None, steps_per_day=None
+    )
+    try:
+        return recorded.with_options(null_value=None, start=None, freq=freq, steps_per_day=steps_per_day).to_panel()
+    except InputError as error:
+        raise InputError(f"{data.name} has a step of {data.freq} instead of {freq}: {error}") from error
 
 
 def panel_from_frame(
@@ -66,6 +92,7 @@ def panel_from_frame(
             go back, or no value is observed.
     """
     recording = _read_frame(frame, id_column, time_column, target_column)
+    recording = replace(recording, form=replace(recording.form, **_form_of(frame, id_column)))
     return recording.with_options(
         null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, name=name
     ).to_panel()
@@ -76,6 +103,16 @@ def _read_frame(frame: object, id_column: str, time_column: str, target_column: 
     if id_column in table.names:
         return read_long(table, id_column, time_column, target_column)
     return read_wide_columns(table, time_column)
+
+
+def _form_of(frame: object, id_column: str) -> dict[str, str]:
+    """Return the library of a frame, and the type of series that are whole numbers as names of columns."""
+    library = type(frame).__module__.partition(".")[0]
+    form = {"library": library if library in {"polars", "pyarrow"} else "pandas"}
+    if isinstance(frame, pd.DataFrame) and id_column not in {*frame.columns, *frame.index.names}:
+        series = [name for name in frame.columns if isinstance(name, Integral)]
+        form |= {"id_type": "int64"} if len(series) >= max(1, frame.shape[1] - 1) else {}
+    return form
 
 
 class FrameStream:

@@ -36,6 +36,7 @@ def read_panel(
     series: Sequence[str] | None = None,
     channels: Sequence[str] | None = None,
     name: str | None = None,
+    step: str | None = None,
 ) -> Panel:
     """Read a panel from a file, or a folder, of one of these kinds.
 
@@ -61,6 +62,7 @@ def read_panel(
         series: N names that replace those of the file.
         channels: C names that replace those of the file.
         name: Name of the panel; the name of the file by default.
+        step: As `freq`, for a file that has times; ignored for others.
 
     Raises:
         InputError: There is no such file, or it does not make a panel. The message begins with the path.
@@ -70,10 +72,11 @@ def read_panel(
         if source.is_dir() and is_panel_folder(source):
             _refuse_options(null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
             return _rename(open_panel(source), series=series, channels=channels, name=name)
-        recording = find_reader(source)(source).with_options(
+        recording = find_reader(source)(source)
+        recording = recording.with_options(
             null_value=null_value,
             start=start,
-            freq=freq,
+            freq=step if freq is None and recording.has_clock else freq,
             steps_per_day=steps_per_day,
             series=series,
             channels=channels,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elinformer.data.form import PLAIN, Form
 from elinformer.data.io.limits import check_dense
-from elinformer.data.panel import Panel, check_values, panel_fields
+from elinformer.data.panel import Panel, check_neighbours, check_values, panel_fields
 from elinformer.data.pieces import Pieces, fill_arrays
 from elinformer.data.steps import is_step_number, step_name
 from elinformer.data.time_grid import check_increasing, fill_grid, infer_freq
@@ -39,6 +40,7 @@ class Recording:
         locations: (N, 2) latitude and longitude in degrees.
         null_value: Number that stands for missing.
         name: Name of the panel.
+        form: How the data came.
     """
 
     values: np.ndarray | Pieces
@@ -51,6 +53,7 @@ class Recording:
     locations: np.ndarray | None = None
     null_value: float | None = None
     name: str = "panel"
+    form: Form = PLAIN
 
     @classmethod
     def of_panel(cls, panel: Panel) -> Recording:
@@ -64,6 +67,7 @@ class Recording:
             channels=panel.channels,
             locations=panel.locations,
             name=panel.name,
+            form=panel.form,
         )
 
     @property
@@ -146,7 +150,9 @@ class Recording:
         )
         check_dense(shape, pieces.n_recorded)
         values, mask = (allocate or _allocate)(shape, np.float32)
-        panel = Panel(values=values, mask=mask, **fields, checked=True)
+        null_value = self.form.null_value if self.null_value is None else self.null_value
+        form = replace(self.form, null_value=null_value)
+        panel = Panel(values=values, mask=mask, **fields, form=form, checked=True)
         options = {"places": None if shape[0] == n_rows else places, "null_value": self.null_value}
         if fill_arrays(values, mask, pieces, **options, progress=progress) is np.float64:
             _check_readable_twice(pieces)
@@ -155,6 +161,7 @@ class Recording:
             panel = replace(panel, values=values, mask=mask, checked=True)
             fill_arrays(values, mask, pieces, **options, progress=progress)
         check_values(panel)
+        check_neighbours(panel)
         return panel
 
     def _grid(self) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:

@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from elinformer.data.form import Form
 from elinformer.data.io.cells import MISSING, plain, read_numbers, read_times
+from elinformer.data.io.output import id_type_of
 from elinformer.data.io.recording import Recording
 from elinformer.data.pieces import Piece, Pieces
 from elinformer.errors import InputError
@@ -219,7 +221,7 @@ def _refuse_damage() -> Generator[None]:
 def read_wide_rows(table: TableStream, time_column: str = "ds") -> Recording:
     """Read a wide table that is stored row by row."""
     time, series = _wide_names(table.names, time_column)
-    times = _times(table, time)
+    times, _ = _times(table, time)
 
     def read() -> Iterator[Piece]:
         try:
@@ -233,7 +235,7 @@ def read_wide_rows(table: TableStream, time_column: str = "ds") -> Recording:
 def read_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recording:
     """Read a wide table that is stored column by column."""
     time, series = _wide_names(table.names, time_column)
-    times = _times(table, time)
+    times, time_type = _times(table, time)
 
     def read() -> Iterator[Piece]:
         first = 0
@@ -246,7 +248,8 @@ def read_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recording
                 yield Piece(rows, slice(start, start + len(names)), numbers)
             first += n_rows
 
-    return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
+    form = Form(time_type=time_type)
+    return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series, form=form)
 
 
 def _wide_names(columns: Sequence[str], time_column: str) -> tuple[str, list[str]]:
@@ -265,10 +268,12 @@ def _wide_names(columns: Sequence[str], time_column: str) -> tuple[str, list[str
     return time, series
 
 
-def _times(table: TableStream, time: str) -> np.ndarray:
+def _times(table: TableStream, time: str) -> tuple[np.ndarray, str]:
+    """Return the times of a wide table, and their type."""
     columns = [column for (column,) in table.batches([time], as_text=[time])]
     chunks = [chunk for x in columns for chunk in (x.chunks if isinstance(x, pa.ChunkedArray) else [x])]
-    return read_times(time, pa.chunked_array(chunks, None if chunks else pa.string()))
+    column = pa.chunked_array(chunks, None if chunks else pa.string())
+    return read_times(time, column), str(column.type)
 
 
 def _wide_pieces(table: TableStream, series: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Piece]:
@@ -330,7 +335,13 @@ def read_long(
             yield from pieces(as_text=channels)
 
     shape = (len(moments), len(series), len(channels))
-    return Recording(values=Pieces(shape, read, n_rows), times=moments, series=series, channels=channels)
+    form = Form(
+        id_type=id_type_of(ids.cells.type),
+        time_type=str(times.cells.type),
+        id_column=id_column,
+        time_column=time_column,
+    )
+    return Recording(values=Pieces(shape, read, n_rows), times=moments, series=series, channels=channels, form=form)
 
 
 def _channels(columns: Sequence[str], id_column: str, time_column: str, target_column: str) -> list[str]:
