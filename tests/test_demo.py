@@ -32,6 +32,7 @@ def test_scaled_errors_are_means_over_series_of_error_over_that_of_yesterday(
 ) -> None:
     document = demo.scaled_errors(trained, hourly_panel)
     assert document["divided_by"] == "same time yesterday"
+    assert 0.6 < document["coverage"]["all series"] < 1
     scores = document["groups"]["all series"]
     assert scores["same time yesterday"]["overall"] == pytest.approx(1)
     origins = np.arange(192, 238)

@@ -124,3 +124,19 @@ def test_the_minimum_of_some_series_in_another_order_is_their_own(
     frame = Forecaster.load(tmp_path / "run").predict(panel.select([2, 1]), level=99, scenarios=20)
     by_series = {str(name): lowest(rows) for name, rows in frame.groupby("unique_id")}
     assert by_series["b"] >= 0 > by_series["c"]
+
+
+def test_recalibration_follows_newer_errors_and_keeps_the_point_forecast(
+    trained: Forecaster, hourly_panel: Panel
+) -> None:
+    noise = np.random.default_rng(0).normal(size=hourly_panel.values.shape) * np.nanstd(hourly_panel.values)
+    rougher = Panel.from_arrays(
+        hourly_panel.values + noise, mask=hourly_panel.mask, start="2024-03-01", freq="1h", series=hourly_panel.series
+    )
+    recalibrated = trained.recalibrate(rougher, steps=120)
+    before, after = (forecaster.predict(hourly_panel, level=80) for forecaster in (trained, recalibrated))
+    np.testing.assert_array_equal(before["elinformer"], after["elinformer"])
+    width = [frame["elinformer-hi-80"] - frame["elinformer-lo-80"] for frame in (before, after)]
+    assert (width[1] > 1.5 * width[0]).mean() > 0.9
+    with pytest.raises(InputError, match="to calibrate on"):
+        trained.recalibrate(rougher, steps=2)

@@ -86,15 +86,20 @@ def _last_week(panel: Panel, horizon: int) -> tuple[int, ...]:
 
 
 def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
-    """Return test errors of model and naive forecasts, divided by those of seasonal naive, by group and step."""
+    """Return test errors of model and naive forecasts, divided by those of seasonal naive, by group and step.
+
+    `coverage` is the share of the test targets of each group inside the 80 % interval.
+    """
     split = forecaster.split_panel(panel)
     origins = split.origins("test")
     naives = naives_for(panel, split.split.train[1])
     scores = score_naives(naives, panel, origins, split.reach.horizon, split.moments.mean)
-    sums = {"elinformer": forecaster.backtest(panel), **scores}
+    model = forecaster.backtest(panel)
+    sums = {"elinformer": model, **scores}
     unit = next((n.name for n in naives if n.period == panel.steps_of_day), naives[0].name)
     groups = {group.name: {name: _scaled(sums[name], sums[unit], group) for name in sums} for group in groups_of(panel)}
-    return {"divided_by": unit, "groups": groups}
+    coverage = {group.name: _coverage(model, group) for group in groups_of(panel)}
+    return {"divided_by": unit, "groups": groups, "coverage": coverage}
 
 
 def groups_of(panel: Panel) -> list[Group]:
@@ -116,13 +121,21 @@ def _scaled(sums: MetricSums, unit: MetricSums, group: Group) -> dict[str, Any]:
     return {"overall": ratio(slice(None)), "by_horizon": {str(s + 1): ratio(slice(s, s + 1)) for s in steps}}
 
 
+def _coverage(sums: MetricSums, group: Group) -> float | None:
+    if sums.intervals is None:
+        return None
+    inside, count = (x[list(group.series)] for x in (sums.intervals.coverage(80), sums.intervals.series_count))
+    seen = count > 0
+    return float((inside * count)[seen].sum() / count[seen].sum()) if seen.any() else None
+
+
 def _mae(sums: MetricSums, steps: slice) -> Tensor:
     return sums.absolute[steps].sum((0, 2)) / sums.count[steps].sum((0, 2))
 
 
 def _write_forecasts(forecaster: Forecaster, panel: Panel, out: Path) -> None:
     with new_file(out / "forecast.csv") as path:
-        forecaster.predict(panel).to_csv(path, index=False)
+        forecaster.predict(panel, level=[80]).to_csv(path, index=False)
     named = [panel.series.index(name) for name in PICTURED if name in panel.series]
     series = named or list(range(0, panel.n_series, -(-panel.n_series // len(PICTURED))))
     complete = np.flatnonzero(panel.mask[:, series].all(axis=(1, 2)))

@@ -17,7 +17,7 @@ from elinformer.data.io.output import in_form
 from elinformer.data.options import TaskOptions
 from elinformer.data.panel import data_description
 from elinformer.data.series_info import SeriesInfo
-from elinformer.data.windows import PartName, Reach, SplitPanel, part_origins
+from elinformer.data.windows import PartName, Reach, SplitPanel, part_origins, window_origins
 from elinformer.errors import InputError
 from elinformer.intervals import wanted_quantiles
 from elinformer.models.registry import check_model, whole_options
@@ -292,6 +292,36 @@ class Forecaster:
         origins = part_origins(panel.n_steps, self.split, split, self.reach)
         sums = self.trained.scores(panel, origins, series_at_once)
         return Backtest(sums, self.trained, panel, origins, name=self.model_name, series_at_once=series_at_once)
+
+    @explain_arguments
+    def recalibrate(
+        self, data: Panel | Any | None = None, *, steps: int | None = None, freq: Freq | None = None
+    ) -> Forecaster:
+        """Return a forecaster whose intervals and scenarios follow the newest errors. Nothing is trained.
+
+        Use it when the errors have changed since the validation part: in another season, or after months. The point
+        forecast stays the same. This forecaster does not change.
+
+        Args:
+            data: Data with the newest steps; those of `fit` by default.
+            steps: Number of steps at the end of the data whose windows are forecast; by default the share that the
+                validation part has of the data. They should not be steps of training.
+            freq: Time between the steps of a data frame; that of training by default.
+
+        Raises:
+            InputError: The steps have no window.
+        """
+        panel = self.info.align(self._as_panel(data, freq))
+        newest = round(self.split[1] * panel.n_steps) if steps is None else steps
+        origins = window_origins((panel.n_steps - newest, panel.n_steps), self.reach)
+        if not len(origins):
+            raise InputError(
+                f"expected at least {self.reach.horizon} steps to calibrate on, with {self.reach.history} steps of "
+                f"history before them, got {newest} of {panel.n_steps}"
+            )
+        recalibrated = copy.copy(self)
+        vars(recalibrated)["_trained"] = self.trained.calibrated(panel, origins)
+        return recalibrated
 
     @explain_arguments
     def add_series(

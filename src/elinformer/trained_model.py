@@ -164,16 +164,19 @@ class TrainedModel:
         return lambda batch: self._raised(calibration.apply(uncalibrated(batch)), batch)
 
     @float32_default()
-    def calibrated(self, panel: Panel, origins: np.ndarray, train_end: int) -> TrainedModel:
+    def calibrated(self, panel: Panel, origins: np.ndarray, train_end: int | None = None) -> TrainedModel:
         """Return a copy whose quantiles are calibrated on windows, and whose minimum is known.
 
         Args:
-            panel: The data of training.
+            panel: The series of training, in their order.
             origins: (n,), the first target steps of the windows, in the order of time.
-            train_end: Step after the last training step.
+            train_end: Step after the last training step; None = the minimum stays as it is.
         """
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
-        nonnegative = torch.from_numpy(lowest_values(panel.values[:train_end], panel.mask[:train_end]) >= 0)
+        if train_end is None:
+            nonnegative = self._calibration.nonnegative
+        else:
+            nonnegative = torch.from_numpy(lowest_values(panel.values[:train_end], panel.mask[:train_end]) >= 0)
         found = calibrate(self._uncalibrated(), windows, self.batch_size, self.loss.quantiles, nonnegative)
         return self.replaced(calibration=found)
 

@@ -112,18 +112,22 @@ def _difference(percent: float) -> str:
 
 
 def score_ratio_table(document: Document) -> Table:
-    """Return scaled errors, a row a group of series, the smallest of each row in bold; below 1 beats seasonal naive."""
+    """Return scaled errors, a row a group of series, the smallest of each row in bold; below 1 beats seasonal naive.
+
+    The last column is the coverage of the 80 % interval.
+    """
     forecasts = list(next(iter(document["groups"].values())))
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
     steps = [step for step in ("1", "6", "12") if step in horizon]
     title = f"scaled error: MAE over that of {document['divided_by']} (@6: at step 6)"
-    table = number_table(title, "series", *(f"@{step}" for step in steps), *(_short(name) for name in forecasts))
+    headings = (*(f"@{step}" for step in steps), *(_short(name) for name in forecasts), "80 % covers")
+    table = number_table(title, "series", *headings)
     for name, scores in document["groups"].items():
         at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
         overall = [scores[forecast]["overall"] for forecast in forecasts]
         best = min((value for value in overall if value is not None), default=None)
         cells = [Text(_hundredths(v), style="bold green" if v == best else "") for v in overall]
-        table.add_row(Text(name), *at_steps, *cells)
+        table.add_row(Text(name), *at_steps, *cells, f"{_percent(document['coverage'][name])} %")
     return table
 
 
