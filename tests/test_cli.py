@@ -216,18 +216,27 @@ def test_an_unfinished_run_is_kept_or_replaced_as_one_says(cli: Cli, cut: Path) 
 
 def test_data_that_were_moved_are_named_and_data_that_changed_are_refused(cli: Cli, cut: Path) -> None:
     Path("d.npz").rename("moved.npz")
-    assert_refused(cli("train", "--resume", "run"), "d.npz")
+    assert_refused(cli("train", "--resume", "run"), "--data")
     with np.load("moved.npz") as archive:
         np.savez("other.npz", **{name: archive[name] for name in archive.files} | {"data": archive["data"] + 1})
-    assert_refused(cli("train", "other.npz", "--resume", "run"), "expected the data that")
-    assert cli("train", "moved.npz", "--resume", "run").code == 0
-    assert read(cut / "config.json")["source"]["data"] == str(cut.parent / "moved.npz")
+    assert_refused(cli("train", "--resume", "run", "--data", "other.npz"), "expected the data that")
+    assert cli("train", "--resume", "run", "--data", "moved.npz").code == 0
+    assert read(cut / "config.json")["source"]["data"] == "../moved.npz"
+    Path("moved.npz").rename("again.npz")
+    for arguments in (["evaluate", "run"], ["forecast", "run", "--out", "f.csv"]):
+        assert_refused(cli(*arguments), "--data")
+    Path("elsewhere").mkdir()
+    for name in ("run", "again.npz"):
+        Path(name).rename(f"elsewhere/{name}")
+    Path("elsewhere/again.npz").rename("elsewhere/moved.npz")
+    assert cli("evaluate", "elsewhere/run").code == 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--out", "other"], "expected no --out beside --resume"),
+        (["d.npz"], "expected no DATA beside --resume"),
         (["--overwrite", "--batch-size", "3"], "expected no --overwrite or --batch-size beside --resume"),
         (["--config", "narrow.toml"], "expected no --config beside --resume, because the run has its settings"),
     ],

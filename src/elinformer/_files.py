@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,10 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextmanager
 def held_folder(path: str | Path, *, refusal: str | None = None) -> Generator[None]:
-    """Lock a folder for this process within a context. The system releases the lock of a killed process.
+    """Lock a folder for this thread within a context, which may hold it already.
 
-    The function does nothing on systems without such locks.
+    The system releases the lock of a killed process. A folder that is renamed keeps its lock, and a folder that took
+    its place meanwhile is locked instead. The function does nothing on systems without such locks.
 
     Args:
         path: The folder.
@@ -88,18 +90,57 @@ def held_folder(path: str | Path, *, refusal: str | None = None) -> Generator[No
     except ImportError:  # Windows
         yield
         return
+    default = f"expected a folder that no other process writes to, but one writes to {path}: wait until it ends"
     handle = os.open(path, os.O_RDONLY)
-    try:
+    while (key := _identity(os.fstat(handle))) not in _HELD:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            default = f"expected a folder that no other process writes to, but one writes to {path}: wait until it ends"
+            os.close(handle)
             raise InputError(refusal or default) from error
         except OSError:  # a file system without locks
-            pass
+            break
+        if _identity(Path(path).stat()) == key:
+            break
+        os.close(handle)  # replaced between the two calls
+        handle = os.open(path, os.O_RDONLY)
+    _HELD[key] = _HELD.get(key, 0) + 1
+    try:
         yield
     finally:
+        _HELD[key] -= 1
+        if not _HELD[key]:
+            del _HELD[key]
         os.close(handle)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return threading.get_ident(), status.st_dev, status.st_ino
+
+
+_HELD: dict[tuple[int, int, int], int] = {}
+"""Folders that are locked, by thread, device and inode: how many contexts hold each."""
+
+
+@contextmanager
+def made_folder(path: str | Path) -> Generator[None]:
+    """Create a folder and those above it for a context; at its end, remove those of them that are still empty.
+
+    Raises:
+        InputError: A folder cannot be created.
+    """
+    target = Path(path).resolve()
+    new = [folder for folder in (target, *target.parents) if not folder.exists()]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"expected to be able to write the folder {target}, but {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # not empty
+            for folder in new:
+                folder.rmdir()
 
 
 def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a run") -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from elinformer import __version__
 from elinformer._arguments import explain_arguments
+from elinformer._memory import explained_memory
 from elinformer.backtests import Backtest
 from elinformer.data.io.frames import as_panel, long_frame
 from elinformer.data.io.output import in_form
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from elinformer.training import FitResult
     from elinformer.training.callbacks import Callback
     from elinformer.training.ranks.machines import Machines
+
+
+LESS_MEMORY = (
+    "lower tokens_at_once (now {tokens_at_once}) or batch_size (now {batch_size}) of the training options, set "
+    "series_at_once, or choose a smaller model"
+)
 
 
 class Forecaster:
@@ -144,18 +151,19 @@ class Forecaster:
             run = self.new_run(run, panel)
         info = SeriesInfo.of(panel, split_panel.origins("train") - 1)
         scaler = split_panel.scaler(self.scale_per)
-        trained = train(
-            split_panel,
-            info.calendar,
-            lambda: new_model(self.model_name, self.model_options, self.reach, info, self.loss),
-            self.training,
-            scaler=scaler,
-            loss=self.loss,
-            console=console,
-            callbacks=callbacks,
-            run=run,
-            machines=machines,
-        )
+        with explained_memory("the training", LESS_MEMORY.format(**vars(self.training))):
+            trained = train(
+                split_panel,
+                info.calendar,
+                lambda: new_model(self.model_name, self.model_options, self.reach, info, self.loss),
+                self.training,
+                scaler=scaler,
+                loss=self.loss,
+                console=console,
+                callbacks=callbacks,
+                run=run,
+                machines=machines,
+            )
         data_document = data_description(panel) if run is None else run.config.get("data")
         self._trained = TrainedModel(
             trained.model, scaler, info, self.reach, self._config, self.loss, data=data_document, mesh=trained.mesh
@@ -452,7 +460,7 @@ class Forecaster:
                 "minimum": self.minimum,
             },
             "model": {"name": self.model_name, "options": whole_options(self.model_name, self.model_options)},
-            "training": asdict(self.training),
+            "training": {**asdict(self.training), "log_dir": TrainingConfig.log_dir},  # which may name a user
         }
 
     @classmethod

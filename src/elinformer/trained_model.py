@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from elinformer._dtype import float32_default
+from elinformer._memory import explained_memory
 from elinformer.data.scaling import lowest_values
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import Reach, WindowDataset
@@ -18,6 +19,7 @@ from elinformer.intervals import Calibration, calibrate, scenarios
 from elinformer.models import Sizes, build_model
 from elinformer.models.registry import has_outputs
 from elinformer.models.scaled import ScaledModel
+from elinformer.models.stored import refuse_other_sizes
 from elinformer.partition import forecasting
 from elinformer.partition.ranks import Mesh, backtest_on_ranks
 from elinformer.run_folder.folder import load_run, refuse_mismatched_files, save_run
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import Scaler
     from elinformer.evaluation import Loss, MetricSums
+
+
+LESS_MEMORY = "pass a small series_at_once to predict or backtest, or end other programs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +96,12 @@ class TrainedModel:
             info, config = SeriesInfo.from_document(run.panel), run.config
             forecaster = config["forecaster"]
             reach = Reach(forecaster["window"], forecaster["horizon"], tuple(forecaster["lags"]))
-            name, loss = config["model"]["name"], loss_for(config["model"]["name"], config["training"]["loss"])
-            model = new_model(name, config["model"]["options"], reach, info, loss)
-            model.load_state_dict(run.weights)
+            name, options = config["model"]["name"], config["model"]["options"]
+            loss = loss_for(name, config["training"]["loss"])
             info.check_scaler(run.scaler)
+            with refuse_other_sizes(run.weights):
+                model = new_model(name, options, reach, info, loss)
+            model.load_state_dict(run.weights)
             options = {name: config[name] for name in ("version", "forecaster", "model", "training")}
             shape = reach.horizon, len(info.series), len(info.channels)
             calibration = Calibration.from_tensors(run.calibration, loss.quantiles, *shape)
@@ -233,7 +240,7 @@ class TrainedModel:
 
     def _apply(self, forecast: Callable[[Batch], Tensor], panel: Panel, origins: np.ndarray) -> np.ndarray:
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach, with_targets=False)
-        with torch.inference_mode():
+        with torch.inference_mode(), explained_memory("the forecasts", LESS_MEMORY):
             return torch.stack([forecast(windows[[i]])[0] for i in range(len(windows))]).cpu().numpy()
 
     @float32_default()
@@ -255,10 +262,11 @@ class TrainedModel:
         Arguments are those of `forecasts`.
         """
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach)
-        if self.calibration is None:
-            return backtest_on_ranks(self.forecasting(series_at_once), windows, self.batch_size, self.mesh)
-        forecast, quantiles = self.quantiles(series_at_once), self.loss.quantiles
-        return backtest_on_ranks(forecast, windows, self.batch_size, self.mesh, quantiles=quantiles)
+        with explained_memory("the forecasts", LESS_MEMORY):
+            if self.calibration is None:
+                return backtest_on_ranks(self.forecasting(series_at_once), windows, self.batch_size, self.mesh)
+            forecast, quantiles = self.quantiles(series_at_once), self.loss.quantiles
+            return backtest_on_ranks(forecast, windows, self.batch_size, self.mesh, quantiles=quantiles)
 
     def replaced(self, **changes: Any) -> TrainedModel:
         """Return a copy with changed fields."""

@@ -5,24 +5,29 @@ Data and settings are checked before torch is imported, so that an error in the 
 
 from __future__ import annotations
 
+import math
 import platform
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from elinformer import __version__
-from elinformer._files import new_file
-from elinformer.data.address import load_panel, whole_address
+from elinformer._files import held_folder, new_file
+from elinformer._memory import explained_memory
+from elinformer._options import check_names, rows
+from elinformer._process import is_first_process
+from elinformer.data.address import address_from, is_in_catalogue, load_panel, portable_address
+from elinformer.data.options import ReadingOptions
 from elinformer.errors import InputError
 from elinformer.options import Settings
 from elinformer.run_folder.folder import (
-    CONFIG,
     METRICS,
     PANEL,
     TRAINING,
-    check_run_folder,
     finished_config,
+    held_run_folder,
     read_config,
     read_json,
     read_progress,
@@ -70,14 +75,14 @@ def train_run(
     Raises:
         InputError: The data or a setting cannot be used, or the folder cannot be written to.
     """
-    check_run_folder(out, overwrite=overwrite)
-    panel = load_panel(data, **settings.reading)
-    _check_observed(panel)
-    forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
-    source = {"data": whole_address(data), **_as_json(settings.reading)}
-    run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
-    forecaster.fit(panel, console=console, run=run, machines=machines)
-    return _finish_run(forecaster, panel, out, source)
+    with held_run_folder(out, overwrite=overwrite):
+        panel = _read(data, settings.reading)
+        _check_observed(panel)
+        forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
+        source = {"data": portable_address(data, out), **_as_json(settings.reading)}
+        run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
+        forecaster.fit(panel, console=console, run=run, machines=machines)
+        return _finish_run(forecaster, panel, out, source)
 
 
 def resume_run(
@@ -101,11 +106,12 @@ def resume_run(
     from elinformer.forecaster import Forecaster
     from elinformer.run_folder.folder import UnfinishedRun
 
-    config = UnfinishedRun.open(run).config
-    panel = _load_panel_of_run(run, config, data, option="DATA")
-    source = (config.get("source") or {}) | ({} if data is None else {"data": whole_address(data)})
-    forecaster = Forecaster.resume(run, panel, console=console, machines=machines)
-    return _finish_run(forecaster, panel, run, source)
+    with held_folder(run) if is_first_process() else nullcontext():
+        config = UnfinishedRun.open(run).config
+        panel = _load_panel_of_run(run, config, data)
+        source = _source(run, config) | ({} if data is None else {"data": portable_address(data, run)})
+        forecaster = Forecaster.resume(run, panel, console=console, machines=machines)
+        return _finish_run(forecaster, panel, run, source)
 
 
 def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | Path | None = None) -> Document:
@@ -204,14 +210,13 @@ def add_series_run(
     Returns:
         Names of the new series, and the measured errors.
     """
-    check_run_folder(out, overwrite=overwrite)
-    forecaster, panel = open_run(run, data)
-    from elinformer.data.covariates import read_features
+    with held_run_folder(out, overwrite=overwrite):
+        forecaster, panel = open_run(run, data)
+        from elinformer.data.covariates import read_features
 
-    extended = forecaster.add_series(panel, features=None if features is None else read_features(features))
-    source = (read_json(Path(run) / CONFIG).get("source") or {}) | {"data": whole_address(data)}
-    extended.save(out, source=source)
-    return dict(extended.added or {})
+        extended = forecaster.add_series(panel, features=None if features is None else read_features(features))
+        extended.save(out, source=_source(run, read_config(Path(run))) | {"data": portable_address(data, out)})
+        return dict(extended.added or {})
 
 
 def run_information(run: str | Path) -> Document:
@@ -251,19 +256,50 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Pane
     return Forecaster.load(run), panel
 
 
-def _load_panel_of_run(run: str | Path, config: Document, data: str | None, option: str = "--data") -> Panel:
-    source = config.get("source") or {}
-    if data is None and "data" not in source:
-        raise InputError(f"expected data, because {run} was trained on data in memory: pass {option}")
-    options = {key: value for key, value in source.items() if key != "data"}
-    if options.get("null_value") is not None:
-        options["null_value"] = float(options["null_value"])  # "nan": see `_as_json`
-    if data is None:
-        return load_panel(source["data"], **options)
-    from elinformer.data.io.frames import as_panel
+def _load_panel_of_run(run: str | Path, config: Document, data: str | None) -> Panel:
+    source = _source(run, config)
+    stored = source.pop("data", None)
+    if data is not None:
+        from elinformer.data.io.frames import as_panel
 
-    step = read_json(Path(run) / PANEL).get("freq") if (Path(run) / PANEL).is_file() else None
-    return as_panel(load_panel(data, **options, step=step), freq=step)
+        step = read_json(Path(run) / PANEL).get("freq") if (Path(run) / PANEL).is_file() else None
+        return as_panel(_read(data, {**_from_json(source), "step": step}), freq=step)
+    if stored is None:
+        raise InputError(f"expected data, because {run} was trained on data in memory: pass --data")
+    place = address_from(stored, run)
+    if not is_in_catalogue(place) and not Path(place).exists():
+        raise InputError(
+            f"expected the data of {run} at {place}, but there is nothing: if they were moved, pass their place with "
+            "--data"
+        )
+    return _read(place, _from_json(source))
+
+
+def _source(run: str | Path, config: Document) -> Document:
+    """Return the address of a run's data, and the options that they were read with.
+
+    Raises:
+        InputError: They are not as training writes them.
+    """
+    source = config.get("source")
+    if source is None:
+        return {}
+    if not isinstance(source, dict) or not isinstance(source.get("data", ""), str):
+        raise InputError(f"expected the address of data as text in the config.json of {run}, got another: pass --data")
+    options = {name: value for name, value in source.items() if name != "data"}
+    check_names(options, rows(ReadingOptions), "options of reading", f" in the config.json of {run}")
+    ReadingOptions(**_from_json(options))
+    return dict(source)
+
+
+def _read(data: str, options: Mapping[str, Any]) -> Panel:
+    remedy = "`elinformer convert` writes a folder of them, which is mapped and not read"
+    with explained_memory("the data", remedy):
+        return load_panel(data, **options)
+
+
+def _from_json(reading: Document) -> Document:
+    return {name: math.nan if (name, value) == ("null_value", "nan") else value for name, value in reading.items()}
 
 
 def _as_json(reading: Document) -> Document:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from pickles import Bomb
 from safetensors.torch import load_file, save_file
+from sealed import seal
 
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
@@ -41,12 +42,14 @@ def edit_json(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     edit(document)
     path.write_text(json.dumps(document), encoding="utf-8")
+    seal(path.parent)
 
 
 def edit_tensors(path: Path, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
     tensors = load_file(path)
     edit(tensors)
     save_file(tensors, path)
+    seal(path.parent)
 
 
 def assert_refused(run: Path, message: str) -> None:
@@ -119,6 +122,8 @@ def test_a_run_of_another_schema_is_refused(run: Path, schema: object) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1]"])
 def test_invalid_json_is_refused(run: Path, name: str, content: bytes) -> None:
     (run / name).write_bytes(content)
+    if name != CONFIG:
+        seal(run)
     assert_refused(run, f"JSON.* in .*{name}")
 
 

@@ -13,7 +13,7 @@ from elinformer.cli._flags import with_flags
 from elinformer.errors import InputError
 from elinformer.options import flag_rows, in_tables, settings_for
 
-BESIDE_RESUME = ("resume", "data", "devices", "num_nodes", "series_parallel")
+BESIDE_RESUME = ("resume", "moved_data", "devices", "num_nodes", "series_parallel")
 """Parameters that `train --resume` takes; the run knows all others."""
 
 
@@ -38,6 +38,9 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Run whose interrupted training is continued.", show_default=False)
     ] = None,
+    moved_data: Annotated[
+        str | None, typer.Option("--data", help="With --resume: the data, if they were moved.", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in this folder.")] = False,
     config: ConfigFile = None,
     model: Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")] = None,
@@ -56,10 +59,10 @@ def train(
     machines = Machines(devices, num_nodes, series_parallel)
     if resume is not None:
         _refuse_beside_resume(context)
-        metrics = resume_run(resume, data=data, machines=machines)
+        metrics = resume_run(resume, data=moved_data, machines=machines)
         _show_training(resume, metrics)
         return
-    if data is None or out is None:
+    if data is None or out is None or moved_data is not None:
         raise InputError("expected data and --out RUN, or --resume RUN: `elinformer train --help` says more")
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
     metrics = train_run(data, out, settings, overwrite=overwrite, machines=machines)
@@ -70,8 +73,11 @@ def _refuse_beside_resume(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in context.params if name not in BESIDE_RESUME}
     others = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if others:
-        flags = " or ".join("--" + name.replace("_", "-") for name in others)
-        raise InputError(f"expected no {flags} beside --resume, because the run has its settings: leave it out")
+        flags = " or ".join("DATA" if name == "data" else "--" + name.replace("_", "-") for name in others)
+        raise InputError(
+            f"expected no {flags} beside --resume, because the run has its settings: leave it out; --data names data "
+            "that were moved"
+        )
 
 
 def _show_training(run: Path, metrics: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,4 +71,56 @@ def check_address(address: str) -> None:
 
 def whole_address(address: str) -> str:
     """Return the name of a data set in small letters, or the absolute path of a file, which every folder can use."""
-    return address.lower() if is_in_catalogue(address) else str(Path(address).expanduser().resolve())
+    return address.lower() if is_in_catalogue(address) else str(_expanded(address).resolve())
+
+
+def portable_address(address: str, folder: str | Path) -> str:
+    """Return an address for a file of `folder`, which holds if both are moved together, and names no user.
+
+    A path is relative to the folder if the two lie in a common folder, else to the home ("~"), else absolute. If it
+    would still name a user, only its last part is kept, and the place of the data has to be told again.
+    """
+    if is_in_catalogue(address):
+        return address.lower()
+    path, base, home = Path(whole_address(address)), Path(folder).resolve(), _home()
+    homes = None if home is None or home.parent == Path(home.anchor) else home.parent
+    common = next((parent for parent in (path, *path.parents) if parent == base or parent in base.parents), None)
+    found: list[Path] = []
+    enters_homes = (
+        homes is not None
+        and path.is_relative_to(homes)
+        and common is not None
+        and common
+        in {
+            homes,
+            *homes.parents,
+        }
+    )
+    if common is not None and common != Path(common.anchor) and not enters_homes:
+        found.append(Path(os.path.relpath(path, base)))
+    if home is not None and path.is_relative_to(home):
+        found.append(Path("~") / path.relative_to(home))
+    elif homes is None or not path.is_relative_to(homes):
+        found.append(path)
+    names = {os.environ.get(variable) for variable in ("USER", "LOGNAME", "USERNAME")} | {home and home.name}
+    chosen = next((each for each in found if not names & {*each.parts}), Path(path.name)).as_posix()
+    return chosen if chosen.startswith((".", "~")) or Path(chosen).is_absolute() else f"./{chosen}"
+
+
+def address_from(stored: str, folder: str | Path) -> str:
+    """Return the address that `portable_address` stored in a file of `folder`, for this process."""
+    return stored if is_in_catalogue(stored) else str((Path(folder).resolve() / _expanded(stored)).resolve())
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home().resolve()
+    except RuntimeError:  # a user without one
+        return None
+
+
+def _expanded(address: str) -> Path:
+    try:
+        return Path(address).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"expected a path, got {address!r} of a user without a home: write the whole path") from error

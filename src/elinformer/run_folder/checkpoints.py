@@ -54,8 +54,9 @@ class CheckpointFolder:
     path: Path
 
     def files(self) -> list[Path]:
-        """Return the checkpoints, newest first."""
-        return sorted(self.path.glob(PATTERN), key=_step_of, reverse=True)
+        """Return the checkpoints, newest first; pipes and links are none."""
+        files = (path for path in self.path.glob(PATTERN) if path.is_file() and not path.is_symlink())
+        return sorted(files, key=_step_of, reverse=True)
 
     def write(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of a step; remove all but the newest few, and those of later steps.
@@ -67,6 +68,8 @@ class CheckpointFolder:
         """
         data = _encode(state)
         path = self.path / f"step-{step:08d}.safetensors"
+        if path.is_symlink():
+            path.unlink()  # or the file that it leads to would be replaced
         with new_file(path) as new:
             write_durably(new, data)
         _sync_folder(self.path)
@@ -105,7 +108,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if header["sha256"] != _digest(header["state"], tensors):
             raise UnusableCheckpointError(f"checkpoint {path.name} is damaged (its checksum differs)")
         return join_state(json.loads(header["state"]), tensors)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, UnusableCheckpointError):
             raise
         raise UnusableCheckpointError(f"checkpoint {path.name} is damaged ({error})") from error

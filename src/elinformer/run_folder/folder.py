@@ -1,6 +1,7 @@
 """Folder of a trained model: safetensors and JSON, which cannot run code when they are loaded.
 
-config.json         format, schema, state, versions, options of model, training and data, fingerprint of the data
+config.json         format, schema, state, versions, options of model, training and data, fingerprint of the data,
+                    checksums of all files
 checkpoints/        checkpoints of an unfinished training: see `elinformer.run_folder.checkpoints`
 panel.json          names of series and channels, frequency, calendar
 model.safetensors   weights
@@ -9,19 +10,21 @@ calibration.safetensors  errors of the validation part: see `elinformer.interval
 metrics.json        scores, if the model was scored
 
 During training the folder holds the first two alone. When training ends, the other files are added; config.json is
-replaced last.
+replaced last. A process that writes locks the folder. No file may be a link to another folder.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elinformer._files import check_folder, held_folder, new_file, new_folder, write_durably
+from elinformer._checksums import digest, document_digest, file_digest
+from elinformer._files import check_folder, held_folder, made_folder, new_file, new_folder, write_durably
 from elinformer._process import is_first_process
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
@@ -38,7 +41,13 @@ FORMAT = "elinformer-run"
 SCHEMA = 1
 CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
 MODEL, SCALER, CALIBRATION = "model.safetensors", "scaler.safetensors", "calibration.safetensors"
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LOGS = "checkpoints", "logs"
+CHECKSUMS = "checksums"
+"""Key of config.json: the SHA-256 of the other files, and that of config.json itself."""
+
+MAX_JSON = 1 << 28
+"""Largest size of a JSON file in bytes, enough for the names of ten million series."""
+
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
 """States of a run. An interrupted run has all files, and checkpoints from which training can resume."""
 
@@ -79,19 +88,20 @@ def save_run(
         **({} if metrics is None else {METRICS: _to_json(metrics)}),
     }
     path = Path(folder)
-    state = INTERRUPTED if interrupted and (path / CHECKPOINTS).is_dir() else FINISHED
-    files[CONFIG] = _config_file(config, state)  # last
-    if _is_in_training(path):
-        (path / METRICS).unlink(missing_ok=True)
-        for name, content in files.items():
-            with new_file(path / name) as new:
-                write_durably(new, content)
-    else:
-        with new_folder(path) as new:
+    with held_folder(path) if path.is_dir() else nullcontext():
+        state = INTERRUPTED if interrupted and (path / CHECKPOINTS).is_dir() else FINISHED
+        files[CONFIG] = _config_file(config, state, files)  # last
+        if _is_in_training(path):
+            (path / METRICS).unlink(missing_ok=True)
             for name, content in files.items():
-                write_durably(new / name, content)
-    if state == FINISHED:
-        shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+                with new_file(path / name) as new:
+                    write_durably(new, content)
+        else:
+            with new_folder(path) as new:
+                for name, content in files.items():
+                    write_durably(new / name, content)
+        if state == FINISHED:
+            shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -103,16 +113,12 @@ def load_run(folder: str | Path) -> Run:
     """
     path = Path(folder)
     config = finished_config(path)
-    scaler = _read_tensors(path / SCALER)
-    if set(scaler) != {"mean", "std"}:
-        raise InputError(
-            f"expected mean and std in {path / SCALER}, got {', '.join(scaler) or 'no tensors'}: train it again"
-        )
+    check_files(path, config)
     return Run(
-        config,
+        {name: value for name, value in config.items() if name != CHECKSUMS},
         read_json(path / PANEL),
         _read_tensors(path / MODEL),
-        Scaler(scaler["mean"].numpy(), scaler["std"].numpy()),
+        _read_scaler(path / SCALER),
         _read_tensors(path / CALIBRATION),
     )
 
@@ -129,10 +135,23 @@ def finished_config(folder: str | Path) -> dict[str, Any]:
         raise InputError(
             f"expected a finished run, but {path} is {describe_progress(path)}: resume it with {resume_command(path)}"
         )
-    missing = [name for name in (PANEL, MODEL, SCALER, CALIBRATION) if not (path / name).is_file()]
+    missing = [name for name in _files_of(config) if not (path / name).is_file()]
     if missing:
         raise InputError(f"expected a complete run in {path}, but {', '.join(missing)} is missing: train it again")
     return config
+
+
+def check_files(folder: str | Path, config: Mapping[str, Any]) -> int:
+    """Compare the files of a finished run with their checksums; return the number of files, config.json included.
+
+    Raises:
+        InputError: A file is damaged.
+    """
+    path, names = Path(folder), _files_of(config)
+    for name in names:
+        if file_digest(path / name) != config[CHECKSUMS].get(name):
+            raise _damage(path, name)
+    return len(names) + 1
 
 
 @contextmanager
@@ -140,11 +159,13 @@ def refuse_mismatched_files(folder: str | Path) -> Generator[None]:
     """Turn errors of files that do not match each other into one sentence.
 
     Raises:
-        InputError: In place of the KeyError, TypeError or RuntimeError that files of different runs lead to.
+        InputError: In place of the error that files of different runs lead to.
     """
     try:
         yield
-    except (KeyError, TypeError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise InputError(
             f"expected a run of elinformer in {folder}, but its files do not match ({first_line(error)}): "
             "train it again"
@@ -167,12 +188,34 @@ def check_run_folder(folder: str | Path, *, overwrite: bool) -> None:
     if not is_first_process():
         return
     path = Path(folder)
+    _refuse_links(path)
     if not overwrite and _is_in_training(path):
         raise InputError(
             f"expected an empty folder, but {path} holds a run {describe_progress(path)}: resume it with "
             f"{resume_command(path)}, choose another name or pass --overwrite"
         )
     check_folder(folder, overwrite=overwrite, mark=CONFIG)
+
+
+@contextmanager
+def held_run_folder(folder: str | Path, *, overwrite: bool = False) -> Generator[None]:
+    """Create the folder of a new run, and lock it, so that no other process writes to it.
+
+    The folder is removed at the end of the context if nothing was written to it. With several ranks only the first one
+    locks.
+
+    Raises:
+        InputError: Another process writes to the folder, or it may not be written to: see `check_run_folder`.
+    """
+    if not is_first_process():
+        yield
+        return
+    path = Path(folder)
+    if not path.is_dir():
+        check_run_folder(path, overwrite=overwrite)
+    with made_folder(path), held_folder(path):
+        check_run_folder(path, overwrite=overwrite)
+        yield
 
 
 @dataclass(frozen=True)
@@ -183,11 +226,13 @@ class UnfinishedRun:
         folder: Path of the folder.
         config: Contents of `config.json`.
         exists: True if training began earlier and resumes.
+        overwrite: True replaces a run in the folder.
     """
 
     folder: Path
     config: dict[str, Any]
     exists: bool = False
+    overwrite: bool = False
 
     @classmethod
     def new(cls, folder: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> UnfinishedRun:
@@ -197,7 +242,7 @@ class UnfinishedRun:
             InputError: The folder may not be written to.
         """
         check_run_folder(folder, overwrite=overwrite)
-        return cls(Path(folder), config)
+        return cls(Path(folder), config, overwrite=overwrite)
 
     @classmethod
     def open(cls, folder: str | Path) -> UnfinishedRun:
@@ -236,12 +281,18 @@ class UnfinishedRun:
         if not is_first_process():
             yield
             return
-        if not self.exists:
-            self._create()
-        with held_folder(self.folder):
-            if self.exists:
+        if self.exists:
+            with held_folder(self.folder):
+                UnfinishedRun.open(self.folder)  # again, as another process may have finished it
                 self._remove_partial_files()
-                write_json(self.folder / CONFIG, read_json(self.folder / CONFIG) | {"state": TRAINING})
+                self._write_config()
+                yield
+            return
+        with held_run_folder(self.folder, overwrite=self.overwrite):
+            shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)  # first: no other training may resume them
+            self._write_config()
+            for name in (METRICS, MODEL, SCALER, CALIBRATION, PANEL):
+                (self.folder / name).unlink(missing_ok=True)
             yield
 
     def check_data(self, panel: Panel) -> None:
@@ -259,12 +310,9 @@ class UnfinishedRun:
                 "restore the old data, or train again with --overwrite"
             )
 
-    def _create(self) -> None:
-        if self.folder.is_dir():
-            with held_folder(self.folder):
-                pass  # refuses to replace a run that another process trains
-        with new_folder(self.folder) as new:
-            write_durably(new / CONFIG, _config_file(self.config, TRAINING))
+    def _write_config(self) -> None:
+        with new_file(self.folder / CONFIG) as new:
+            write_durably(new, _config_file(self.config, TRAINING))
 
     def _remove_partial_files(self) -> None:
         for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, METRICS):
@@ -302,6 +350,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"expected the folder of a run, but {path} does not exist: `elinformer train` writes one")
     if not (path / CONFIG).is_file():
         raise InputError(f"expected the folder of a run, but {path} has no {CONFIG}: `elinformer train` writes one")
+    _refuse_links(path)
     config = read_json(path / CONFIG)
     if config.get("format") != FORMAT:
         raise InputError(
@@ -312,6 +361,9 @@ def read_config(path: Path) -> dict[str, Any]:
             f"expected a run of schema {SCHEMA} in {path}, got {config.get('schema')}: another version of elinformer "
             "wrote it, so install that version"
         )
+    sums = config.get(CHECKSUMS)
+    if not isinstance(sums, dict) or sums.get(CONFIG) != document_digest(_checked_part(config)):
+        raise _damage(path, CONFIG)
     return config
 
 
@@ -322,8 +374,10 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: The file cannot be read, or holds something else.
     """
     try:
+        if path.stat().st_size > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON >> 20} MiB")  # noqa: TRY301 - as every other reason
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"expected JSON in {path}, but it cannot be read ({error})") from error
     if not isinstance(document, dict):
         raise InputError(f"expected a JSON object in {path}, got a {type(document).__name__}")
@@ -353,8 +407,42 @@ def check_writable(config: Mapping[str, Any]) -> None:
                 ) from error
 
 
-def _config_file(config: Mapping[str, Any], state: str) -> bytes:
-    return _to_json({"format": FORMAT, "schema": SCHEMA, "state": state, **config})
+def _config_file(config: Mapping[str, Any], state: str, files: Mapping[str, bytes] | None = None) -> bytes:
+    document = {**config, "format": FORMAT, "schema": SCHEMA, "state": state}
+    sums = {name: digest(content) for name, content in (files or {}).items()}
+    return _to_json(document | {CHECKSUMS: {**sums, CONFIG: document_digest(_checked_part(document))}})
+
+
+def _checked_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the checksum of config.json covers: all but checksums, and the place of the data, which may move."""
+    source = config.get("source")
+    place = {"source": {**source, "data": None}} if isinstance(source, dict) else {}
+    return {**{name: value for name, value in config.items() if name != CHECKSUMS}, **place}
+
+
+def _files_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the files of a finished run, apart from config.json."""
+    return [PANEL, MODEL, SCALER, CALIBRATION, *([METRICS] if METRICS in config[CHECKSUMS] else [])]
+
+
+def _damage(folder: Path, name: str) -> InputError:
+    return InputError(
+        f"expected the {name} that training wrote to {folder}, but the file is damaged (its checksum differs): restore "
+        "it from a copy, or train it again"
+    )
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse files of a run that are links to another folder, so that nothing outside is read or written.
+
+    Raises:
+        InputError: There is such a link.
+    """
+    home = Path(os.path.realpath(folder))  # `resolve` fails where links go round in a ring
+    for name in (CONFIG, PANEL, METRICS, MODEL, SCALER, CALIBRATION, CHECKPOINTS, LOGS):
+        place = Path(os.path.realpath(folder / name))
+        if place.parent != home:
+            raise InputError(f"expected the files of a run in {folder}, but {name} is a link to {place}: copy it there")
 
 
 def _is_in_training(path: Path) -> bool:
@@ -378,3 +466,14 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"expected safetensors in {path}, but the file is damaged ({error}): train it again"
         ) from error
+
+
+def _read_scaler(path: Path) -> Scaler:
+    import torch
+
+    tensors = _read_tensors(path)
+    if set(tensors) != {"mean", "std"}:
+        raise InputError(f"expected mean and std in {path}, got {', '.join(tensors) or 'no tensors'}: train it again")
+    if not all(torch.isfinite(x).all() for x in tensors.values()) or not (tensors["std"] > 0).all():
+        raise InputError(f"expected finite means and deviations above 0 in {path}, got others: train it again")
+    return Scaler(tensors["mean"].numpy(), tensors["std"].numpy())

@@ -87,7 +87,9 @@ class TrainingConfig(Options):
     logger: Literal["tensorboard", "csv"] | None = option(
         None, "Format in which curves of the training are written.", flag=True, compared=False
     )
-    log_dir: str = option("runs/logs", "Folder of these curves.", compared=False)
+    log_dir: str = option(
+        "logs", "Folder of these curves: a folder inside that of the run, where there is a run.", compared=False
+    )
     checkpoint_minutes: float = option(
         2.0,
         "Minutes between checkpoints; more on slow disks, so that checkpoints take at most 1 % of the time. 0 = a "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -160,7 +161,7 @@ def fit(
     own = _Callbacks.create(config, console, callbacks, checkpointing, -(-len(train) // config.batch_size))
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // n_micro_batches))
     with _ignore_lightning_hints():
-        trainer = _new_trainer(config, n_micro_batches, own.ordered, machines)
+        trainer = _new_trainer(config, n_micro_batches, own.ordered, machines, _log_folder(config, run))
         with run.locked() if run else nullcontext(), own.stopping.catch_interrupts(), explain_lost_rank(run):
             trainer.fit(module, *loaders)
     return own.finish(trainer, module, console)
@@ -255,7 +256,7 @@ def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, steps: SkipNonFin
 
 
 def _new_trainer(
-    config: TrainingConfig, n_micro_batches: int, callbacks: list[pl.Callback], machines: Machines
+    config: TrainingConfig, n_micro_batches: int, callbacks: list[pl.Callback], machines: Machines, log_folder: Path
 ) -> pl.Trainer:
     try:
         return pl.Trainer(
@@ -266,7 +267,7 @@ def _new_trainer(
             accumulate_grad_batches=n_micro_batches,
             gradient_clip_val=config.gradient_clip,
             callbacks=callbacks,
-            logger=_new_logger(config),
+            logger=_new_logger(config, log_folder),
             log_every_n_steps=1,
             num_sanity_val_steps=0,
             enable_checkpointing=False,
@@ -279,12 +280,28 @@ def _new_trainer(
         ) from error
 
 
-def _new_logger(config: TrainingConfig) -> Any:
+def _log_folder(config: TrainingConfig, run: UnfinishedRun | None) -> Path:
+    """Return the folder of curves. A run can name none outside its own folder: it may have come from others.
+
+    Raises:
+        InputError: It does.
+    """
+    if run is None:
+        return Path(config.log_dir)
+    home = run.folder.resolve()
+    if not (home / config.log_dir).resolve().is_relative_to(home):
+        raise InputError(
+            f"expected log_dir inside the folder of the run, got {config.log_dir!r}: choose a name such as logs"
+        )
+    return run.folder / config.log_dir
+
+
+def _new_logger(config: TrainingConfig, folder: Path) -> Any:
     if config.logger == "csv":
-        return CSVLogger(config.log_dir, name="")
+        return CSVLogger(folder, name="")
     if config.logger == "tensorboard":
         try:
-            return TensorBoardLogger(config.log_dir, name="")
+            return TensorBoardLogger(folder, name="")
         except ModuleNotFoundError as error:
             raise MissingExtraError('TensorBoard logs need an extra: pip install "elinformer[tensorboard]"') from error
     return False
