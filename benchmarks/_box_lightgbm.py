@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from elinformer.data.reach import window_origins
 from elinformer.data.scaling import Scaler
 from elinformer.data.seasons import seasons_of
-from elinformer.data.windows import window_origins
 
 if TYPE_CHECKING:
     from benchmarks._box_sets import Task

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from elinformer.data.address import load_panel
-from elinformer.data.windows import Reach, SplitPanel, window_origins
+from elinformer.data.reach import Reach, window_origins
+from elinformer.data.windows import SplitPanel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -69,8 +69,8 @@ def forward_operations(config: ELinFormerConfig) -> float:
     d, e = config.width, config.width // config.n_heads
     block = 8 * d * d + feedforward_operations(d) + 4 * d * e
     embedding = 2 * 2 * config.steps_per_patch * config.n_channels * config.window_width
-    outputs = config.horizon * config.n_channels * config.n_outputs
-    head = 2 * d * outputs * (1 + config.n_recalled) + 2 * outputs * config.n_recalled / config.n_patches
+    targets, earlier = config.horizon * config.n_channels, config.n_lags + 1
+    head = 2 * d * targets * (config.n_outputs + earlier) + 2 * targets * earlier / config.n_patches
     return config.n_layers * block + embedding + head
 
 

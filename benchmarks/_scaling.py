@@ -16,10 +16,11 @@ from benchmarks._products import recorded, replay
 from benchmarks._steps import FewSteps
 from elinformer._allocator import keep_freed_memory
 from elinformer.data.panel import Panel
+from elinformer.data.reach import Reach
 from elinformer.data.scaling import Scaler, error_scale
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.simulation.simulate import simulate_freeway
-from elinformer.data.windows import Reach, WindowDataset
+from elinformer.data.windows import WindowDataset
 from elinformer.evaluation import AbsoluteError
 from elinformer.trained_model import TrainedModel, new_model, tokens_per_window
 from elinformer.training.config import TrainingConfig

@@ -30,8 +30,9 @@ from elinformer._allocator import keep_freed_memory
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.folder import open_panel
 from elinformer.data.panel import fingerprint
+from elinformer.data.reach import Reach, window_origins
 from elinformer.data.scaling import measure
-from elinformer.data.windows import Reach, WindowDataset, window_origins
+from elinformer.data.windows import WindowDataset
 from elinformer.forecaster import Forecaster
 from elinformer.training import TrainingConfig
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from elinformer.data.windows import PartName
+    from elinformer.data.reach import PartName
     from elinformer.evaluation import MetricSums
 
 PARTS: tuple[PartName, ...] = ("validation", "test")

@@ -66,7 +66,7 @@ def make_forecaster(narrow: dict[str, int]) -> Callable[..., Forecaster]:
 
     def make(*, model: dict[str, Any] | None = None, **training: Any) -> Forecaster:
         options: dict[str, Any] = {"epochs": 2} | training
-        return Forecaster(6, 3, model=narrow | (model or {}), training=TrainingConfig(**options))
+        return Forecaster(6, 3, lags=(), model=narrow | (model or {}), training=TrainingConfig(**options))
 
     return make
 

@@ -104,7 +104,8 @@ def test_a_forecast_can_start_from_another_frame_than_that_of_training(
 
 
 def test_only_the_last_window_is_used(trained: Forecaster, hourly_panel: Panel) -> None:
-    frame, short = trained.predict(hourly_panel), trained.predict(hourly_panel.select(steps=slice(-6, None)))
+    last = hourly_panel.select(steps=slice(-trained.reach.history, None))
+    frame, short = trained.predict(hourly_panel), trained.predict(last)
     np.testing.assert_allclose(short["elinformer"], frame["elinformer"], rtol=1e-5)
 
 

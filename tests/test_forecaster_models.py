@@ -60,10 +60,10 @@ def test_options_are_given_with_the_name(short_panel: Panel, tmp_path: Path) -> 
 
 def test_settings_select_the_model(short_panel: Panel, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", data=short_panel.values)
-    settings = Settings(6, 3, start="2024-01-01", freq="1h").updated({"model": {"name": "elinformer"}})
+    settings = Settings(window=6, horizon=3, start="2024-01-01", freq="1h").updated({"model": {"name": "elinformer"}})
     settings = settings.updated({"model": {"name": "dlinear"}, "training": {"epochs": 1}})
     metrics = train_run(str(tmp_path / "d.npz"), tmp_path / "run", settings)
-    assert metrics["parameters"] == 2 * (6 * 3 + 3)
+    assert metrics["parameters"] == 2 * (6 * 3 + 3) * 9  # quantiles
     assert Forecaster.load(tmp_path / "run").model_name == "dlinear"
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from elinformer.data.io.output import in_form
-from elinformer.data.windows import WindowDataset, chronological_split, window_loader
+from elinformer.data.reach import chronological_split
+from elinformer.data.windows import WindowDataset, window_loader
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, Scores, judge, targets_of
 from elinformer.evaluation.metrics import COUNTS, SUMS

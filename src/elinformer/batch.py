@@ -28,6 +28,8 @@ class Batch(NamedTuple):
         past: (B, T, N, P), covariates that are observed up to the origin.
         future: (B, T + S, N, F), covariates that are known over the horizon.
         static: (N, G), features of the series.
+        level: (B, N, 2C), level and logarithm of the deviation of each window in the units of training; None unless the
+            values are scaled by window: see `elinformer.models.scaled`.
         series: (N,), numbers of the series in the model; None = all series of the model, in order.
 
     Example:
@@ -46,6 +48,7 @@ class Batch(NamedTuple):
     past: Tensor | None = None
     future: Tensor | None = None
     static: Tensor | None = None
+    level: Tensor | None = None
     series: Tensor | None = None
 
     def select_series(self, numbers: Tensor) -> Batch:
@@ -54,7 +57,8 @@ class Batch(NamedTuple):
         selected = {name: None if x is None else x[:, :, numbers] for name, x in columns.items()}
         static = None if self.static is None else self.static[numbers]
         series = numbers if self.series is None else self.series[numbers]
-        return self._replace(**selected, static=static, series=series)
+        level = None if self.level is None else self.level[:, numbers]
+        return self._replace(**selected, static=static, level=level, series=series)
 
     def to(self, device: torch.device | str) -> Batch:
         """Move all tensors to a device."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SETTINGS: dict[str, Any] = {
     "split": (0.7, 0.1, 0.2),
-    "model": {"window_width": 48, "series_width": 16, "calendar_width": 16, "n_layers": 2, "recall": True},
+    "model": {"window_width": 48, "series_width": 16, "calendar_width": 16, "n_layers": 2},
     "training": {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3},
 }
 """A small model and few epochs, so that two cores train it within two minutes. The head recalls the window, which

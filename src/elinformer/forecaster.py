@@ -11,17 +11,21 @@ import numpy as np
 
 from elinformer import __version__
 from elinformer._arguments import explain_arguments
+from elinformer._console import plain_console
 from elinformer._memory import explained_memory
+from elinformer._process import is_first_process
 from elinformer.backtests import Backtest
+from elinformer.data.defaults import choose_reach
 from elinformer.data.io.frames import as_panel, long_frame
 from elinformer.data.io.output import in_form
 from elinformer.data.options import TaskOptions
 from elinformer.data.panel import data_description
+from elinformer.data.reach import PartName, chronological_split, part_origins, window_origins
 from elinformer.data.series_info import SeriesInfo
-from elinformer.data.windows import PartName, Reach, SplitPanel, part_origins, window_origins
+from elinformer.data.windows import SplitPanel
 from elinformer.errors import InputError
 from elinformer.intervals import wanted_quantiles
-from elinformer.models.registry import check_model, whole_options
+from elinformer.models.registry import check_model, scales_windows, uses_lags, whole_options
 from elinformer.new_series import STEPS, with_new_series
 from elinformer.run_folder.folder import UnfinishedRun, check_writable, refuse_mismatched_files
 from elinformer.trained_model import TrainedModel, loss_for, new_model
@@ -33,8 +37,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from rich.console import Console
+    from torch import nn
 
+    from elinformer.data.defaults import Auto, ChosenReach
     from elinformer.data.panel import Panel
+    from elinformer.data.reach import Reach
     from elinformer.data.scaling import ScalePer
     from elinformer.data.steps import Freq
     from elinformer.training import FitResult
@@ -52,10 +59,11 @@ class Forecaster:
     """Model with its training options, for panels and data frames; docs/quickstart.md is an introduction.
 
     Args:
-        window: T, number of input steps.
+        window: T, number of input steps; "auto" = two horizons, at least 12 steps.
         horizon: S, number of output steps.
         lags: Seasons, in steps. The model also reads the values one season before the steps to forecast. In hourly
-            data, 168 is the same hour of last week.
+            data, 168 is the same hour of last week. "auto" = the seasons of the step that the training part confirms:
+            see `elinformer.data.defaults`.
         split: Fractions of the steps for training, validation (which selects the weights) and test.
         scale_per: "series" scales every series by its own mean and standard deviation. "channel" uses one mean and one
             standard deviation for all series of a channel.
@@ -86,21 +94,22 @@ class Forecaster:
     @explain_arguments
     def __init__(
         self,
-        window: int = 12,
+        window: int | Auto = "auto",
         horizon: int = 12,
         *,
-        lags: Sequence[int] = (),
+        lags: Sequence[int] | Auto = "auto",
         split: Sequence[float] = (0.6, 0.2, 0.2),
         scale_per: ScalePer = "series",
         minimum: float | Literal["auto"] | None = "auto",
         model: str | Mapping[str, Any] | None = None,
         training: TrainingConfig | Mapping[str, Any] | None = None,
     ) -> None:
-        task = TaskOptions(window, horizon, lags, split, scale_per, minimum)  # pyright: ignore[reportArgumentType]  checks them
-        self.reach = Reach(task.window, task.horizon, task.lags)
-        self.split: tuple[float, ...] = task.split
-        self.scale_per: ScalePer = task.scale_per
-        self.minimum = task.minimum
+        given: tuple[Any, ...] = (window, horizon, lags, split, scale_per, minimum)
+        self._steps = TaskOptions(*given)
+        self._reach = self._steps.reach
+        self.split: tuple[float, ...] = self._steps.split
+        self.scale_per: ScalePer = self._steps.scale_per
+        self.minimum = self._steps.minimum
         options = {"name": model} if isinstance(model, str) else _table("model", model or {})
         self.model_name, self.model_options = options.pop("name", "elinformer"), options
         check_model(self.model_name, options)
@@ -144,18 +153,19 @@ class Forecaster:
         """
         from elinformer.training.fit import train
 
-        check_writable(self._config)
         panel = as_panel(data, freq=freq)
+        self._reach, why = self._chosen_reach(panel)
+        check_writable(self._config)
         split_panel = self.split_panel(panel)
         if run is not None and not isinstance(run, UnfinishedRun):
             run = self.new_run(run, panel)
         info = SeriesInfo.of(panel, split_panel.origins("train") - 1)
-        scaler = split_panel.scaler(self.scale_per)
+        scaler = split_panel.scaler(self.scale_per, by_window=scales_windows(self.model_name))
         with explained_memory("the training", LESS_MEMORY.format(**vars(self.training))):
             trained = train(
                 split_panel,
                 info.calendar,
-                lambda: new_model(self.model_name, self.model_options, self.reach, info, self.loss),
+                lambda: self._new_model(info, why, console),
                 self.training,
                 scaler=scaler,
                 loss=self.loss,
@@ -215,6 +225,7 @@ class Forecaster:
         Raises:
             InputError: The folder cannot be written to.
         """
+        self._reach = self._chosen_reach(panel).reach
         config = {**self._config, "data": data_description(panel), "source": source}
         return UnfinishedRun.new(folder, config, overwrite=overwrite)
 
@@ -393,6 +404,17 @@ class Forecaster:
         return forecaster
 
     @property
+    def reach(self) -> Reach:
+        """Window, horizon and lags.
+
+        Raises:
+            InputError: Window or lags are "auto", and no data have decided them yet.
+        """
+        if self._reach is None:
+            raise InputError("expected a forecaster with a window and lags, got auto: call fit(...) first")
+        return self._reach
+
+    @property
     def trained(self) -> TrainedModel:
         """Trained model.
 
@@ -446,7 +468,7 @@ class Forecaster:
         """
         if self._split_panel is not None and self._split_panel.panel is panel:
             return self._split_panel
-        return SplitPanel.of(panel, self.split, self.reach)
+        return SplitPanel.of(panel, self.split, self._reach or self._chosen_reach(panel).reach)
 
     @property
     def _config(self) -> dict[str, Any]:
@@ -468,6 +490,20 @@ class Forecaster:
         """Make an untrained forecaster from its `_config`."""
         model = {"name": config["model"]["name"], **config["model"]["options"]}
         return cls(**config["forecaster"], model=model, training=TrainingConfig(**config["training"]))
+
+    def _new_model(self, info: SeriesInfo, why: str, console: Console | None) -> nn.Module:
+        """Build the model, and say which window and lags were chosen."""
+        model = new_model(self.model_name, self.model_options, self.reach, info, self.loss)
+        if self._steps.reach is None and is_first_process():
+            (console or plain_console(stderr=True)).print(why, highlight=False, markup=False, soft_wrap=True)
+        return model
+
+    def _chosen_reach(self, panel: Panel) -> ChosenReach:
+        steps, lags = self._steps, self._steps.lags
+        if lags == "auto" and not uses_lags(self.model_name):
+            lags = ()
+        train_end = chronological_split(panel.n_steps, self.split).train[1]
+        return choose_reach(panel, steps.horizon, steps.window, lags, train_end)
 
     def _as_panel(self, data: Panel | Any | None, freq: Freq | None) -> Panel:
         if data is not None:

@@ -23,8 +23,9 @@ from elinformer._dtype import float32_default
 from elinformer.data.covariates import static_features
 from elinformer.data.panel import data_description
 from elinformer.data.profile import history_profile, principal_components
-from elinformer.data.scaling import Scaler, lowest_values, measure
-from elinformer.data.windows import WindowDataset, window_origins
+from elinformer.data.reach import window_origins
+from elinformer.data.scaling import Scaler, lowest_values, measure, window_deviation
+from elinformer.data.windows import WindowDataset
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, backtest, naives_for, score_naives, targets_of
 from elinformer.nn.embeddings import SeriesEncoder
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
     from elinformer.batch import Batch
     from elinformer.data.panel import Panel
+    from elinformer.data.reach import Reach
     from elinformer.data.scaling import ScalePer
     from elinformer.data.series_info import SeriesInfo
-    from elinformer.data.windows import Reach
     from elinformer.trained_model import TrainedModel
 
 STEPS = 300
@@ -206,6 +207,9 @@ def _extend_scaler(trained: TrainedModel, panel: Panel, scale_per: ScalePer) -> 
     """Return the scaler of training, with rows for the new series at its end."""
     n_old = len(trained.info.series)
     measured = Scaler.of(measure(panel.values, panel.mask), dtype=panel.values.dtype)
+    if trained.scaled.scales_windows:
+        origins = window_origins((0, panel.n_steps), trained.reach)
+        measured = measured.by_window(window_deviation(panel.values, panel.mask, origins, trained.reach.inputs))
     arrays = []
     for name in ("mean", "std"):
         old, new = getattr(trained.scaler, name), getattr(measured, name)[n_old:]
@@ -247,13 +251,13 @@ def _first_observation(panel: Panel) -> np.ndarray:
 def _scored_steps(panel: Panel, n_new: int, reach: Reach) -> int:
     """Return the number of steps that errors are measured on: a fifth of the shortest history of a new series."""
     shortest = panel.n_steps - int(_first_observation(panel)[-n_new:].max())
-    most = panel.n_steps - reach.history - reach.horizon  # leaves one window to learn from
+    most = panel.n_steps - reach.window - reach.horizon  # leaves one window to learn from
     return min(max(reach.horizon, round(SCORED_SHARE * shortest)), most)
 
 
 def _min_observed_steps(panel: Panel, reach: Reach) -> int:
     """Return the observed steps that a series needs: a day, with a window to learn from and one to score."""
-    return max(panel.steps_of_day or 0, reach.history + 2 * reach.horizon)
+    return max(panel.steps_of_day or 0, reach.window + 2 * reach.horizon)
 
 
 def _check_history(panel: Panel, n_new: int, min_steps: int) -> None:

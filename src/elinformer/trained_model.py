@@ -10,9 +10,10 @@ import torch
 
 from elinformer._dtype import float32_default
 from elinformer._memory import explained_memory
+from elinformer.data.reach import Reach
 from elinformer.data.scaling import lowest_values
 from elinformer.data.series_info import SeriesInfo
-from elinformer.data.windows import Reach, WindowDataset
+from elinformer.data.windows import WindowDataset
 from elinformer.errors import InputError
 from elinformer.evaluation import LOSSES, AbsoluteError
 from elinformer.intervals import Calibration, calibrate, scenarios
@@ -245,8 +246,8 @@ class TrainedModel:
 
     @float32_default()
     def _next(self, forecast: Callable[[Batch], Tensor], panel: Panel) -> np.ndarray:
-        if panel.n_steps < self.reach.history:
-            raise InputError(f"expected at least {self.reach.history} steps of history, got {panel.n_steps}")
+        if panel.n_steps < self.reach.window:
+            raise InputError(f"expected at least {self.reach.window} steps of history, got {panel.n_steps}")
         aligned = self.info.align(panel.last_steps(self.reach.history))
         (steps,) = self._apply(forecast, aligned, np.array([aligned.n_steps]))  # (S, N, C) or (S, N, C, K)
         return steps[:, self._positions(panel)]

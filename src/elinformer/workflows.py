@@ -154,7 +154,7 @@ class _Windows(NamedTuple):
 
 def _windows_to_score(forecaster: Forecaster, panel: Panel, *, is_other: bool) -> _Windows:
     from elinformer.data.panel import fingerprint
-    from elinformer.data.windows import part_origins
+    from elinformer.data.reach import part_origins
 
     known = forecaster.trained.data or {}
     if not is_other or fingerprint(panel) == known.get("fingerprint"):

@@ -17,8 +17,9 @@ from elinformer.batch import Batch
 from elinformer.data.io.frames import long_frame
 from elinformer.data.io.read import read_panel
 from elinformer.data.panel import Panel
+from elinformer.data.reach import Reach
 from elinformer.data.scaling import Scaler
-from elinformer.data.windows import Reach, SplitPanel, WindowDataset
+from elinformer.data.windows import SplitPanel, WindowDataset
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.evaluation import backtest, score_naive
 from elinformer.evaluation.naive import LAST_VALUE

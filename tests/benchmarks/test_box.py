@@ -10,7 +10,8 @@ from benchmarks._box_sets import SPLIT, BoxSet, Task
 from benchmarks.box import tables
 
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Reach, SplitPanel, window_origins
+from elinformer.data.reach import Reach, window_origins
+from elinformer.data.windows import SplitPanel
 
 
 def task_of(values: np.ndarray, horizon: int = 6) -> Task:

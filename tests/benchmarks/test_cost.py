@@ -16,15 +16,17 @@ from elinformer.partition.ranks import RankGroup
 
 
 @pytest.mark.parametrize("patch_length", [0, 4])
-@pytest.mark.parametrize("recall", [False, True])
+@pytest.mark.parametrize("n_lags", [0, 2])
 def test_operations_are_those_of_pytorchs_counter(
-    patch_length: int, recall: bool, monkeypatch: pytest.MonkeyPatch
+    patch_length: int, n_lags: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "_LIBRARY", None)  # plain PyTorch, whose products can be seen
-    config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length, recall=recall)
+    config = ELinFormerConfig(window=12, horizon=12, n_series=50, n_slots=4, patch_length=patch_length, n_lags=n_lags)
     model = ELinFormer(config).eval()
-    values = torch.zeros(2, 12, 50, 1)
-    batch = Batch(values, torch.ones_like(values, dtype=torch.bool), torch.ones(2, 24, 2, dtype=torch.int64))
+    values = torch.zeros(2, 12 * (1 + n_lags), 50, 1)
+    batch = Batch(
+        values, torch.ones_like(values, dtype=torch.bool), torch.ones(2, 12 * (2 + n_lags), 2, dtype=torch.int64)
+    )
     exchanges = [RankExchange(RankGroup())] * config.n_layers  # attention as on ranks, of which there is one
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         run_chain(model, batch, exchanges)

@@ -34,7 +34,6 @@ def test_the_usual_models_are_there() -> None:
     ("model", "message"),
     [
         ("elinformer@n_layers=two", "expected n_layers to be a whole number, got 'two'"),
-        ("elinformer@recall=yes", "expected recall to be true or false, got 'yes'"),
         ("elinformer@layers=2", "expected options of elinformer such as .*, got 'layers=2': there are patch_length,"),
         ("elinformer@n_layers", "expected options of elinformer such as .*, got 'n_layers'"),
     ],
@@ -45,8 +44,8 @@ def test_options_after_an_at_that_a_model_cannot_have_are_refused(model: str, me
 
 
 def test_options_after_an_at_are_of_the_type_of_the_option() -> None:
-    (found,) = make_contenders(["elinformer@n_layers=2,dropout=0,recall=true"])
-    assert found.options == {"n_layers": 2, "dropout": 0.0, "recall": True}
+    (found,) = make_contenders(["elinformer@n_layers=2,dropout=0,patch_length=4"])
+    assert found.options == {"n_layers": 2, "dropout": 0.0, "patch_length": 4}
 
 
 def test_a_label_can_stand_for_a_model_with_options() -> None:

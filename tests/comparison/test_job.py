@@ -16,7 +16,8 @@ from small_models import mean_before
 from elinformer.comparison.job import Work, run_job
 from elinformer.comparison.plan import Job
 from elinformer.data.io.read import read_panel
-from elinformer.data.windows import Reach, split_panel, window_origins
+from elinformer.data.reach import Reach, window_origins
+from elinformer.data.windows import split_panel
 from elinformer.errors import InputError
 from elinformer.evaluation import Naive, score_naive
 from elinformer.forecaster import Forecaster
@@ -126,9 +127,9 @@ def test_seasonal_naive_needs_days(run: Run, folder: Path) -> None:
 
 
 def test_lags_and_the_scale_of_the_loss_reach_the_model(run: Run, narrow: dict[str, int]) -> None:
-    plain = run("elinformer", options=narrow)
-    assert run("elinformer", options=narrow, lags=[24])["parameters"] > plain["parameters"]
-    assert run("elinformer", options=narrow, training={"loss_scale": "series"})["test"] != plain["test"]
+    plain = run("elinformer", options=narrow, lags=[24])
+    assert run("elinformer", options=narrow, lags=[24, 48])["parameters"] > plain["parameters"]
+    assert run("elinformer", options=narrow, lags=[24], training={"loss_scale": "series"})["test"] != plain["test"]
 
 
 def test_a_model_of_ones_own_that_fails_keeps_its_error(run: Run) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from elinformer.data.calendar import Calendar
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Reach, WindowDataset, chronological_split, window_loader, window_origins
+from elinformer.data.reach import Reach, chronological_split, window_origins
+from elinformer.data.windows import WindowDataset, window_loader
 from elinformer.errors import InputError
 
 WINDOW, HORIZON = 4, 3
@@ -136,11 +137,21 @@ def test_a_window_without_targets_needs_no_future(hourly_panel: Panel) -> None:
 def test_lags_read_the_targets_of_earlier_seasons(hourly_panel: Panel) -> None:
     reach = Reach(WINDOW, HORIZON, lags=(24, 48))
     origins = window_origins((0, 240), reach)
-    assert origins[0] == reach.history == 48
-    values = WindowDataset(hourly_panel, None, origins, reach)[[5]].values[0]
-    at = origins[5] + np.arange(HORIZON)
-    expected = np.concatenate([at - 48, at - 24, np.arange(origins[5] - WINDOW, origins[5])])
+    assert (origins[0], reach.history) == (WINDOW, 48)
+    windows = WindowDataset(hourly_panel, None, origins, reach)
+    values = windows[[50]].values[0]
+    at = origins[50] + np.arange(HORIZON)
+    expected = np.concatenate([at - 48, at - 24, np.arange(origins[50] - WINDOW, origins[50])])
     np.testing.assert_array_equal(values, hourly_panel.values[expected])
+
+
+def test_a_lag_before_the_first_step_is_missing(hourly_panel: Panel) -> None:
+    reach = Reach(WINDOW, HORIZON, lags=(24, 48))
+    mask = WindowDataset(hourly_panel, None, np.array([26, 47]), reach)[[0, 1]].mask
+    steps = np.array([26, 47])[:, None] + reach.inputs
+    assert (steps < 0).any(1).tolist() == [True, True]
+    expected = hourly_panel.mask[np.maximum(steps, 0)] & (steps >= 0)[..., None, None]
+    np.testing.assert_array_equal(mask, expected)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from elinformer.batch import Batch
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Reach, WindowDataset
+from elinformer.data.reach import Reach
+from elinformer.data.windows import WindowDataset
 from elinformer.evaluation import backtest
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from elinformer.batch import Batch
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Reach, WindowDataset, window_origins
+from elinformer.data.reach import Reach, window_origins
+from elinformer.data.windows import WindowDataset
 from elinformer.evaluation import BlockSums, Naive, backtest, blocks_of, score_naive
 
 STEPS = (100, 240)

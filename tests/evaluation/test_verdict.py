@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Reach, SplitPanel
+from elinformer.data.reach import Reach
+from elinformer.data.windows import SplitPanel
 from elinformer.evaluation import MetricSums, Verdict, judge
 
 HORIZON = 4

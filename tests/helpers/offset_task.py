@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from elinformer.batch import Batch
 from elinformer.data.panel import Panel
+from elinformer.data.reach import Reach
 from elinformer.data.scaling import Scaler
-from elinformer.data.windows import Reach, WindowDataset
+from elinformer.data.windows import WindowDataset
 from elinformer.training import FitResult, ForecastModule, TrainingConfig
 from elinformer.training.fit import fit
 

@@ -21,10 +21,11 @@ def mean_before(panel: Any, end: int) -> Any:
 
 
 def forecast_of(model: Any, values: Any, mask: Any, calendar: Any = None) -> Any:
-    """Return the point forecast (B, S, N, C) of a model with one output."""
+    """Return the point forecast (B, S, N, C) of a model with one output, for windows of the level and deviation e."""
     from elinformer.batch import Batch
 
-    return model(Batch(values, mask, calendar)).squeeze(-1)
+    level = values.new_ones(len(values), values.shape[2], 2 * values.shape[3])
+    return model(Batch(values, mask, calendar, level=level)).squeeze(-1)
 
 
 def small_module(name: str = "elinformer", *, n_series: int, **options: Any) -> ForecastModule:

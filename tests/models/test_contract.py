@@ -17,7 +17,7 @@ from elinformer.ops.registry import OPERATORS
 B, T, S, N, SLOTS = 3, 6, 4, 11, 24
 """N differs from all other sizes, so that the shape shows which parameters belong to series."""
 
-VARIANTS = {"patches": {**NARROW, "patch_length": 1}, "recall": {**NARROW, "recall": True}}
+VARIANTS = {"patches": {**NARROW, "patch_length": 1}}
 """Variants of "elinformer"."""
 
 OPTIONS: dict[str, dict[str, Any]] = (

@@ -15,13 +15,8 @@ from torch import Tensor
 
 from elinformer.batch import Batch
 from elinformer.models import ELinFormer, ELinFormerConfig
-from elinformer.models.elinformer import (
-    FEEDFORWARD_ROWS,
-    INITIAL_RECALL,
-    NEUTRAL_SHARE,
-    forward_fill,
-    periodic_features,
-)
+from elinformer.models.elinformer import FEEDFORWARD_ROWS, NEUTRAL_SHARE, periodic_features
+from elinformer.models.inputs import earlier_values, forward_fill
 from elinformer.nn import EalaOperator
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
@@ -36,7 +31,6 @@ VARIANTS = {
     "no calendar": replace(SMALL, n_slots=0),
     "one step to one step": replace(SMALL, window=1, horizon=1),
     "one series": replace(SMALL, n_series=1),
-    "the window recalled": replace(SMALL, recall=True),
 }
 
 
@@ -116,8 +110,6 @@ def test_a_series_with_one_observation_is_a_key() -> None:
 
 def test_every_parameter_gets_a_nonzero_gradient(config: ELinFormerConfig) -> None:
     model, batch = a_model(config), a_batch(config, batch=8)
-    if config.recall:
-        torch.nn.init.normal_(model.output.recall.weight)  # its initial zeros block the gradient of the norm
     (forecast_of(model, *batch) ** 2).sum().backward()
     without_gradient = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without_gradient == []
@@ -133,42 +125,43 @@ def test_gaps_are_filled_with_the_last_observed_value(observed: np.ndarray) -> N
         assert filled[b, t, n, c] == (observed_values[-1] if len(observed_values) else 0)
 
 
-def test_a_new_model_with_recall_repeats_only_the_last_value(config: ELinFormerConfig) -> None:
-    model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
+def test_a_new_model_repeats_the_last_value_and_can_start_from_other_weights(config: ELinFormerConfig) -> None:
+    model, (values, mask, calendar) = a_model(config), a_batch(config)
+    last = forward_fill(values, mask)[:, -1:]
     with torch.no_grad():
-        for parameter in model.output.change.parameters():
-            parameter.zero_()
-    forecast = forecast_of(model, values, mask, calendar)
-    expected = INITIAL_RECALL * forward_fill(values, mask)[:, -1:]
-    torch.testing.assert_close(forecast, expected.expand_as(forecast))
+        model.output.change.weight.zero_()
+        model.output.earlier.weight.zero_()
+    expected = last.expand(-1, config.horizon, -1, -1)
+    torch.testing.assert_close(forecast_of(model, values, mask, calendar), expected)
+    weights = torch.arange(config.horizon, dtype=torch.float32)[:, None]
+    model.start_from(weights)
+    torch.testing.assert_close(forecast_of(model, values, mask, calendar), expected * weights[:, :, None])
 
 
-def test_recall_can_repeat_every_step_of_the_window(config: ELinFormerConfig) -> None:
-    model, (values, mask, calendar) = a_model(replace(config, recall=True)), a_batch(config)
-    shape = (config.horizon, config.n_channels, config.window)
-    with torch.no_grad():
-        for parameter in model.output.parameters():
-            parameter.zero_()
-        model.output.recall.bias.view(shape)[..., config.window // 2] = 1
-    forecast = forecast_of(model, values, mask, calendar)
-    middle = forward_fill(values, mask)[:, config.window // 2, None]
-    torch.testing.assert_close(forecast, middle.expand_as(forecast))
+def test_a_gap_in_a_lag_is_filled_by_the_other_lags_and_then_by_the_last_value() -> None:
+    lags = torch.tensor(
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
+    )  # three lags, longest first, of three steps
+    seen = torch.tensor([[True, False, False], [False, False, False], [True, True, False]])
+    values = torch.cat((lags.flatten(), torch.tensor([10.0, 11.0])))[None, :, None, None]
+    mask = torch.cat((seen.flatten(), torch.tensor([True, False])))[None, :, None, None]
+    found = earlier_values(values, mask, n_lags=3, horizon=3)[0, :, :, 0, 0]
+    assert found.tolist() == [[1, 8, 10], [1, 8, 10], [7, 8, 10], [10, 10, 10]]
 
 
 def test_earlier_values_are_added_to_the_first_output_alone() -> None:
-    config = replace(SMALL, n_lags=1, recall=True, n_outputs=3)
+    config = replace(SMALL, n_outputs=3)
     model, (values, mask, calendar) = a_model(config), a_batch(config)
     outputs = model(Batch(values, mask, calendar))
     with torch.no_grad():
-        model.output.recall.bias.add_(1)
+        model.output.earlier.bias.add_(1)
     changed = model(Batch(values, mask, calendar)) - outputs
     assert (changed[..., 0].abs() > 0.1).all()
     torch.testing.assert_close(changed[..., 1:], torch.zeros_like(changed[..., 1:]), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("recall", [False, True])
-def test_every_horizon_step_repeats_its_own_step_of_a_lag(*, recall: bool) -> None:
-    config = replace(SMALL, n_lags=2, recall=recall)
+def test_every_horizon_step_repeats_its_own_step_of_a_lag() -> None:
+    config = replace(SMALL, n_lags=2)
     model = a_model(config)
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(B, 2 * S + T, N, config.n_channels, generator=generator)
@@ -177,7 +170,7 @@ def test_every_horizon_step_repeats_its_own_step_of_a_lag(*, recall: bool) -> No
     with torch.no_grad():
         for parameter in model.output.parameters():
             parameter.zero_()
-        model.output.recall.bias.view(S, config.n_channels, config.n_recalled)[..., 1] = 1
+        model.output.earlier.bias.view(S, config.n_channels, 3)[..., 1] = 1
     torch.testing.assert_close(forecast_of(model, values, mask, calendar), values[:, S : 2 * S])
 
 
@@ -185,11 +178,10 @@ def test_tokens_do_not_depend_on_the_lags() -> None:
     config = replace(SMALL, n_lags=1)
     model = a_model(config)
     values = torch.randn(B, S + T, N, config.n_channels, generator=torch.Generator().manual_seed(0))
-    mask = torch.ones_like(values, dtype=torch.bool)
-    calendar = torch.ones(B, S + T, 2, dtype=torch.int64)
+    batch = Batch(values, torch.ones_like(values, dtype=torch.bool), torch.ones(B, S + T, 2, dtype=torch.int64))
     other = values.clone()
     other[:, :S] += 1
-    assert torch.equal(forecast_of(model, values, mask, calendar), forecast_of(model, other, mask, calendar))
+    assert torch.equal(model.embed(batch)[0], model.embed(batch._replace(values=other))[0])
 
 
 @pytest.mark.parametrize(("n_slots", "width"), [(24, 8), (7, 5), (1, 4), (288, 1)])

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Reach, WindowDataset
+from elinformer.data.reach import Reach
+from elinformer.data.windows import WindowDataset
 from elinformer.training.batches import ShuffledBatches, training_loader
 
 SIZES = {"n_windows": st.integers(1, 100), "batch_size": st.integers(1, 40)}
@@ -62,6 +63,21 @@ def test_the_order_depends_on_epoch_and_seed() -> None:
     orders = [next(iter(new_batches(50, 50, seed=seed, epoch=epoch))) for seed, epoch in ((0, 0), (0, 1), (5, 0))]
     assert orders[0] != orders[1]
     assert orders[0] != orders[2]
+
+
+def test_an_epoch_can_be_a_part_of_an_endless_series_of_passes() -> None:
+    batches = ShuffledBatches(10, 4, 2, seed=3, steps_per_epoch=3)
+    drawn = []
+    for epoch in range(5):
+        batches.set_epoch(epoch)
+        found = list(batches)
+        assert [len(batch) for batch in found] == [2] * len(batches) == [2] * 6
+        batches.n_steps_to_skip = 1
+        assert list(batches) == found[2:]
+        drawn += [window for batch in found for window in batch]
+    passes = [drawn[i : i + 10] for i in range(0, 60, 10)]
+    assert all(sorted(one) == list(range(10)) for one in passes)
+    assert passes[0] != passes[1]
 
 
 @pytest.mark.parametrize("seed", [0, (1 << 64) - 1])

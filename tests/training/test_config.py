@@ -8,6 +8,7 @@ import pytest
 
 from elinformer.errors import InputError
 from elinformer.training import TrainingConfig
+from elinformer.training.config import Budget
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,11 @@ from elinformer.training import TrainingConfig
         ({"seed": 1 << 64}, r"expected a seed below 2\*\*64"),
         ({"loss_scale": "row"}, "expected loss_scale out of channel, series, seasonal, got 'row'"),
         ({"device": "gpu"}, "expected device out of auto, cpu, cuda, mps, got 'gpu'"),
-        ({"precision": "fp8"}, "expected precision out of 32-true, bf16-mixed, got 'fp8'"),
+        ({"precision": "fp8"}, "expected precision out of auto, 32-true, bf16-mixed, got 'fp8'"),
         ({"logger": "wandb"}, "expected logger out of tensorboard, csv, got 'wandb'"),
-        ({"epochs": 2.5}, "expected epochs to be a whole number, got 2.5"),
-        ({"epochs": "three"}, "expected epochs to be a whole number, got 'three'"),
-        ({"epochs": True}, "expected epochs to be a whole number, got True"),
+        ({"epochs": 2.5}, "expected epochs to be a whole number or auto, got 2.5"),
+        ({"epochs": "three"}, "expected epochs to be a whole number or auto, got 'three'"),
+        ({"epochs": True}, "expected epochs to be a whole number or auto, got True"),
         ({"learning_rate": None}, "expected learning_rate to be a number, got None"),
         ({"log_dir": 3}, "expected log_dir to be text, got 3"),
     ],
@@ -47,6 +48,23 @@ def test_whole_numbers_will_do_for_numbers() -> None:
     assert TrainingConfig(learning_rate=1, weight_decay=0).weight_decay == 0
 
 
-def test_the_defaults_anneal_and_do_not_end_early() -> None:
-    assert TrainingConfig().patience == 0
+@pytest.mark.parametrize(
+    ("n_windows", "tokens", "expected"),
+    [
+        (21, 56, Budget(21, 20, 1, 30, 7)),  # few windows: all of them in every step, 600 steps
+        (1600, 80, Budget(25, 20, 64, 96, 7)),  # 30 passes of 64 steps
+        (27_000, 10, Budget(204, 20, 133, 150, 7)),  # at most 3,000 steps
+        (900, 1_000_000, Budget(8, 20, 113, 150, 7)),
+    ],
+)
+def test_the_steps_follow_from_the_size_of_the_data(n_windows: int, tokens: int, expected: Budget) -> None:
+    assert TrainingConfig().budget(n_windows, tokens) == expected
+
+
+def test_epochs_that_are_given_are_passes_and_do_not_end_early() -> None:
+    assert TrainingConfig(epochs=3, batch_size=10).budget(95, 4) == Budget(10, 3, 10, None, 0)
+    assert TrainingConfig(epochs=3, batch_size=10, patience=2).budget(95, 4).patience == 2
+
+
+def test_no_curves_are_written_by_default() -> None:
     assert TrainingConfig().logger is None

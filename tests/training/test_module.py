@@ -18,8 +18,9 @@ from torch import Tensor
 import elinformer.models.elinformer
 from elinformer.batch import Batch
 from elinformer.data.panel import Panel
+from elinformer.data.reach import Reach
 from elinformer.data.scaling import Scaler
-from elinformer.data.windows import Reach, WindowDataset
+from elinformer.data.windows import WindowDataset
 from elinformer.forecaster import Forecaster
 from elinformer.training import ForecastModule, TrainingConfig
 from elinformer.training.fit import fit
@@ -111,6 +112,7 @@ def test_gradients_of_micro_batches_sum_to_that_of_the_whole_batch(
             epochs=1,
             batch_size=16,
             tokens_at_once=tokens_at_once,
+            precision="32-true",
             gradient_clip=1e9,
             model={"dropout": 0.0},
         )
@@ -137,7 +139,7 @@ def first_gradient(forecaster: Forecaster, panel: Panel) -> list[Tensor]:
 
 @given(batch_size=st.integers(1, 500), tokens=st.integers(1, 100_000), limit=st.integers(1, 100_000))
 def test_micro_batches_hold_at_most_the_allowed_number_of_tokens(batch_size: int, tokens: int, limit: int) -> None:
-    number = TrainingConfig(batch_size=batch_size, tokens_at_once=limit).micro_batches(tokens)
+    number = TrainingConfig(tokens_at_once=limit).micro_batches(batch_size, tokens)
     size = -(-batch_size // number)
     assert 1 <= number <= batch_size
     assert number * size >= batch_size

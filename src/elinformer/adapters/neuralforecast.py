@@ -19,8 +19,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from elinformer._quiet import LIGHTNING, quiet
+from elinformer.data.reach import Reach, chronological_split
 from elinformer.data.scaling import Scaler
-from elinformer.data.windows import Reach, SplitPanel, chronological_split
+from elinformer.data.windows import SplitPanel
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.models.inputs import forward_fill
 from elinformer.training.config import TrainingConfig
@@ -171,14 +172,16 @@ class PeerForecaster:
         model, training, window = getattr(models, self.name), self.training, self.reach.window
         _check_options(self.options, model)
         defaults: dict[str, Any] = {"patch_len": _longest_patch(window)} if self.name == "TimeXer" else {}
+        budget = training.budget(n_windows, n_series)
+        n_steps = budget.epochs * (budget.steps_per_epoch or math.ceil(n_windows / budget.batch_size))
         with quiet(*LIGHTNING):  # every model logs its seed
             return model(
                 h=self.reach.horizon,
                 input_size=window,
                 n_series=n_series,
                 loss=MAE(),  # the default is one module that all models share
-                max_steps=training.epochs * math.ceil(n_windows / training.batch_size),
-                windows_batch_size=math.ceil(training.batch_size / training.micro_batches(n_series)),
+                max_steps=n_steps,
+                windows_batch_size=math.ceil(budget.batch_size / training.micro_batches(budget.batch_size, n_series)),
                 random_seed=training.seed,
                 **defaults | self.options,
             )

@@ -60,4 +60,5 @@ def _parameter(row: Row) -> inspect.Parameter:
 def _default(row: Row) -> str:
     if row.default in {None, ()}:
         return ""
-    return f" Default: {','.join(map(str, row.default)) if row.many else row.default}."
+    listed = row.many and not isinstance(row.default, str)
+    return f" Default: {','.join(map(str, row.default)) if listed else row.default}."

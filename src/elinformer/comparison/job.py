@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from elinformer.comparison.plan import Document
     from elinformer.data.panel import Panel
-    from elinformer.data.windows import PartName
+    from elinformer.data.reach import PartName
     from elinformer.training.callbacks import Callback
 
 TIMED_WINDOWS, TIMED_BATCH = 256, 32
@@ -204,10 +204,10 @@ def train(data: JobData, work: Work) -> TrainedForecast:
         forecast, batch_size = _on_device(trained.scaled, trained.forecast, work.device), trained.batch_size
 
     def add_up(origins: np.ndarray, blocks: BlockSums) -> MetricSums:
-        windows = WindowDataset(data.panel, calendar, origins, data.split.reach)
+        windows = WindowDataset(data.panel, calendar, origins, model.reach)
         return backtest(forecast, windows, batch_size, blocks=blocks)
 
-    timed = WindowDataset(data.panel, calendar, data.split.origins("test")[:TIMED_WINDOWS], data.split.reach)
+    timed = WindowDataset(data.panel, calendar, data.split.origins("test")[:TIMED_WINDOWS], model.reach)
     details = {
         "train_seconds": round(model.fit_result.seconds, 2),
         "epochs": model.fit_result.epochs,
@@ -238,13 +238,13 @@ def _peer(job: Job, device: str) -> Any:
     from elinformer.adapters.neuralforecast import PeerForecaster
 
     settings, contender = job.task.settings, job.contender
-    if settings.lags:
+    if settings.lags and settings.lags != "auto":
         raise InputError(
             f"expected no lags for {contender.name}, which does not use them, got {settings.lags}: leave them out"
         )
     return PeerForecaster(
         contender.name.removeprefix(PEER),
-        settings.window,
+        job.task.reach.window,
         settings.horizon,
         split=settings.split,
         training=job.task.training(job.seed, device),

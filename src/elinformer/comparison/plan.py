@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elinformer.comparison.machine import code_fingerprint
 from elinformer.data.address import load_panel, whole_address
+from elinformer.data.defaults import choose_reach
 from elinformer.data.panel import fingerprint
-from elinformer.data.windows import Reach, SplitPanel
+from elinformer.data.reach import Reach, chronological_split
+from elinformer.data.windows import SplitPanel
 from elinformer.errors import InputError
 from elinformer.models.registry import MODELS, whole_options
 from elinformer.options import TRAINING, Settings, catalogue_settings, split_address
@@ -54,14 +56,15 @@ class Task:
         training = asdict(self.training(seed=0))
         shared = {name: value for name, value in training.items() if TRAINING[name].compared}
         for name in ("lags", "split"):
-            settings[name] = list(settings[name])
+            settings[name] = settings[name] if isinstance(settings[name], str) else list(settings[name])
         del settings["model"]
         return {**settings, "training": shared, "fingerprint": self.fingerprint}
 
     @property
     def reach(self) -> Reach:
-        """Steps that a window reads and forecasts."""
-        return Reach(self.settings.window, self.settings.horizon, self.settings.lags)
+        """Steps that a window reads and forecasts; the lags are left out if each model has its own."""
+        lags = () if isinstance(self.settings.lags, str) else self.settings.lags
+        return Reach(int(self.settings.window), self.settings.horizon, lags)
 
     def training(self, seed: int, device: str = "auto") -> TrainingConfig:
         """Return the configuration of a training with that seed on that device."""
@@ -172,6 +175,10 @@ def _task(text: str, changes: Iterable[Mapping[str, Any]]) -> Task:
     if settings.model:
         raise InputError("expected options of a model in a table [models.NAME], got [model]: see docs/compare.md")
     panel = load_panel(source, **settings.reading)
+    train_end = chronological_split(panel.n_steps, settings.split).train[1]
+    settings = replace(
+        settings, window=choose_reach(panel, settings.horizon, settings.window, (), train_end).reach.window
+    )
     address = whole_address(source)
     task = Task(label, address, settings, fingerprint(panel))
     _check_parts(panel, task)

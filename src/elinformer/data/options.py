@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from elinformer._options import Options, option
+from elinformer.data.reach import Reach
 
 
 def _unlike_a_split(fractions: tuple[float, ...]) -> str | None:
@@ -30,11 +31,14 @@ class ReadingOptions(Options):
 class TaskOptions(Options):
     """Tell what is forecast from what, and which steps train, validate and test."""
 
-    window: int = option(12, "Input steps.", at_least=1, flag=True)
+    window: int | Literal["auto"] = option(
+        "auto", "Input steps. auto: two horizons, at least 12 steps.", at_least=1, flag=True
+    )
     horizon: int = option(12, "Output steps.", at_least=1, flag=True)
-    lags: tuple[int, ...] = option(
-        (),
-        "Seasons, in steps, whose values at the forecast hours are inputs too: 168 for last week in hourly data.",
+    lags: tuple[int, ...] | Literal["auto"] = option(
+        "auto",
+        "Seasons, in steps, whose values at the forecast hours are inputs too: 168 for last week in hourly data. auto: "
+        "seasons of the step that the training part confirms. none: no lags.",
         at_least=1,
         flag=True,
     )
@@ -54,3 +58,14 @@ class TaskOptions(Options):
         "negative, unless its window has a negative value; none: no minimum.",
         flag=True,
     )
+
+    @property
+    def reach(self) -> Reach | None:
+        """Window, horizon and lags; None if the window or the lags are "auto".
+
+        Raises:
+            InputError: A lag is shorter than the horizon.
+        """
+        if isinstance(self.window, str) or isinstance(self.lags, str):
+            return None
+        return Reach(self.window, self.horizon, self.lags)

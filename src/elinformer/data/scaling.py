@@ -49,6 +49,22 @@ class Scaler:
         """
         return cls.of(measure(values, mask), per=per)
 
+    def by_window(self, deviation: np.ndarray, *, per: ScalePer = "series") -> Scaler:
+        """Return a scaler with the same means and the typical deviation of a window instead of that of all steps.
+
+        A series of one value keeps its deviation.
+
+        Args:
+            deviation: (N, C), see `window_deviation`.
+            per: "channel" combines the deviations of all series of a channel.
+        """
+        varies = deviation > ROUNDING * np.abs(self.mean)  # False for NaN
+        if per == "channel":
+            squares = np.where(varies, deviation, np.nan) ** 2
+            mean_square = np.where(varies, squares, 0).sum(0) / np.maximum(varies.sum(0), 1)
+            deviation, varies = (np.broadcast_to(x, varies.shape) for x in (np.sqrt(mean_square), varies.any(0)))
+        return Scaler(self.mean, np.where(varies, deviation, self.std).astype(self.std.dtype))
+
     @classmethod
     def of(cls, moments: Moments, *, per: ScalePer = "series", dtype: DTypeLike = np.float32) -> Scaler:
         """Return the scaler for moments that `measure` returned; see `fit`. `dtype` is that of the values."""
@@ -76,6 +92,41 @@ def _deviation_of_constants(varying: Moments) -> np.ndarray:
     within = np.sqrt(varying.spread.sum(0) / np.maximum(varying.observed.sum(0), 1))
     own = np.where(varying.mean == 0, np.inf, np.maximum(np.abs(varying.mean), within / 1000))
     return np.where(within > 0, np.minimum(within, own), 1.0)
+
+
+MAX_WINDOWS = 400
+"""Windows that the typical deviation is measured on, at most."""
+MIN_WINDOWS = 16
+"""The same at least, even of many series."""
+MEASURED_VALUES = 1 << 28
+"""Values that are read for it, where this gives more than `MIN_WINDOWS`."""
+
+
+def window_deviation(values: np.ndarray, mask: np.ndarray, origins: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Root of the mean variance of the values that a window reads, (N, C) float64; NaN where no window has two values.
+
+    It is measured on at most `MAX_WINDOWS` windows, evenly spaced; on fewer of them if there are many series.
+
+    Args:
+        values: (T, N, C).
+        mask: (T, N, C), True = observed.
+        origins: (n,), first target steps of the windows.
+        inputs: Steps that a window reads, relative to its origin.
+    """
+    window_size = len(inputs) * values[0].size
+    n_windows = min(len(origins), max(MIN_WINDOWS, min(MAX_WINDOWS, MEASURED_VALUES // window_size)))
+    chosen = origins[np.unique(np.linspace(0, len(origins) - 1, n_windows).astype(int))]
+    total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
+    for origin in chosen:
+        steps = (origin + inputs)[origin + inputs >= 0]
+        seen = mask[steps]
+        x = np.where(seen, values[steps], 0).astype(np.float64)
+        n = seen.sum(0)
+        variance = (np.where(seen, x - x.sum(0) / np.maximum(n, 1), 0) ** 2).sum(0) / np.maximum(n, 1)
+        total += np.where(n > 1, variance, 0)
+        count += n > 1
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(total / count)
 
 
 def seasonal_scale(values: np.ndarray, mask: np.ndarray, season: int, *, moments: Moments | None = None) -> np.ndarray:

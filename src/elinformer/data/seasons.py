@@ -54,7 +54,8 @@ def _seasons_of_long_steps(freq: str) -> tuple[Season, ...]:
         days = length / DAY
         week = (Season("week", round(7 / days), "same day last week"),) if 7 % days == 0 and days < 7 else ()
         year = round(DAYS_OF_YEAR / days) if days < 7 else round(WEEKS_OF_YEAR * 7 / days)
-        return (*week, Season("year", year, "same time last year")) if year > 1 else week
+        name = "same time last year" if days < 7 else "same week last year"
+        return (*week, Season("year", year, name)) if year > 1 else week
     if isinstance(step, pd.offsets.BusinessDay | pd.offsets.CustomBusinessDay):
         week = Season("week", BUSINESS_DAYS_OF_WEEK, "same day last week")
         return (week, Season("year", BUSINESS_DAYS_OF_YEAR, "same time last year")) if step.n == 1 else ()

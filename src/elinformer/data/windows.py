@@ -1,17 +1,18 @@
-"""Windows of a panel: the chronological split, and batches, each one gather from the arrays of the panel."""
+"""Windows of a panel: batches, each one gather from the arrays of the panel, and the panel with its split."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from elinformer.batch import Batch
-from elinformer.data.scaling import Moments, Scaler, error_scale, measure
+from elinformer.data.reach import PartName, Reach, Split, chronological_split, window_origins
+from elinformer.data.scaling import Moments, Scaler, error_scale, measure, window_deviation
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,96 +23,6 @@ if TYPE_CHECKING:
     from elinformer.data.calendar import Calendar
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import LossScale, ScalePer
-
-PartName = Literal["train", "validation", "test"]
-
-
-class Split(NamedTuple):
-    """Steps [start, stop) of training, validation and test."""
-
-    train: tuple[int, int]
-    validation: tuple[int, int]
-    test: tuple[int, int]
-
-
-def chronological_split(n_steps: int, fractions: Sequence[float]) -> Split:
-    """Cut `n_steps` into training, validation and test, the oldest first.
-
-    Raises:
-        InputError: `fractions` are not three numbers from 0 to 1 that add up to 1.
-    """
-    numbers = [f for f in fractions if isinstance(f, int | float) and f >= 0]
-    if len(fractions) != 3 or len(numbers) != 3 or not fractions[0] or abs(sum(fractions) - 1) > 1e-6:
-        raise InputError(
-            "expected a split of three fractions (training, validation, test) that add up to 1, such as "
-            f"0.6,0.2,0.2, got {','.join(str(f) for f in fractions)}"
-        )
-    first, second = round(n_steps * fractions[0]), round(n_steps * (fractions[0] + fractions[1]))
-    return Split((0, first), (first, second), (second, n_steps))
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Steps that a window reads and forecasts, relative to its origin, the first target step.
-
-    Attributes:
-        window: Steps that are read, directly before the origin.
-        horizon: Steps that are forecast, from the origin on.
-        lags: Seasons, in steps. With a lag of 168 hours, the `horizon` steps one week before the targets are read too.
-            A lag is at least `horizon`, so that these steps are known at the origin.
-
-    Raises:
-        InputError: A number of steps is below 1, or a lag is shorter than the horizon.
-    """
-
-    window: int
-    horizon: int
-    lags: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, steps in (("window", self.window), ("horizon", self.horizon)):
-            if steps < 1:
-                raise InputError(f"expected a {name} of at least 1 step, got {steps}")
-        if self.lags and min(self.lags) < self.horizon:
-            raise InputError(f"expected lags of at least horizon={self.horizon} steps, got {min(self.lags)}")
-
-    @property
-    def inputs(self) -> np.ndarray:
-        """Steps that are read (T,), negative, lags first: T = window + lags x horizon."""
-        seasons = [np.arange(self.horizon) - lag for lag in sorted(self.lags, reverse=True)]
-        return np.concatenate([*seasons, np.arange(-self.window, 0)])
-
-    @property
-    def history(self) -> int:
-        """Number of steps before the origin that the window needs."""
-        return max(self.window, *self.lags, 0)
-
-
-def window_origins(part: tuple[int, int], reach: Reach) -> np.ndarray:
-    """Return the origins (n,) of all windows of a part, the steps [start, stop).
-
-    All targets of a window lie in its part. Its history may begin before the part, since it is known at forecast time.
-    """
-    start, stop = part
-    return np.arange(max(start, reach.history), stop - reach.horizon + 1)
-
-
-def part_origins(n_steps: int, fractions: Sequence[float], part: str | None, reach: Reach) -> np.ndarray:
-    """Return the origins (n,) of all windows of a part of `n_steps`; of all steps if `part` is None.
-
-    Raises:
-        InputError: There is no such part, or it is too short for a window.
-    """
-    if part is not None and part not in Split._fields:
-        raise InputError(f"expected a split out of {', '.join(Split._fields)} or None for all windows, got {part!r}")
-    steps = (0, n_steps) if part is None else getattr(chronological_split(n_steps, fractions), part)
-    origins = window_origins(steps, reach)
-    if not len(origins):
-        raise InputError(
-            f"expected a part of at least {reach.horizon} steps to score, but the {part or 'panel'} has "
-            f"{steps[1] - steps[0]}: choose another split"
-        )
-    return origins
 
 
 def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split:
@@ -166,9 +77,13 @@ class SplitPanel:
         end = self.split.train[1]
         return measure(self.panel.values[:end], self.panel.mask[:end])
 
-    def scaler(self, per: ScalePer) -> Scaler:
-        """Return the scaler of the training steps."""
-        return Scaler.of(self.moments, per=per, dtype=self.panel.values.dtype)
+    def scaler(self, per: ScalePer, *, by_window: bool = False) -> Scaler:
+        """Return the scaler of the training steps; `by_window` uses the typical deviation of a window."""
+        scaler = Scaler.of(self.moments, per=per, dtype=self.panel.values.dtype)
+        if not by_window:
+            return scaler
+        values, mask, origins = self.panel.values, self.panel.mask, self.origins("train")
+        return scaler.by_window(window_deviation(values, mask, origins, self.reach.inputs), per=per)
 
     def error_scale(self, kind: LossScale) -> np.ndarray:
         """Return the unit of errors in the loss, (N, C): see `elinformer.data.scaling.error_scale`."""
@@ -187,6 +102,7 @@ class WindowDataset(Dataset[Batch]):
     """Windows with the origins `origins` (n,). An index, a list of B numbers, returns a `Batch`.
 
     The arrays of the panel are used in place, in memory or mapped from a file: a window is read when a batch needs it.
+    Steps before the first one are missing.
     Without targets, an origin may be the step after the last one.
     """
 
@@ -205,9 +121,11 @@ class WindowDataset(Dataset[Batch]):
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         steps = self.origins[torch.as_tensor(indices)].numpy()[:, None] + self.steps  # (B, T + S)
-        calendar = None if self.calendar is None else self.calendar[steps]
-        rows = steps if self.with_targets else steps[:, : self.n_inputs]
+        rows = np.maximum(steps if self.with_targets else steps[:, : self.n_inputs], 0)
+        calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
         values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
+        if steps[:, 0].min() < 0:
+            mask &= torch.from_numpy(steps[:, : rows.shape[1]] >= 0)[:, :, None, None]
         past, future = slice(None, self.n_inputs), slice(self.n_inputs, None)
         if not self.with_targets:
             return Batch(values, mask, calendar)

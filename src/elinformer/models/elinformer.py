@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elinformer._options import option
 from elinformer._shapes import Bool, Float
-from elinformer.models.inputs import DAYS, calendar_of_window, forward_fill
+from elinformer.models.inputs import DAYS, calendar_of_window, earlier_values
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.embeddings import ScaledEmbedding
@@ -37,8 +37,8 @@ for slots and days that never occur in training."""
 EMBEDDING_RATE = 30.0
 """Learning rate of the embeddings of series, slots and days, divided by that of the model."""
 
-INITIAL_RECALL = 0.75
-"""Initial weight of the last value in a forecast, if the head recalls the window."""
+INITIAL_CHANGE = 0.01
+"""Factor on PyTorch's initial weights of the head, so that an untrained model is a simple forecast."""
 
 INITIAL_WINDOW_SCALE = 3.0
 """Factor on PyTorch's initial weights of the window embedding, so that the embeddings of series and time do not
@@ -59,7 +59,7 @@ class ELinFormerConfig(SeriesSizes):
 
     n_lags: int = option(
         0,
-        "Earlier seasons whose `horizon` steps stand before the window. The head recalls them; they are no part of the "
+        "Earlier seasons whose `horizon` steps stand before the window. The head weighs them; they are no part of the "
         "tokens, which would overfit them.",
         at_least=0,
     )
@@ -77,9 +77,6 @@ class ELinFormerConfig(SeriesSizes):
     n_heads: int = option(8, "Attention heads; they divide `width`.", at_least=1)
     attention: str = option(
         "eala", "Attention across the series, by its name in docs/models.md, or none.", choices=ATTENTIONS
-    )
-    recall: bool = option(
-        False, "Whether the head also weighs the steps of the window, with weights that the token chooses."
     )
     dropout: float = option(
         0.1,
@@ -116,11 +113,6 @@ class ELinFormerConfig(SeriesSizes):
         return self.n_series * self.n_patches
 
     @property
-    def n_recalled(self) -> int:
-        """Earlier values that the head weighs for every step: lags, and the window where it is recalled."""
-        return self.n_lags + (self.window if self.recall else 0)
-
-    @property
     def width(self) -> int:
         """D, the width of a token: all embeddings side by side."""
         calendar = 2 * self.calendar_width if self.n_slots else 0
@@ -151,12 +143,15 @@ class ELinFormer(nn.Module):
     per_series = ("embedding.series.weight",)
     """Names of the parameters with one row for each series."""
 
+    scales_windows = True
+    """Whether each window is scaled by its own level and deviation: see `elinformer.models.scaled`."""
+
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
         self.config = config
         self.embedding = TokenEmbedding(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
-        self.norm = nn.LayerNorm(config.width) if config.n_recalled else nn.Identity()
+        self.norm = nn.LayerNorm(config.width)
         self.output = ForecastHead(config)
         keep_sharpness(self)
 
@@ -197,15 +192,25 @@ class ELinFormer(nn.Module):
         recent = slice(self.config.n_lags * self.config.horizon, None)
         values, mask = batch.values[:, recent], batch.mask[:, recent]
         key_mask = mask.any(dim=(1, 3)).repeat(1, self.config.n_patches)
-        return self.embedding(values, mask, self._slot_and_day(batch), batch.series), key_mask
+        level = (
+            values.new_zeros(len(values), values.shape[2], 2 * values.shape[3]) if batch.level is None else batch.level
+        )
+        return self.embedding(values, mask, self._slot_and_day(batch), level, batch.series), key_mask
 
     def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
-        tokens = x.flatten(2)  # concatenates the patches of a series
-        if not self.config.n_recalled:
-            return self.output(tokens)
-        return self.output(tokens, self.norm(x).flatten(2), forward_fill(batch.values, batch.mask))
+        earlier = earlier_values(batch.values, batch.mask, self.config.n_lags, self.config.horizon)
+        return self.output(x.flatten(2), self.norm(x).flatten(2), earlier)  # concatenates the patches of a series
+
+    @torch.no_grad()
+    def start_from(self, weights: Tensor) -> None:
+        """Set the forecast of the untrained model: a weighted sum of every lag and the last value.
+
+        Args:
+            weights: (S, n_lags + 1), the weights at every horizon step.
+        """
+        self.output.earlier.bias.view(self.config.horizon, self.config.n_channels, -1).copy_(weights[:, None])
 
     def _slot_and_day(self, batch: Batch) -> Tensor | None:
         """Return the slot and the day (B, 2) of the last step of the window."""
@@ -215,11 +220,11 @@ class ELinFormer(nn.Module):
 
 
 class ForecastHead(nn.Module):
-    """Linear map of the token to all horizon steps, plus a weighted sum of earlier observations in the first output.
+    """Weighted sum of every lag and the last value, plus a linear map of the token, for all horizon steps at once.
 
-    Every horizon step has weights for its own step of each lag, and, with `recall`, for the steps of the window. The
-    normalised token determines the weights. The lags repeat the same time yesterday or last week. The window adds
-    persistence: with `recall`, the initial forecast is mostly the last value.
+    The normalised token determines the weights of each horizon step. The lags repeat the same time yesterday or last
+    week; the last value is persistence. The linear map begins near zero, and the sum at the last value: an untrained
+    model is a simple forecast, which training improves. Earlier values are added to the first output.
 
     Args:
         config: Sizes and options of the model.
@@ -228,40 +233,27 @@ class ForecastHead(nn.Module):
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
         self.shape = (config.horizon, config.n_channels, config.n_outputs)
-        self.horizon, self.n_lags, self.n_recalled = config.horizon, config.n_lags, config.n_recalled
-        width, outputs = config.n_patches * config.width, config.horizon * config.n_channels
-        self.change = nn.Linear(width, outputs * config.n_outputs)
-        if self.n_recalled:
-            self.recall = nn.Linear(width, outputs * self.n_recalled)
-            nn.init.zeros_(self.recall.weight)
-            nn.init.zeros_(self.recall.bias)
-        if config.recall:
-            with torch.no_grad():
-                self.recall.bias.view(outputs, self.n_recalled)[:, -1] = INITIAL_RECALL
+        width, n_targets = config.n_patches * config.width, config.horizon * config.n_channels
+        self.change = nn.Linear(width, n_targets * config.n_outputs)
+        self.earlier = nn.Linear(width, n_targets * (config.n_lags + 1))
+        with torch.no_grad():
+            for layer in (self.change, self.earlier):
+                layer.weight.mul_(INITIAL_CHANGE)
+                layer.bias.zero_()
+            self.earlier.bias.view(n_targets, -1)[:, -1] = 1
 
-    def forward(
-        self, tokens: Tensor, normed: Tensor | None = None, past: Tensor | None = None
-    ) -> Float[Tensor, "B S N C K"]:
+    def forward(self, tokens: Tensor, normed: Tensor, earlier: Tensor) -> Float[Tensor, "B S N C K"]:
         """Map tokens to outputs.
 
         Args:
             tokens: (B, N, P*D), all patches of a series.
-            normed: (B, N, P*D), the normalised tokens; needed for lags and recall.
-            past: (B, T, N, C), lags and window without gaps; needed for lags and recall.
+            normed: (B, N, P*D), the normalised tokens.
+            earlier: (B, n_lags + 1, S, N, C), see `elinformer.models.inputs.earlier_values`.
         """
         forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
-        if normed is None or past is None:
-            return forecast
-        weights = self.recall(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, recalled)
-        lag_weights, window_weights = weights.split((self.n_lags, self.n_recalled - self.n_lags), dim=-1)
-        n_lag_steps = self.n_lags * self.horizon
-        recalled = torch.zeros(())
-        if window_weights.shape[-1]:
-            recalled = recalled + torch.einsum("bnsct,btnc->bsnc", window_weights, past[:, n_lag_steps:])
-        if self.n_lags:
-            lags = past[:, :n_lag_steps].unflatten(1, (self.n_lags, self.horizon))  # (B, lags, S, N, C)
-            recalled = recalled + torch.einsum("bnscl,blsnc->bsnc", lag_weights, lags)
-        return torch.cat((forecast[..., :1] + recalled[..., None], forecast[..., 1:]), dim=-1)
+        weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 1)
+        repeated = torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
+        return torch.cat((forecast[..., :1] + repeated[..., None], forecast[..., 1:]), dim=-1)
 
 
 class TokenEmbedding(nn.Module):
@@ -275,6 +267,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.config = config
         self.window = nn.Linear(2 * config.steps_per_patch * config.n_channels, config.window_width)
+        self.level = nn.Linear(2 * config.n_channels, config.window_width, bias=False)
         with torch.no_grad():
             self.window.weight.mul_(INITIAL_WINDOW_SCALE)
         self.position = nn.Parameter(torch.zeros(config.n_patches, 1, config.window_width))
@@ -285,20 +278,24 @@ class TokenEmbedding(nn.Module):
             self.day.set_rows(INITIAL_DAY_STD * self.day.rows)
             self.slot.set_rows(periodic_features(config.n_slots, config.calendar_width))
 
-    def forward(self, values: Tensor, mask: Tensor, slot_and_day: Tensor | None, series: Tensor | None) -> Tensor:
+    def forward(
+        self, values: Tensor, mask: Tensor, slot_and_day: Tensor | None, level: Tensor, series: Tensor | None
+    ) -> Tensor:
         """Return tokens (B, P*N, D).
 
         Args:
             values: (B, T, N, C), the window.
             mask: (B, T, N, C), True = observed.
             slot_and_day: (B, 2), of the last step of the window; None without a calendar.
+            level: (B, N, 2C), level and deviation of the window; zeros if they are those of training.
             series: (N,), the numbers of the series; None = all series.
         """
         slot_and_day = None if slot_and_day is None else self._drop_calendar(slot_and_day)
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
-        embeddings = [self.window(patches) + self.position, self.series.select_rows(series)]
+        window = self.window(patches) + self.position + self.level(level)[:, None]
+        embeddings = [window, self.series.select_rows(series)]
         if slot_and_day is not None:
             slot, day = slot_and_day.unbind(-1)  # (B,) each
             embeddings += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]

@@ -20,6 +20,31 @@ def forward_fill(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0).gather(1, last)
 
 
+def earlier_values(values: Tensor, mask: Tensor, n_lags: int, horizon: int) -> Tensor:
+    """Return the values that simple forecasts repeat: those of every lag, and the last value, (B, n_lags + 1, S, N, C).
+
+    A missing value of a lag is replaced by that of the next longer lag, then by that of the next shorter one, then by
+    the last value of the window; this is 0 where the window has no observation.
+
+    Args:
+        values: (B, T, N, C), the steps of the lags, longest first, then the window.
+        mask: (B, T, N, C), True = observed.
+        n_lags: Number of lags.
+        horizon: S, steps of each lag.
+    """
+    n_lag_steps = n_lags * horizon
+    last = forward_fill(values[:, n_lag_steps:], mask[:, n_lag_steps:])[:, -1:]
+    last = last.expand(-1, horizon, -1, -1)
+    if not n_lags:
+        return last[:, None]
+    lags = list(values[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
+    known = list(mask[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
+    for i, other in (*((i, i - 1) for i in range(1, n_lags)), *((i, i + 1) for i in reversed(range(n_lags - 1)))):
+        lags[i], known[i] = torch.where(known[i], lags[i], lags[other]), known[i] | known[other]
+    filled = [torch.where(seen, lag, last) for lag, seen in zip(lags, known, strict=True)]
+    return torch.stack((*filled, last), dim=1)
+
+
 def calendar_of_window(batch: Batch, n_slots: int) -> Tensor:
     """Return the slot and the day (B, T, 2) of every input step.
 

@@ -102,6 +102,16 @@ def _is_plain(value: Any) -> bool:
     return value is None or type(value) in {bool, int, str} or (type(value) is float and math.isfinite(value))
 
 
+def scales_windows(name: str) -> bool:
+    """Return True if a registered model takes windows that are scaled one by one: see `elinformer.models.scaled`."""
+    return bool(getattr(MODELS[name].build, "scales_windows", False))
+
+
+def uses_lags(name: str) -> bool:
+    """Return True if a registered model reads lags."""
+    return "n_lags" in MODELS[name].config.__dataclass_fields__
+
+
 def has_outputs(name: str) -> bool:
     """Return True if a registered model can have several outputs for every target."""
     return "n_outputs" in MODELS[name].config.__dataclass_fields__

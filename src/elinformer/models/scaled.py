@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +18,42 @@ if TYPE_CHECKING:
     from elinformer.batch import Batch
 
 
+class WindowScale(NamedTuple):
+    """Level and deviation (B, 1, N, C) of the values that a window reads, in the units of training."""
+
+    level: Tensor
+    deviation: Tensor
+
+
+def window_scale(values: Tensor, mask: Tensor, window: int) -> WindowScale:
+    """Measure the level and the deviation of windows.
+
+    The level is the mean of the last `window` steps, or that of the lags where they are all missing. The deviation is
+    that of window and lags together, combined with 1, the typical deviation in training: a quiet window can be followed
+    by a large change. Without any observation the level is 0 and the deviation is that of training.
+
+    Args:
+        values: (B, T, N, C), lags and window, scaled by training.
+        mask: (B, T, N, C), True = observed.
+        window: Steps after the lags.
+
+    Source: Kim et al. 2022, Reversible Instance Normalization, for the idea.
+    """
+    observed = torch.where(mask, values, 0)
+    count, recent_count = mask.sum(1, keepdim=True), mask[:, -window:].sum(1, keepdim=True)
+    mean = observed.sum(1, keepdim=True) / count.clamp_min(1)
+    variance = torch.where(mask, (values - mean) ** 2, 0).sum(1, keepdim=True) / count.clamp_min(1)
+    recent = observed[:, -window:].sum(1, keepdim=True) / recent_count.clamp_min(1)
+    level = torch.where(recent_count > 0, recent, mean)
+    return WindowScale(level, ((torch.where(count > 1, variance, 1) + 1) / 2).sqrt())
+
+
 class ScaledModel(nn.Module):
     """Model that scales its inputs and unscales its outputs: both are in the units of the data.
 
-    It is a chain of `embed`, `blocks` and `head` if the inner model is one.
+    Values are scaled by mean and deviation of training. For a model with the attribute `scales_windows`, each window is
+    then scaled by its own level and deviation, so that a level that drifts is no new input; the model gets both as
+    `Batch.level`. It is a chain of `embed`, `blocks` and `head` if the inner model is one.
 
     Args:
         model: A model with scaled inputs and outputs.
@@ -54,6 +86,11 @@ class ScaledModel(nn.Module):
         return None if names is None else ("mean", "std", *(f"model.{name}" for name in names))
 
     @property
+    def scales_windows(self) -> bool:
+        """Whether each window is scaled by its own level and deviation."""
+        return getattr(self.model, "scales_windows", False)
+
+    @property
     def blocks(self) -> Iterable[nn.Module]:
         """Blocks of the model."""
         return self.model.blocks  # pyright: ignore[reportReturnType]
@@ -65,30 +102,51 @@ class ScaledModel(nn.Module):
             InputError: The batch has covariates that the model does not use.
         """
         _refuse_unused(self.model, batch)
-        return self._unscale(self.model(self._scale(batch)), batch)
+        return self._unscale(self.model(self.scale(batch)), batch)
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return the tokens and the key mask of the model."""
         _refuse_unused(self.model, batch)
-        return self.model.embed(self._scale(batch))  # pyright: ignore[reportCallIssue]
+        return self.model.embed(self.scale(batch))  # pyright: ignore[reportCallIssue]
 
     def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Map the tokens after the last block to outputs."""
-        return self._unscale(self.model.head(x, self._scale(batch)), batch)  # pyright: ignore[reportCallIssue]
+        return self._unscale(self.model.head(x, self.scale(batch)), batch)  # pyright: ignore[reportCallIssue]
 
-    def _scale(self, batch: Batch) -> Batch:
+    def scale(self, batch: Batch) -> Batch:
+        """Return a batch with scaled values, and scaled targets where it has targets."""
         mean, std = self._mean_and_std(batch)
-        return batch._replace(values=((batch.values - mean) / std).to(self._dtype))
+        values = (batch.values - mean) / std
+        target = None if batch.target is None else (batch.target - mean) / std
+        window = self._window_scale(values, batch)
+        if window is None:
+            return batch._replace(values=values.to(self._dtype), target=target)
+        level, deviation = window
+        return batch._replace(
+            values=((values - level) / deviation).to(self._dtype),
+            target=None if target is None else (target - level) / deviation,
+            level=torch.cat((level.asinh(), deviation.log()), dim=-1)[:, 0].to(self._dtype),
+        )
 
     @property
     def _dtype(self) -> torch.dtype:
         """Type in which the model computes; values and outputs may be float64."""
         return next((p.dtype for p in self.model.parameters()), torch.float32)
 
+    def _window_scale(self, values: Tensor, batch: Batch) -> WindowScale | None:
+        """Return the scales of windows with values that are scaled by training; None for a model without them."""
+        if not self.scales_windows:
+            return None
+        model: Any = self.model
+        return window_scale(values, batch.mask, model.config.window)
+
     def _unscale(self, raw: Tensor, batch: Batch) -> Tensor:
         mean, std = self._mean_and_std(batch)
-        arranged = raw if self._arrange is None else self._arrange(raw)
-        return arranged * std[..., None] + mean[..., None]
+        outputs = raw if self._arrange is None else self._arrange(raw)
+        window = self._window_scale((batch.values - mean) / std, batch)
+        if window is not None:
+            outputs = outputs * window.deviation[..., None] + window.level[..., None]
+        return outputs * std[..., None] + mean[..., None]
 
     def _mean_and_std(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation (N, C) of the series of a batch."""

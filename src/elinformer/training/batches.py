@@ -23,23 +23,32 @@ class ShuffledBatches(Sampler[list[int]]):
     The last batch of an epoch is smaller and may have fewer micro-batches. Seed and epoch alone decide the order, so
     that a checkpoint need not hold it and all ranks agree on it.
 
+    An epoch is a pass over all windows; with `steps_per_epoch` it is a part of an endless series of passes, each in
+    another order, and all batches are full.
+
     Args:
-        n_windows: Windows of an epoch.
-        batch_size: Windows of a step.
+        n_windows: Windows of a pass.
+        batch_size: Windows of a step; at most `n_windows` with `steps_per_epoch`.
         micro_batches: Micro-batches of a step.
         seed: Seed of the order.
+        steps_per_epoch: Steps of an epoch; None = one pass.
 
     Attributes:
         n_steps_to_skip: Steps of the next epoch that are already done.
     """
 
-    def __init__(self, n_windows: int, batch_size: int, micro_batches: int = 1, *, seed: int) -> None:
+    def __init__(
+        self, n_windows: int, batch_size: int, micro_batches: int = 1, *, seed: int, steps_per_epoch: int | None = None
+    ) -> None:
         self.n_windows, self.batch_size, self.micro_batches, self.seed = n_windows, batch_size, micro_batches, seed
+        self.steps_per_epoch = steps_per_epoch
         self.n_steps_to_skip = 0
         self._epoch = 0
 
     def __len__(self) -> int:
         """Return the number of micro-batches of a whole epoch."""
+        if self.steps_per_epoch is not None:
+            return self.steps_per_epoch * self.micro_batches
         full_batches, remainder = divmod(self.n_windows, self.batch_size)
         return full_batches * self.micro_batches + self._count_micro_batches(remainder)
 
@@ -54,7 +63,17 @@ class ShuffledBatches(Sampler[list[int]]):
         self._epoch = epoch
 
     def _order(self) -> Tensor:
-        generator = torch.Generator().manual_seed((self.seed + self._epoch) % (1 << 64))
+        """Return the windows of an epoch in order."""
+        if self.steps_per_epoch is None:
+            return self._order_of_pass(self._epoch)
+        n_drawn = self.steps_per_epoch * self.batch_size
+        first, skipped = divmod(self._epoch * n_drawn, self.n_windows)
+        n_passes = -(-(skipped + n_drawn) // self.n_windows)
+        drawn = torch.cat([self._order_of_pass(first + i) for i in range(n_passes)])
+        return drawn[skipped : skipped + n_drawn]
+
+    def _order_of_pass(self, number: int) -> Tensor:
+        generator = torch.Generator().manual_seed((self.seed + number) % (1 << 64))
         return torch.randperm(self.n_windows, generator=generator)
 
     def _count_micro_batches(self, n_windows: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from elinformer._options import Options, check_names, option, rows
 
@@ -15,17 +15,48 @@ def _unlike_a_seed(seed: int) -> str | None:
     return "a seed below 2**64" if seed >= 1 << 64 else None
 
 
+BATCH_TOKENS, MIN_BATCH, MAX_BATCH = 2048, 8, 256
+"""Tokens of a step, and bounds of its windows, where the batch size is auto."""
+PASSES, MIN_STEPS, MAX_STEPS = 30, 600, 3000
+"""Passes over the windows, and bounds of the steps, where the epochs are auto."""
+VALIDATIONS = 20
+
+
+class Budget(NamedTuple):
+    """Steps of a training.
+
+    Attributes:
+        batch_size: Windows of a step.
+        epochs: Validations, each after an epoch.
+        averaged_steps: Steps that one epoch of `averaged_epochs` counts.
+        steps_per_epoch: Steps between validations; None = one pass over all windows.
+        patience: Validations without a better one after which training stops; 0 = never.
+    """
+
+    batch_size: int
+    epochs: int
+    averaged_steps: int
+    steps_per_epoch: int | None
+    patience: int
+
+
 @dataclass(frozen=True)
 class TrainingConfig(Options):
     """Options of training; one set of defaults for all data."""
 
-    epochs: int = option(
-        30,
-        "Passes over the training windows. The learning rate anneals to zero over all of them.",
+    epochs: int | Literal["auto"] = option(
+        "auto",
+        "Passes over the training windows, with a validation after each; the learning rate anneals to zero over all of "
+        "them. auto: 30 passes, but at least 600 and at most 3,000 steps, with 20 validations.",
         at_least=1,
         flag=True,
     )
-    batch_size: int = option(16, "Windows of a training step.", at_least=1, flag=True)
+    batch_size: int | Literal["auto"] = option(
+        "auto",
+        "Windows of a training step. auto: 2,048 tokens (series times windows), from 8 to 256 windows.",
+        at_least=1,
+        flag=True,
+    )
     learning_rate: float = option(2e-3, "Peak of the one-cycle schedule of AdamW.", above=0)
     weight_decay: float = option(1e-2, "Weight decay of AdamW, per step and unit of learning rate.", at_least=0)
     gradient_clip: float = option(1.0, "Largest norm of the gradient.", above=0)
@@ -42,16 +73,16 @@ class TrainingConfig(Options):
         "different units that matter alike).",
         flag=True,
     )
-    patience: int = option(
-        0,
-        "Validations without a better one after which training stops; 0 = never. Where it is set, the learning rate "
-        "stays constant after the warm-up, as a schedule that is cut short does not anneal.",
+    patience: int | Literal["auto"] = option(
+        "auto",
+        "Validations without a better one after which training stops; 0 = never. auto: a third of all where the epochs "
+        "are auto, else never.",
         at_least=0,
     )
     averaged_epochs: float = option(
         1.0,
-        "Epochs over which weights are averaged exponentially; validation sees the averages and training ends with "
-        "them. 0 = no averages.",
+        "Epochs over which weights are averaged exponentially, or parts of the training, of which auto epochs have 20; "
+        "validation sees the averages and training ends with them. 0 = no averages.",
         at_least=0,
     )
     seed: int = option(
@@ -65,10 +96,10 @@ class TrainingConfig(Options):
     device: Literal["auto", "cpu", "cuda", "mps"] = option(
         "auto", "Device that training runs on.", flag=True, compared=False
     )
-    precision: Literal["32-true", "bf16-mixed"] = option(
-        "32-true",
+    precision: Literal["auto", "32-true", "bf16-mixed"] = option(
+        "auto",
         "bf16-mixed computes the products of training steps in bfloat16, twice as fast on processors that have it; "
-        "weights, validation and forecasts stay in float32.",
+        "weights, validation and forecasts stay in float32. auto: where the processor has it.",
         flag=True,
     )
     tokens_at_once: int = option(
@@ -104,6 +135,20 @@ class TrainingConfig(Options):
         check_names(options, rows(cls), "training options")
         return cls(**{**options, **others})
 
-    def micro_batches(self, tokens_per_window: int) -> int:
+    def budget(self, n_windows: int, tokens_per_window: int) -> Budget:
+        """Return the steps of a training on `n_windows` windows of `tokens_per_window` tokens."""
+        batch_size = self.batch_size
+        if isinstance(batch_size, str):
+            batch_size = min(n_windows, MAX_BATCH, max(MIN_BATCH, BATCH_TOKENS // tokens_per_window))
+        pass_steps = -(-n_windows // batch_size)
+        if not isinstance(self.epochs, str):
+            patience = 0 if isinstance(self.patience, str) else self.patience
+            return Budget(batch_size, self.epochs, pass_steps, None, patience)
+        steps = min(MAX_STEPS, max(MIN_STEPS, PASSES * pass_steps))
+        patience = -(-VALIDATIONS // 3) if isinstance(self.patience, str) else self.patience
+        part = -(-steps // VALIDATIONS)
+        return Budget(min(batch_size, n_windows), VALIDATIONS, min(part, pass_steps), part, patience)
+
+    def micro_batches(self, batch_size: int, tokens_per_window: int) -> int:
         """Return in how many micro-batches a batch is computed."""
-        return min(self.batch_size, -(-self.batch_size * tokens_per_window // self.tokens_at_once))
+        return min(batch_size, -(-batch_size * tokens_per_window // self.tokens_at_once))

@@ -32,6 +32,7 @@ from elinformer.training.module import ForecastModule
 from elinformer.training.ranks.machines import Machines, explain_lost_rank
 from elinformer.training.ranks.random_numbers import seeded
 from elinformer.training.ranks.strategy import sharded_of
+from elinformer.training.start import start_from_simple_forecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from elinformer.partition.ranks import Mesh
     from elinformer.run_folder.folder import UnfinishedRun
     from elinformer.training.callbacks.history import Epoch
-    from elinformer.training.config import TrainingConfig
+    from elinformer.training.config import Budget, TrainingConfig
 
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",  # a batch is one indexing operation
@@ -117,8 +118,9 @@ def train(
         model = new_model()
         module = ForecastModule(model, scaler, data.error_scale(config.loss_scale), config, loss)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)
-        windows = (data.windows(split, calendar) for split in ("train", "validation"))
-        result = fit(module, *windows, tokens_per_window=tokens, **options)
+        windows, validation = (data.windows(split, calendar) for split in ("train", "validation"))
+        start_from_simple_forecast(module.scaled, windows)
+        result = fit(module, windows, validation, tokens_per_window=tokens, **options)
     return TrainingOutput(model, module.mesh, result)
 
 
@@ -155,13 +157,24 @@ def fit(
     config, machines = module.config, machines or Machines()
     _check_partitions(config, machines)
     console = (console or plain_console(stderr=True)) if is_first_process() else Console(quiet=True)
-    n_micro_batches = config.micro_batches(-(-tokens_per_window // machines.n_ranks))
-    batches = ShuffledBatches(len(train), config.batch_size, n_micro_batches, seed=config.seed)
+    budget = config.budget(len(train), tokens_per_window)
+    n_micro_batches = config.micro_batches(budget.batch_size, -(-tokens_per_window // machines.n_ranks))
+    batches = ShuffledBatches(
+        len(train), budget.batch_size, n_micro_batches, seed=config.seed, steps_per_epoch=budget.steps_per_epoch
+    )
     checkpointing = run and Checkpointing(run, batches, config.checkpoint_minutes, console)
-    own = _Callbacks.create(config, console, callbacks, checkpointing, -(-len(train) // config.batch_size))
-    loaders = training_loader(train, batches), window_loader(validation, 2 * -(-config.batch_size // n_micro_batches))
+    own = _Callbacks.create(config, budget, console, callbacks, checkpointing)
+    loaders = training_loader(train, batches), window_loader(validation, 2 * -(-budget.batch_size // n_micro_batches))
     with _ignore_lightning_hints():
-        trainer = _new_trainer(config, n_micro_batches, own.ordered, machines, _log_folder(config, run))
+        log_folder = _log_folder(config, run)
+        trainer = _new_trainer(
+            config,
+            epochs=budget.epochs,
+            n_micro_batches=n_micro_batches,
+            callbacks=own.ordered,
+            machines=machines,
+            log_folder=log_folder,
+        )
         with run.locked() if run else nullcontext(), own.stopping.catch_interrupts(), explain_lost_rank(run):
             trainer.fit(module, *loaders)
     return own.finish(trainer, module, console)
@@ -187,20 +200,20 @@ class _Callbacks:
     def create(
         cls,
         config: TrainingConfig,
+        budget: Budget,
         console: Console,
         user_callbacks: Sequence[pl.Callback],
         checkpointing: Checkpointing | None,
-        steps_per_epoch: int,
     ) -> _Callbacks:
         """Create the callbacks of a training."""
-        clock, best, steps = Clock(), BestWeights(config.patience), SkipNonFiniteSteps()
+        clock, best, steps = Clock(), BestWeights(budget.patience), SkipNonFiniteSteps()
         history = History(clock)
         stopping = StopOnSignal(checkpointing, console)
         calibration = Calibration(best, stopping)
         ordered = [clock, history, best, steps, RescaleLastStep(), ProgressBar(console, best), *user_callbacks]
         if config.averaged_epochs:
             # After the callbacks that may copy the validated weights, before those that write checkpoints.
-            ordered.append(AveragedWeights(config.averaged_epochs * steps_per_epoch))
+            ordered.append(AveragedWeights(config.averaged_epochs * budget.averaged_steps))
         ordered += [stopping, calibration] if checkpointing is None else [stopping, checkpointing, calibration]
         return cls(clock, history, best, steps, stopping, calibration, ordered)
 
@@ -256,13 +269,19 @@ def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, steps: SkipNonFin
 
 
 def _new_trainer(
-    config: TrainingConfig, n_micro_batches: int, callbacks: list[pl.Callback], machines: Machines, log_folder: Path
+    config: TrainingConfig,
+    *,
+    epochs: int,
+    n_micro_batches: int,
+    callbacks: list[pl.Callback],
+    machines: Machines,
+    log_folder: Path,
 ) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=config.device,
             **machines.trainer_options(),
-            max_epochs=config.epochs,
+            max_epochs=epochs,
             min_epochs=0,
             accumulate_grad_batches=n_micro_batches,
             gradient_clip_val=config.gradient_clip,

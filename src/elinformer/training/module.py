@@ -11,8 +11,10 @@ import torch
 
 from elinformer.evaluation import AbsoluteError, MetricSums, targets_of
 from elinformer.models.scaled import ScaledModel
+from elinformer.ops.inputs import own_precision
 from elinformer.partition import PartitionedForecast, loss_in_partitions, run_chain
 from elinformer.partition.ranks import Mesh
+from elinformer.training.precision import is_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +111,7 @@ class ForecastModule(pl.LightningModule):
         The cache of cast tensors is off: a tensor cast without a gradient would stay in it and never get a gradient
         (https://github.com/pytorch/pytorch/issues/112583).
         """
-        if self.config.precision == "32-true":
+        if not is_mixed(self.config.precision, self.device.type):
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
@@ -142,22 +144,20 @@ class ForecastModule(pl.LightningModule):
         return ValidationErrors(float(totals[0] / totals[2]), float(totals[1] / totals[2]))
 
     def configure_optimizers(self) -> Any:
-        """Create AdamW with a one-cycle schedule; with `patience`, the learning rate is constant after a warm-up."""
+        """Create AdamW with a one-cycle schedule."""
         config = self.config
         optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        if config.patience:
-            warm_up = max(1, min(500, int(WARM_UP * steps)))
-            schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / 25, total_iters=warm_up)
-        else:
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, config.learning_rate, total_steps=steps, pct_start=WARM_UP
-            )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, config.learning_rate, total_steps=steps, pct_start=WARM_UP
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _total(self, outputs: Tensor, batch: Batch) -> Tensor:
         scale = self.error_scale if batch.series is None else self.error_scale[batch.series]
-        return self.loss.total(outputs, *targets_of(batch), scale)
+        target, mask = targets_of(batch)
+        with own_precision(self.device):
+            return self.loss.total(outputs.to(target.dtype), target, mask, scale)
 
     def _is_partitioned(self, batch: Batch) -> bool:
         return 0 < self.config.series_at_once < batch.values.shape[2]

@@ -20,7 +20,8 @@ from torch.multiprocessing.spawn import start_processes
 
 from elinformer.batch import Batch
 from elinformer.data.panel import Panel
-from elinformer.data.windows import Reach, WindowDataset
+from elinformer.data.reach import Reach
+from elinformer.data.windows import WindowDataset
 from elinformer.evaluation import backtest
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.partition import run_chain
