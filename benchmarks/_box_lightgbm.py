@@ -7,7 +7,7 @@ the calendar of the target, series, channel and horizon step. The objective is t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from elinformer.data.scaling import Scaler
 from elinformer.data.seasons import seasons_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks._box_sets import Task
     from elinformer.data.panel import Panel
 
@@ -102,6 +104,16 @@ def _calendar(panel: Panel, horizon: int) -> np.ndarray:
 
 def forecasts(task: Task) -> np.ndarray:
     """Train LightGBM and return its forecasts (n, S, N, C) of the windows of a task."""
+    return _forecasts(task, [PARAMETERS])[..., 0]
+
+
+def quantile_forecasts(task: Task, quantiles: Sequence[float]) -> np.ndarray:
+    """Train LightGBM with the pinball loss for each of K quantiles, and return them (n, S, N, C, K), sorted."""
+    return np.sort(_forecasts(task, [PARAMETERS | {"objective": "quantile", "alpha": q} for q in quantiles]), axis=-1)
+
+
+def _forecasts(task: Task, settings: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Train a model for each of K settings, and return their forecasts (n, S, N, C, K)."""
     import lightgbm
 
     features, rng = Features(task), np.random.default_rng(0)
@@ -110,17 +122,18 @@ def forecasts(task: Task) -> np.ndarray:
         for part, n in zip(task.split.split[:2], (TRAIN_ROWS, VALIDATION_ROWS), strict=True)
     )
     data = lightgbm.Dataset(*train, categorical_feature=[features.series_column])
-    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-    model = lightgbm.train(PARAMETERS, data, ROUNDS, valid_sets=[data.create_valid(*validation)], callbacks=[stop])
-    found = np.empty((len(task.origins), task.horizon, features.n_series), np.float32)
-    at_once = max(1, PREDICTED_ROWS // found[0].size)
+    checked, stop = data.create_valid(*validation), lightgbm.early_stopping(PATIENCE, verbose=False)
+    models = [lightgbm.train(each, data, ROUNDS, valid_sets=[checked], callbacks=[stop]) for each in settings]
+    found = np.empty((len(task.origins), task.horizon, features.n_series, len(models)), np.float32)
+    at_once = max(1, PREDICTED_ROWS // found[0, ..., 0].size)
     for start in range(0, len(found), at_once):
         origins = task.origins[start : start + at_once]
         grid = np.meshgrid(origins, np.arange(task.horizon), np.arange(features.n_series), indexing="ij")
         rows = features.rows(*(axis.ravel() for axis in grid))
-        found[start : start + at_once] = model.predict(rows).reshape(grid[0].shape)
-    scaler = features.scaler
-    return found.reshape(*found.shape[:2], *scaler.mean.shape) * scaler.std + scaler.mean
+        for k, model in enumerate(models):
+            found[start : start + at_once, ..., k] = model.predict(rows).reshape(grid[0].shape)
+    mean, std = (x[..., None] for x in (features.scaler.mean, features.scaler.std))
+    return found.reshape(*found.shape[:2], *mean.shape[:2], len(models)) * std + mean
 
 
 def _sample(features: Features, origins: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ NO_RANKS = torch.zeros(1, S, N, C, dtype=torch.uint8)
 def a_calibration(scale: torch.Tensor, *, share_observed: float = 1.0, n_windows: int = 200) -> Calibration:
     """Calibrate standard normal quantiles on errors of the standard deviations `scale` (S, N, C)."""
     generator = torch.Generator().manual_seed(0)
-    counts = CalibrationCounts(QUANTILES, *scale.shape)
+    counts = CalibrationCounts(QUANTILES, *scale.shape, n_windows=n_windows)
     for part in (0, 1):
         error = scale * torch.randn(n_windows // 2, *scale.shape, generator=generator)
         mask = torch.rand(error.shape, generator=generator) < share_observed
@@ -59,7 +59,7 @@ def test_the_median_does_not_change_and_quantiles_do_not_cross() -> None:
 
 
 def test_few_targets_make_intervals_wider_than_their_own_quantile_says() -> None:
-    counts = CalibrationCounts(QUANTILES, 1, 1, 1)
+    counts = CalibrationCounts(QUANTILES, 1, 1, 1, n_windows=9)
     error = torch.linspace(-1, 1, 9).reshape(9, 1, 1, 1)
     counts.update(NORMAL.expand(9, 1, 1, 1, -1), error, torch.ones(9, 1, 1, 1, dtype=torch.bool), 0)
     outputs = counts.calibration(POSITIVE, NO_RANKS).apply(NORMAL.reshape(1, 1, 1, 1, -1))
@@ -68,7 +68,7 @@ def test_few_targets_make_intervals_wider_than_their_own_quantile_says() -> None
 
 def test_without_any_target_nothing_changes() -> None:
     outputs = NORMAL.expand(1, S, N, C, -1)
-    calibration = CalibrationCounts(QUANTILES, S, N, C).calibration(POSITIVE, NO_RANKS)
+    calibration = CalibrationCounts(QUANTILES, S, N, C, n_windows=0).calibration(POSITIVE, NO_RANKS)
     torch.testing.assert_close(calibration.apply(outputs), outputs)
 
 
@@ -78,3 +78,8 @@ def test_new_series_have_the_factors_of_all_series() -> None:
     assert extended.series[:, 0, 0].tolist() == [3.0] * N + [1.0] * 2
     assert extended.ranks.shape == (1, S, N + 2, C)
     assert extended.nonnegative[-2:, 0].tolist() == [True, False]
+
+
+def test_a_long_horizon_does_not_overflow_the_counts() -> None:
+    calibration = a_calibration(torch.full((300, 1, 1), 2.0), n_windows=600)
+    assert abs(coverage(calibration, torch.full((300, 1, 1), 2.0)).mean() - 0.8) < 0.01

@@ -169,7 +169,7 @@ def calibrate(
     n_windows, horizon, (n_series, n_channels) = len(windows), windows.horizon, windows.values.shape[1:]
     most = min(MAX_WINDOWS, max(MIN_WINDOWS, MAX_TARGETS // (n_series * n_channels)))
     chosen = torch.linspace(0, n_windows - 1, min(n_windows, most)).round().long()
-    counts = CalibrationCounts(quantiles, horizon, n_series, n_channels)
+    counts = CalibrationCounts(quantiles, horizon, n_series, n_channels, len(chosen))
     every = -(-len(chosen) // n_past(len(chosen), horizon * n_series * n_channels))
     scores = []
     with torch.inference_mode():
@@ -195,13 +195,17 @@ class CalibrationCounts:
         horizon: S.
         n_series: N.
         n_channels: C.
+        n_windows: Number of windows that are counted at most.
     """
 
-    def __init__(self, quantiles: Sequence[float], horizon: int, n_series: int, n_channels: int) -> None:
+    def __init__(
+        self, quantiles: Sequence[float], horizon: int, n_series: int, n_channels: int, n_windows: int
+    ) -> None:
         self.quantiles = tuple(quantiles)
+        of_series = torch.int16 if n_windows * horizon <= torch.iinfo(torch.int16).max else torch.int32
         k = len(self.quantiles)
         self.steps = torch.zeros(horizon, n_channels, k, N_BINS, dtype=torch.int32)
-        self.series = torch.zeros(PARTS, n_series, n_channels, k, N_BINS, dtype=torch.int16)
+        self.series = torch.zeros(PARTS, n_series, n_channels, k, N_BINS, dtype=of_series)
 
     def update(self, outputs: Tensor, target: Tensor, mask: Tensor, part: int) -> None:
         """Count the errors of B forecasts.
@@ -231,7 +235,11 @@ class CalibrationCounts:
         series = self._series_logs(beyond)
         # Errors of steps and series of different size have a longer tail together than each of them.
         pooled = _log_ratio(self.steps.sum(0), beyond)
-        common = _common_log(self.steps, steps, beyond) + _common_log(self.series.sum(0), series, beyond) - pooled
+        common = (
+            _common_log(self.steps, steps, beyond)
+            + _common_log(self.series.sum(0, dtype=torch.int32), series, beyond)
+            - pooled
+        )
         common = torch.where(n.sum(0) > 0, common, 0)
         return Calibration(self.quantiles, self._factors(common + steps), self._factors(series), nonnegative, ranks)
 
