@@ -87,7 +87,7 @@ class ScaledModel(nn.Module):
 
     @property
     def scales_windows(self) -> bool:
-        """Whether each window is scaled by its own level and deviation."""
+        """True if each window is scaled by its own level and deviation."""
         return getattr(self.model, "scales_windows", False)
 
     @property
