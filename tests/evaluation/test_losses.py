@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elinformer.evaluation import AbsoluteError, QuantileLoss
+from elinformer.evaluation.losses import SPREAD_WEIGHT
 
 numbers = st.floats(-1e4, 1e4, width=32)
 
@@ -26,9 +27,9 @@ def test_untrained_distances_are_those_of_a_normal_distribution():
     )
 
 
-def test_elements_are_the_error_of_the_median_and_twice_the_mean_pinball_loss_of_the_others():
+def test_elements_are_the_error_of_the_median_and_the_weighted_pinball_losses_of_the_others():
     outputs, target = torch.tensor([[[[[1.0, 2.0, 4.0]]]]]), torch.tensor([[[[3.0]]]])
-    expected = 1.0 + 2 * (0.1 * 2.0 + 0.1 * 1.0) / 2
+    expected = 1.0 + SPREAD_WEIGHT * 2 * (0.1 * 2.0 + 0.1 * 1.0) / 2
     assert QuantileLoss((0.1, 0.5, 0.9)).elements(outputs, target).item() == pytest.approx(expected)
 
 

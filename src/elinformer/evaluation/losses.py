@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 """Quantiles that a model is trained for. They hold the intervals of the levels 50, 80, 90 and 95."""
 
-SPREAD_WEIGHT = 1.0
-"""Weight of the mean pinball loss of all quantiles but the median, relative to the absolute error of the median."""
+SPREAD_WEIGHT = 0.3
+"""Weight of the mean pinball loss of all quantiles but the median, relative to the absolute error of the median. With a
+weight of 1, one pass over the NYC taxi trips left an error of the median 1.6 % above that without quantiles."""
 
 INITIAL_SPREAD = 0.3
 """Standard deviation of errors, in scaled units, before training and calibration say more."""
@@ -130,9 +131,9 @@ class QuantileLoss(Loss):
     """Pinball losses of quantiles that cannot cross.
 
     The model computes the median and the distances between neighbouring quantiles, made positive by softplus. The loss
-    of a target is the absolute error of the median, plus the mean of twice the pinball losses of the other quantiles,
-    which is in the same unit. These train the distances alone: the median is trained by its own error, as by
-    `AbsoluteError`.
+    of a target is the absolute error of the median, plus `SPREAD_WEIGHT` times the mean of twice the pinball losses of
+    the other quantiles, which is in the same unit. These train the distances and the layers before the head: the
+    number that is the median is trained by its own error alone, as by `AbsoluteError`.
 
     Args:
         quantiles: Rising numbers between 0 and 1, an odd number of them; the one in the middle is 0.5.
