@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from elinformer.backtests import WEEKDAYS, Backtest
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
+from elinformer.plots import save_figure
 
 KEYS = ("horizon", "series", "channel", "weekday", "hour")
 
@@ -104,3 +106,41 @@ def test_the_verdict_of_a_backtest_is_on_its_windows(trained: Forecaster):
     assert verdict.naives[verdict.best.name].scores().count == backtest.scores().count
     assert verdict.ratio.n_series == 4
     assert verdict.to_dict()["scaled"]["elinformer"]["mase"] > 0
+
+
+def test_the_worst_and_the_best_series_are_drawn_beside_what_happened(trained: Forecaster, hourly_panel: Panel):
+    backtest = trained.backtest()
+    errors = backtest.mae_by_series()[:, 0].numpy() / np.nanstd(hourly_panel.values[192:, :, 0], axis=0)
+    order = [hourly_panel.series[i] for i in np.argsort(errors)]
+    for choice, names in (("best", order), ("worst", order[::-1])):
+        titles = [axis.get_title(loc="left") for axis in backtest.plot(choice, n=2).axes]
+        assert [title.split()[0] for title in titles] == names[:2]
+    lines = backtest.plot(["b"], windows=2).axes[0].lines
+    observed, *forecasts = [line for line in lines if len(line.get_xdata()) > 2]
+    assert len(forecasts) == 2
+    np.testing.assert_allclose(
+        np.concatenate([line.get_ydata() for line in forecasts]),
+        trained.forecasts(hourly_panel, np.array([234, 237]))[:, :, 1, 0].ravel(),
+        rtol=1e-5,
+    )
+    np.testing.assert_array_equal(observed.get_ydata()[-6:], hourly_panel.values[-6:, 1, 0])
+
+
+@pytest.mark.parametrize("series", ["middle", ["x"], [], list("abcd") * 7])
+def test_series_that_cannot_be_drawn_are_refused(series: Any, trained: Forecaster):
+    with pytest.raises(InputError, match="expected"):
+        trained.backtest().plot(series)
+
+
+def test_the_steps_after_the_end_are_drawn_behind_the_history(trained: Forecaster, tmp_path: Path):
+    figure = trained.plot(series=["c", "a"], history=10)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["c", "a"]
+    observed, _, forecast = figure.axes[0].lines
+    assert len(observed.get_ydata()) == 10
+    expected = trained.predict().query("unique_id == 'c'")["elinformer"]
+    np.testing.assert_allclose(forecast.get_ydata(), expected, rtol=1e-5)
+    for name in ("a.png", "a.svg", "a.pdf"):
+        save_figure(figure, tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 1000
+    with pytest.raises(InputError, match=r"ends in \.png"):
+        save_figure(figure, tmp_path / "a.jpeg")

@@ -316,6 +316,39 @@ def test_a_run_finds_its_data_from_another_folder(cli: Cli, run: Path, monkeypat
     assert_refused(cli("evaluate", run), "d.npz")
 
 
+def test_a_cross_validation_writes_its_forecasts_and_goes_on(cli: Cli, folder: Path) -> None:
+    arguments = (
+        "cross-validate",
+        "d.npz",
+        "--config",
+        "narrow.toml",
+        "--out",
+        "cv",
+        "--n-windows",
+        "3",
+        "--refit",
+        "2",
+    )
+    result = cli(*arguments)
+    assert result.code == 0
+    frame = pd.read_csv("cv/forecasts.csv")
+    assert (len(frame), frame["cutoff"].nunique()) == (36, 3)
+    for words in ("MAE by cutoff", "2024-01-10 14:00:00", "all"):
+        assert words in result.out
+    again = cli(*arguments)
+    assert again.out == result.out
+    assert "epoch" not in again.err  # nothing is trained twice
+    assert_refused(cli(*arguments[:-1], "1"), "its plan differs")
+
+
+def test_a_run_is_drawn(cli: Cli, run: Path) -> None:
+    for number, options in enumerate([(), ("--series", "b,a"), ("--future", "--series", "d")]):
+        assert cli("plot", "run", "--out", f"{number}.png", *options).code == 0
+        assert (run.parent / f"{number}.png").stat().st_size > 5000
+    assert_refused(cli("plot", "run", "--out", "a.jpeg"), "ends in .png")
+    assert_refused(cli("plot", "run", "--out", "a.png", "--series", "x"), "got 'x'")
+
+
 def n_targets(mask: np.ndarray, *, first: int) -> int:
     """Return the number of observed targets of all windows of 3 steps from step `first` on."""
     return int(mask[np.arange(first, len(mask) - 2)[:, None] + np.arange(3)].sum())

@@ -11,19 +11,22 @@ import torch
 
 from elinformer.data.io.output import in_form
 from elinformer.data.reach import chronological_split
-from elinformer.data.windows import WindowDataset, window_loader
+from elinformer.data.scaling import Scaler, measure
 from elinformer.errors import InputError
-from elinformer.evaluation import MetricSums, Scores, judge, targets_of
+from elinformer.evaluation import MetricSums, Scores, judge
 from elinformer.evaluation.metrics import COUNTS, SUMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from matplotlib.figure import Figure
 
     from elinformer.data.panel import Panel
     from elinformer.evaluation import Verdict
     from elinformer.trained_model import TrainedModel
 
 Key = Literal["horizon", "series", "channel", "weekday", "hour"]
+Choice = Literal["worst", "best"]
 TIMES: tuple[Key, ...] = ("weekday", "hour")
 AXES: dict[Key, int] = {"weekday": 0, "hour": 0, "horizon": 1, "series": 2, "channel": 3}
 """Axis of each key in the sums (G, S, N, C) over G groups of time."""
@@ -38,8 +41,8 @@ class Backtest(MetricSums):
         trained: Model that forecasts them.
         panel: The data, with the series of the model in their order.
         origins: (n,), the first target steps of the windows.
+        forecast: Function from origins (n,) to forecasts (n, S, N, C), in the units of the data.
         name: Name of the forecasts in `frame`.
-        series_at_once: Number of series in a partition; by default as memory allows.
 
     Example:
         >>> from elinformer import Forecaster, Panel
@@ -59,14 +62,14 @@ class Backtest(MetricSums):
         trained: TrainedModel,
         panel: Panel,
         origins: np.ndarray,
+        forecast: Callable[[np.ndarray], np.ndarray],
         *,
         name: str = "elinformer",
-        series_at_once: int | None = None,
     ) -> None:
         super().__init__(*sums.count.shape)
         vars(self).update(vars(sums))
-        self.trained, self.panel, self.origins = trained, panel, origins
-        self.name, self.series_at_once = name, series_at_once
+        self.trained, self.panel, self.origins, self.name = trained, panel, origins, name
+        self._forecast = forecast
 
     def __repr__(self) -> str:
         steps, n_series, n_channels = self.count.shape
@@ -118,8 +121,8 @@ class Backtest(MetricSums):
             InputError: A key, a series or a channel is unknown, or the data have no times for weekday and hour.
         """
         if by is None:
-            places = None if series is None else [_place(one, self.panel.series, "series") for one in series]
-            number = None if channel is None else _place(channel, self.panel.channels, "channels")
+            places = None if series is None else [place_of(one, self.panel.series, "series") for one in series]
+            number = None if channel is None else place_of(channel, self.panel.channels, "channels")
             return super().scores(step=step, series=places, channel=number)
         return self._scores_by([by] if isinstance(by, str) else list(by))
 
@@ -129,8 +132,7 @@ class Backtest(MetricSums):
         `cutoff` is the last step before a window. With several channels, the columns are `y_<channel>` and
         `<model>_<channel>`. The windows are forecast again.
         """
-        forecasts = self.trained.forecasts(self.panel, self.origins, self.series_at_once)
-        frame = windows_frame(self.panel, self.origins, {self.name: forecasts})
+        frame = windows_frame(self.panel, self.origins, {self.name: self._forecast(self.origins)})
         return in_form(frame, self.panel.form, self.panel.freq)
 
     def verdict(self) -> Verdict:
@@ -145,6 +147,48 @@ class Backtest(MetricSums):
             scaler=trained.scaler,
             reads=trained.reach.history,
         )
+
+    def plot(
+        self,
+        series: Choice | Sequence[int | str] = "worst",
+        *,
+        n: int = 6,
+        windows: int = 5,
+        channel: int | str = 0,
+    ) -> Figure:
+        """Draw the last windows: forecasts beside what happened. `figure.savefig("picture.png")` writes the figure.
+
+        Args:
+            series: "worst" or "best": series by their error, in units of the standard deviation of their targets.
+                Or names or numbers of series.
+            n: Number of the worst or best series.
+            windows: Number of windows, a horizon apart.
+            channel: Name or number of the channel.
+
+        Raises:
+            InputError: A series or the channel is unknown, or there are too many series for a figure.
+        """
+        from elinformer.plots import Forecasts, figure_of
+
+        number = place_of(channel, self.panel.channels, "channels")
+        errors = self._relative_errors()[:, number]
+        ranked = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
+        if isinstance(series, str):
+            if series not in {"worst", "best"} or n < 1:
+                raise InputError(f"expected series to be worst, best or a list of names, got {series!r} and n={n}")
+            chosen = ranked[:n] if series == "best" else ranked[::-1][:n]
+        else:
+            chosen = [place_of(one, self.panel.series, "series") for one in series]
+        origins = _apart(self.origins, len(self.count), windows)
+        notes = [f"  error {errors[i]:.2f} of its deviation" for i in chosen]
+        shown = Forecasts(origins, self._forecast(origins))
+        return figure_of(self.panel, shown, chosen, history=2 * len(self.count), channel=number, notes=notes)
+
+    def _relative_errors(self) -> np.ndarray:
+        """Return the mean absolute errors (N, C) in units of the standard deviation of the targets of each series."""
+        targets = slice(int(self.origins.min()), int(self.origins.max()) + len(self.count))
+        values, mask = self.panel.values[targets], self.panel.mask[targets]
+        return self.mae_by_series().numpy() / Scaler.of(measure(values, mask)).std
 
     def _scores_by(self, keys: list[Key]) -> pd.DataFrame:
         unknown = [key for key in keys if key not in AXES]
@@ -194,14 +238,12 @@ class Backtest(MetricSums):
 
     def _batches(self) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Yield origins (B,), forecasts, targets and their mask (B, S, N, C) of a batch of windows."""
-        trained = self.trained
-        windows = WindowDataset(self.panel, trained.info.calendar, self.origins, trained.reach)
-        forecast = trained.forecasting(self.series_at_once)
-        with torch.inference_mode():
-            for batch, origins in zip(
-                window_loader(windows, trained.batch_size), windows.origins.split(trained.batch_size), strict=True
-            ):
-                yield origins.numpy(), forecast(batch).cpu(), *targets_of(batch)
+        size = self.trained.batch_size
+        for start in range(0, len(self.origins), size):
+            origins = self.origins[start : start + size]
+            steps = origins[:, None] + np.arange(len(self.count))
+            values, mask = self.panel.values[steps], self.panel.mask[steps]
+            yield origins, torch.from_numpy(self._forecast(origins)), torch.from_numpy(values), torch.from_numpy(mask)
 
 
 def windows_frame(panel: Panel, origins: np.ndarray, forecasts: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -248,12 +290,26 @@ def _time_codes(timestamps: np.ndarray, key: Key, *, used: bool) -> np.ndarray:
     return (times.day_of_week if key == "weekday" else times.hour).to_numpy()
 
 
-def _place(name: int | str, names: tuple[str, ...], kind: str) -> int:
-    if not isinstance(name, str):
+def place_of(name: int | str, names: Sequence[str], kind: str) -> int:
+    """Return the number of a series or channel that is given by name or number.
+
+    Raises:
+        InputError: There is no such name or number.
+    """
+    if isinstance(name, str) and name in names:
+        return names.index(name)
+    if not isinstance(name, str) and -len(names) <= name < len(names):
         return int(name)
-    if name not in names:
-        raise InputError(f"expected {kind} out of {', '.join(names[:5])} ({len(names)} in all), got {name!r}")
-    return names.index(name)
+    raise InputError(f"expected {kind} out of {', '.join(names[:5])} ({len(names)} in all), got {name!r}")
+
+
+def _apart(origins: np.ndarray, horizon: int, n: int) -> np.ndarray:
+    """Return the last `n` origins that are at least a horizon apart, in the order of time."""
+    chosen: list[int] = []
+    for origin in sorted(origins.tolist(), reverse=True):
+        if len(chosen) < n and (not chosen or chosen[-1] - origin >= horizon):
+            chosen.append(origin)
+    return np.array(chosen[::-1])
 
 
 def _text(time: np.generic) -> str:

@@ -14,7 +14,8 @@ from elinformer._arguments import explain_arguments
 from elinformer._console import plain_console
 from elinformer._memory import explained_memory
 from elinformer._process import is_first_process
-from elinformer.backtests import Backtest
+from elinformer.backtests import Backtest, place_of
+from elinformer.cross_validation import RollingOrigin, cross_validate
 from elinformer.data.defaults import choose_reach
 from elinformer.data.io.frames import as_panel, long_frame
 from elinformer.data.io.output import in_form
@@ -27,7 +28,7 @@ from elinformer.errors import InputError
 from elinformer.intervals import wanted_quantiles
 from elinformer.models.registry import check_model, scales_windows, uses_lags, whole_options
 from elinformer.new_series import STEPS, with_new_series
-from elinformer.run_folder.folder import UnfinishedRun, check_writable, refuse_mismatched_files
+from elinformer.run_folder.folder import FINISHED, UnfinishedRun, check_writable, refuse_mismatched_files, run_state
 from elinformer.trained_model import TrainedModel, loss_for, new_model
 from elinformer.training.config import TrainingConfig
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.figure import Figure
     from rich.console import Console
     from torch import nn
 
@@ -132,6 +134,7 @@ class Forecaster:
         callbacks: Sequence[Callback] = (),
         run: str | Path | UnfinishedRun | None = None,
         machines: Machines | None = None,
+        start: TrainedModel | None = None,
     ) -> Forecaster:
         """Train on the training steps, and keep the weights with the lowest validation error.
 
@@ -144,6 +147,7 @@ class Forecaster:
             run: Folder of a run, written from the first step on, with checkpoints. If training is killed,
                 `Forecaster.resume(run, data)` resumes it and ends with the same weights.
             machines: Number of devices. Each is a process that calls this method: see docs/scale.md.
+            start: Model of the same series and options that training starts from; random weights by default.
 
         Returns:
             This forecaster.
@@ -161,11 +165,16 @@ class Forecaster:
             run = self.new_run(run, panel)
         info = SeriesInfo.of(panel, split_panel.origins("train") - 1)
         scaler = split_panel.scaler(self.scale_per, by_window=scales_windows(self.model_name))
+
+        def new_weights() -> nn.Module:
+            model = self._new_model(info, why, console)
+            return model if start is None else start.copied_into(model)
+
         with explained_memory("the training", LESS_MEMORY.format(**vars(self.training))):
             trained = train(
                 split_panel,
                 info.calendar,
-                lambda: self._new_model(info, why, console),
+                new_weights,
                 self.training,
                 scaler=scaler,
                 loss=self.loss,
@@ -191,6 +200,7 @@ class Forecaster:
         console: Console | None = None,
         callbacks: Sequence[Callback] = (),
         machines: Machines | None = None,
+        start: TrainedModel | None = None,
     ) -> Forecaster:
         """Resume a `fit(data, run=folder)` that was killed, from its newest checkpoint. `save` finishes the run.
 
@@ -201,6 +211,7 @@ class Forecaster:
             console: Console of the progress bar; standard error by default.
             callbacks: Callbacks of Lightning.
             machines: Number of devices. It can differ from that of the killed training.
+            start: Model that the killed training started from; it is used if there is no checkpoint yet.
 
         Raises:
             InputError: The folder holds no unfinished run, or the data differ from those that it started with.
@@ -209,7 +220,7 @@ class Forecaster:
         run.check_data(panel)
         with refuse_mismatched_files(folder):
             forecaster = cls._from_config(run.config)
-        return forecaster.fit(panel, console=console, callbacks=callbacks, run=run, machines=machines)
+        return forecaster.fit(panel, console=console, callbacks=callbacks, run=run, machines=machines, start=start)
 
     def new_run(
         self, folder: str | Path, panel: Panel, *, source: Mapping[str, Any] | None = None, overwrite: bool = False
@@ -309,8 +320,102 @@ class Forecaster:
         """
         panel = self.info.align(self._as_panel(data, freq))
         origins = part_origins(panel.n_steps, self.split, split, self.reach)
+        return self.backtest_of(panel, origins, series_at_once=series_at_once)
+
+    def backtest_of(self, panel: Panel, origins: np.ndarray, *, series_at_once: int | None = None) -> Backtest:
+        """Forecast the windows with the first target steps `origins` (n,) of a panel; see `backtest`."""
+        panel = self.info.align(panel)
         sums = self.trained.scores(panel, origins, series_at_once)
-        return Backtest(sums, self.trained, panel, origins, name=self.model_name, series_at_once=series_at_once)
+
+        def forecast(origins: np.ndarray) -> np.ndarray:
+            return self.trained.forecasts(panel, origins, series_at_once)
+
+        return Backtest(sums, self.trained, panel, origins, forecast, name=self.model_name)
+
+    @explain_arguments
+    def plot(
+        self,
+        data: Panel | Any | None = None,
+        *,
+        series: Sequence[str | int] | None = None,
+        channel: str | int = 0,
+        history: int | None = None,
+        freq: Freq | None = None,
+    ) -> Figure:
+        """Draw the forecasts of the steps after the end of the data. `backtest().plot()` draws past windows.
+
+        Args:
+            data: Recent history, as in `predict`; the data of `fit` by default.
+            series: Names or numbers of series; the first six by default.
+            channel: Name or number of the channel.
+            history: Number of steps before the forecast that are drawn; by default the window, or three horizons if
+                that is more.
+            freq: Time between the steps of a data frame; that of training by default.
+
+        Returns:
+            A figure of Matplotlib: `figure.savefig("forecast.png")` writes it.
+
+        Raises:
+            InputError: The history is too short, or a series is unknown.
+        """
+        from elinformer.plots import Forecasts, figure_of
+
+        trained, panel = self.trained, self._as_panel(data, freq)
+        names = range(min(6, panel.n_series)) if series is None else series
+        chosen = [place_of(name, panel.series, "series") for name in names]
+        shown = Forecasts(np.array([panel.n_steps]), trained.next_steps(panel)[None])
+        history = max(self.reach.window, 3 * self.reach.horizon) if history is None else history
+        number = place_of(channel, panel.channels, "channels")
+        return figure_of(panel, shown, chosen, history=history, channel=number)
+
+    @explain_arguments
+    def cross_validation(
+        self,
+        data: Panel | Any,
+        n_windows: int = 1,
+        step_size: int | None = None,
+        *,
+        refit: bool | int = False,
+        warm_start: bool = False,
+        freq: Freq | None = None,
+        folder: str | Path | None = None,
+        console: Console | None = None,
+    ) -> pd.DataFrame:
+        """Forecast several windows with a rolling origin. Each forecast is of a model that knows only what was before.
+
+        This forecaster does not change. The steps before the first window of a training are divided into training and
+        validation, in the proportion of `split`.
+
+        Args:
+            data: A panel or frame.
+            n_windows: Number of windows. The last one ends with the data.
+            step_size: Steps between the origins of two windows; the horizon by default.
+            refit: False trains once, before the first window. True trains before every window, k before every k-th.
+            warm_start: True starts each training from the weights of the one before; False from scratch.
+            freq: Time between the steps of a data frame; by default inferred from its times.
+            folder: Folder for the trainings, as runs. The same call continues a cross-validation that was killed.
+            console: Console of the progress bars; standard error by default.
+
+        Returns:
+            A long frame of the forecasts beside what happened: `unique_id`, `ds`, `cutoff` (the last step before a
+            window), `y` and the name of the model. A series has no rows before it begins and after it ends.
+
+        Raises:
+            InputError: The data are too short, or the folder holds another cross-validation.
+        """
+        panel, horizon = as_panel(data, freq=freq), self._steps.horizon
+        plan = RollingOrigin(n_windows, horizon if step_size is None else step_size, refit, warm_start)
+        known = panel.select(steps=slice(int(plan.origins(panel.n_steps, horizon)[0])))
+        train, validation = (share / sum(self.split[:2]) for share in self.split[:2])
+        fold = copy.copy(self)
+        vars(fold).update(split=(train, validation, 0.0), _reach=self._reach or self._chosen_reach(known).reach)
+        vars(fold).update(_trained=None, _result=None, _panel=None, _split_panel=None)
+        config = self._config_of(fold.reach)
+
+        def fit(known: Panel, run: Path | None, start: TrainedModel | None) -> TrainedModel:
+            return _fit_once(fold, known, run, start, console).trained
+
+        return cross_validate(panel, plan, horizon, fit, config=config, name=self.model_name, folder=folder)
 
     @explain_arguments
     def recalibrate(
@@ -473,10 +578,13 @@ class Forecaster:
     @property
     def _config(self) -> dict[str, Any]:
         """Options, as in `config.json` of a run."""
+        return self._config_of(self.reach)
+
+    def _config_of(self, reach: Reach) -> dict[str, Any]:
         return {
             "version": __version__,
             "forecaster": {
-                **asdict(self.reach),
+                **asdict(reach),
                 "split": self.split,
                 "scale_per": self.scale_per,
                 "minimum": self.minimum,
@@ -532,3 +640,25 @@ def _checked_scenarios(n: int | None, seed: int) -> int:
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
             raise InputError(f"expected {name} as a whole number of at least {least}, got {value!r}")
     return n or 0
+
+
+def _fit_once(
+    untrained: Forecaster, panel: Panel, run: Path | None, start: TrainedModel | None, console: Console | None
+) -> Forecaster:
+    """Return a forecaster that is fitted, or resumed from the folder of a run, or loaded if the run is finished.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended training early. The run can be resumed.
+    """
+    if run is None:
+        return copy.copy(untrained).fit(panel, console=console, start=start)
+    if (state := run_state(run)) == FINISHED:
+        return Forecaster.load(run)
+    if state is None:
+        forecaster = copy.copy(untrained).fit(panel, console=console, run=run, start=start)
+    else:
+        forecaster = Forecaster.resume(run, panel, console=console, start=start)
+    forecaster.save(run)
+    if forecaster.fit_result.interrupted:
+        raise KeyboardInterrupt
+    return forecaster

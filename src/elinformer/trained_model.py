@@ -269,6 +269,21 @@ class TrainedModel:
             forecast, quantiles = self.quantiles(series_at_once), self.loss.quantiles
             return backtest_on_ranks(forecast, windows, self.batch_size, self.mesh, quantiles=quantiles)
 
+    def copied_into(self, model: nn.Module) -> nn.Module:
+        """Copy the weights into another model of the same kind and sizes, and return it.
+
+        Raises:
+            InputError: The model has other weights.
+        """
+        try:
+            model.load_state_dict(self.model.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                "expected to start from a model with the same series and options, got one with other weights: leave it "
+                "out to train from scratch"
+            ) from error
+        return model
+
     def replaced(self, **changes: Any) -> TrainedModel:
         """Return a copy with changed fields."""
         return replace(self, **changes)

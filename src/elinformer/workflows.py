@@ -38,6 +38,7 @@ from elinformer.training.config import TrainingConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
     from rich.console import Console
 
     from elinformer.data.panel import Panel
@@ -170,6 +171,45 @@ def _windows_to_score(forecaster: Forecaster, panel: Panel, *, is_other: bool) -
     return _Windows("windows, which are all", origins, panel.n_steps)
 
 
+def cross_validate_data(
+    data: str,
+    out: str | Path,
+    settings: Settings,
+    *,
+    n_windows: int,
+    step_size: int | None = None,
+    refit: int = 0,
+    warm_start: bool = False,
+    console: Console | None = None,
+) -> pd.DataFrame:
+    """Forecast several windows with a rolling origin, and write `forecasts.csv` into a folder with the trainings.
+
+    Args:
+        data: Path, or name of a data set of the catalogue.
+        out: The folder. The same call continues a cross-validation that was killed.
+        settings: Settings of data, model and training.
+        n_windows: Number of windows.
+        step_size: Steps between the origins of two windows; the horizon by default.
+        refit: Windows between two trainings; 0 = one training.
+        warm_start: True starts each training from the weights of the one before.
+        console: Console of the progress bars; standard error by default.
+
+    Returns:
+        The frame of `Forecaster.cross_validation`.
+
+    Raises:
+        InputError: The data or a setting cannot be used, or the folder holds something else.
+    """
+    panel = load_panel(data, **settings.reading)
+    forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
+    frame = forecaster.cross_validation(
+        panel, n_windows, step_size, refit=refit, warm_start=warm_start, folder=out, console=console
+    )
+    with new_file(Path(out) / "forecasts.csv") as path:
+        frame.to_csv(path, index=False)
+    return frame
+
+
 def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None, **options: Any) -> int:
     """Forecast the steps after the end of the data, and write them to a file.
 
@@ -193,6 +233,43 @@ def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None, *
     with new_file(out) as path:
         frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path, index=False)
     return len(frame)
+
+
+def plot_run(
+    run: str | Path,
+    out: str | Path,
+    *,
+    data: str | None = None,
+    series: str = "worst",
+    n: int = 6,
+    future: bool = False,
+) -> None:
+    """Draw forecasts of a run into a file.
+
+    Args:
+        run: Folder of the run.
+        out: File that ends in `.png`, `.svg` or `.pdf`.
+        data: Path, or name of a data set of the catalogue; the data of training by default.
+        series: "worst" or "best", or names with commas between them.
+        n: Number of the worst or best series.
+        future: True draws the steps after the end of the data; False the last windows that `evaluate_run` scores,
+            beside what happened.
+
+    Raises:
+        InputError: The data cannot be used, a series is unknown, or the file has another suffix.
+    """
+    from elinformer.plots import check_suffix, save_figure
+
+    check_suffix(out)
+    forecaster, panel = open_run(run, data)
+    chosen = series if series in {"worst", "best"} else series.split(",")
+    if future:
+        names = panel.series[:n] if isinstance(chosen, str) else chosen
+        figure = forecaster.plot(panel, series=names)
+    else:
+        windows = _windows_to_score(forecaster, panel, is_other=data is not None)
+        figure = forecaster.backtest_of(panel, windows.origins).plot(chosen, n=n)
+    save_figure(figure, out)
 
 
 def add_series_run(

@@ -9,8 +9,8 @@ import typer
 from elinformer import __version__
 from elinformer.cli.comparing import compare
 from elinformer.cli.data import convert, datasets_app
-from elinformer.cli.trained import add_series, evaluate, forecast, info
-from elinformer.cli.training import demo, train
+from elinformer.cli.trained import add_series, evaluate, forecast, info, plot
+from elinformer.cli.training import cross_validate, demo, train
 
 app = typer.Typer(
     help="Forecast many related time series together, with attention whose cost is linear in their number.",
@@ -26,7 +26,9 @@ EXAMPLES = {
     train: "elinformer train speeds.csv --window 24 --out run",
     compare: "elinformer compare speeds.csv --models elinformer,stid,last_value --out table",
     evaluate: "elinformer evaluate run",
+    cross_validate: "elinformer cross-validate speeds.csv --n-windows 5 --refit 1 --out folds",
     forecast: "elinformer forecast run --out forecast.csv",
+    plot: "elinformer plot run --out worst.png",
     add_series: "elinformer add-series run all.csv --out larger",
     convert: "elinformer convert speeds.csv panel",
     info: "elinformer info run",

@@ -1,4 +1,4 @@
-"""Commands on trained runs: evaluate, forecast, add-series, info."""
+"""Commands on trained runs: evaluate, forecast, plot, add-series, info."""
 
 from __future__ import annotations
 
@@ -57,6 +57,23 @@ def _numbers(name: str, text: str | None) -> list[float] | None:
         raise InputError(
             f"expected --{name} as numbers such as {'80,95' if name == 'level' else '0.1,0.9'}, got {text!r}"
         ) from error
+
+
+def plot(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="File that ends in .png, .svg or .pdf.", show_default=False)],
+    data: OtherData = None,
+    series: Annotated[str, typer.Option(help="worst, best, or names with commas between them.")] = "worst",
+    n: Annotated[int, typer.Option("--number", help="Number of the worst or best series.")] = 6,
+    future: Annotated[
+        bool, typer.Option("--future", help="Draw the steps after the end of the data, not those that are scored.")
+    ] = False,
+) -> None:
+    """Draw forecasts beside what happened, or those of the steps after the end of the data."""
+    from elinformer.workflows import plot_run
+
+    plot_run(run, out, data=data, series=series, n=n, future=future)
+    typer.echo(f"picture: {out}")
 
 
 def add_series(

@@ -1,4 +1,4 @@
-"""Commands that train: demo and train."""
+"""Commands that train: demo, train and cross-validate."""
 
 from __future__ import annotations
 
@@ -67,6 +67,35 @@ def train(
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
     metrics = train_run(data, out, settings, overwrite=overwrite, machines=machines)
     _show_training(out, metrics)
+
+
+@with_flags(flag_rows())
+def cross_validate(
+    data: Annotated[str, typer.Argument(help="File, folder, or name of the catalogue.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the forecasts and of the trainings.", show_default=False)],
+    n_windows: Annotated[int, typer.Option(help="Windows to forecast; the last one ends with the data.")] = 5,
+    step_size: Annotated[int | None, typer.Option(help="Steps between two windows. Default: the horizon.")] = None,
+    refit: Annotated[int, typer.Option(help="Windows between two trainings; 0 = train once, before all windows.")] = 0,
+    warm_start: Annotated[
+        bool, typer.Option("--warm-start", help="Start each training from the weights of the one before.")
+    ] = False,
+    config: ConfigFile = None,
+    model: Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")] = None,
+    options: dict[str, Any] | None = None,
+) -> None:
+    """Forecast several windows with a rolling origin, each by a model that was trained on what was before.
+
+    The same command continues where it was interrupted.
+    """
+    from elinformer.report.tables import cutoff_table
+    from elinformer.workflows import cross_validate_data
+
+    settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
+    frame = cross_validate_data(
+        data, out, settings, n_windows=n_windows, step_size=step_size, refit=refit, warm_start=warm_start
+    )
+    plain_console().print(cutoff_table(frame))
+    typer.echo(f"forecasts: {out / 'forecasts.csv'}")
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import pandas as pd
 
     from elinformer.data.catalog import Dataset
 
@@ -137,6 +140,26 @@ def _short(forecast: str) -> str:
 
 def _hundredths(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def cutoff_table(frame: pd.DataFrame) -> Table:
+    """Return the MAE of every window of a cross-validation, a row a cutoff, a column a channel."""
+    observed = [name for name in frame.columns if name == "y" or name.startswith("y_")]
+    forecasts = frame.columns[3 + len(observed) :][: len(observed)]
+    table = number_table("MAE by cutoff", "cutoff", *(_channel_heading(name) for name in observed))
+    errors = frame[["cutoff"]].assign(
+        **{y: (frame[y] - frame[forecast]).abs() for y, forecast in zip(observed, forecasts, strict=True)}
+    )
+    for cutoff, row in errors.groupby("cutoff").mean().iterrows():
+        add_row(table, str(cutoff), *(number(None if np.isnan(value) else value) for value in row))
+    add_row(
+        table, "all", *(number(None if np.isnan(value) else value) for value in errors[observed].mean()), style="bold"
+    )
+    return table
+
+
+def _channel_heading(column: str) -> str:
+    return "MAE" if column == "y" else column.removeprefix("y_")
 
 
 def added_table(added: Document) -> Table:

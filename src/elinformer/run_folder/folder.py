@@ -321,6 +321,15 @@ class UnfinishedRun:
         self.checkpoints.remove_partial_files()
 
 
+def run_state(folder: str | Path) -> str | None:
+    """Return the state of a run; None if there is no folder.
+
+    Raises:
+        InputError: The folder holds something else.
+    """
+    return read_config(Path(folder))["state"] if Path(folder).is_dir() else None
+
+
 def read_progress(folder: str | Path) -> dict[str, Any] | None:
     """Return epoch, step and steps of the newest checkpoint of an unfinished run; None before the first one."""
     from elinformer.run_folder.checkpoints import CheckpointFolder
