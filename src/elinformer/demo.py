@@ -11,6 +11,7 @@ from elinformer._files import new_file
 from elinformer.data.address import load_panel
 from elinformer.evaluation import naives_for, score_naives
 from elinformer.options import Settings, catalogue_settings
+from elinformer.plots import Forecasts
 from elinformer.report.pictures import draw_forecasts
 from elinformer.report.tables import score_ratio_table
 from elinformer.run_folder.folder import write_json
@@ -142,7 +143,10 @@ def _write_forecasts(forecaster: Forecaster, panel: Panel, out: Path) -> None:
     end = complete[-1] + 1 if len(complete) else panel.n_steps
     origins = np.arange(end - PICTURED_FORECASTS * forecaster.reach.horizon, end, forecaster.reach.horizon)
     origins = origins[origins >= forecaster.reach.history]
-    draw_forecasts(out / "forecasts.png", panel, origins, forecaster.forecasts(panel, origins), series)
+    quantiles = forecaster.trained.loss.quantiles
+    outputs = forecaster.trained.quantile_forecasts(forecaster.info.align(panel), origins)
+    point, low, high = (outputs[..., quantiles.index(q)] for q in (0.5, 0.1, 0.9))
+    draw_forecasts(out / "forecasts.png", panel, Forecasts(origins, point, {80: (low, high)}), series)
 
 
 def _machine() -> str:

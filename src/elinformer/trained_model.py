@@ -223,6 +223,10 @@ class TrainedModel:
         """
         return self._next(self.forecasting(series_at_once), panel)
 
+    def quantile_forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
+        """Return calibrated quantiles (n, S, N, C, K), those of `loss.quantiles`; arguments as in `forecasts`."""
+        return self._apply(self.quantiles(series_at_once), panel, origins)
+
     def next_quantiles(self, panel: Panel, series_at_once: int | None = None) -> np.ndarray:
         """Return the quantiles (S, n, C, K) of the steps after a panel: see `next_steps`."""
         return self._next(self.quantiles(series_at_once), panel)
@@ -239,6 +243,7 @@ class TrainedModel:
         ranks = self._calibration.ranks.numpy()[:, :, self._positions(panel)]
         return self.raised(scenarios(outputs, self.loss.quantiles, ranks, n, seed), panel)
 
+    @float32_default()
     def _apply(self, forecast: Callable[[Batch], Tensor], panel: Panel, origins: np.ndarray) -> np.ndarray:
         windows = WindowDataset(panel, self.info.calendar, origins, self.reach, with_targets=False)
         with torch.inference_mode(), explained_memory("the forecasts", LESS_MEMORY):
