@@ -174,7 +174,10 @@ def _measure_errors(search: RowSearch, rows: Tensor, origins: np.ndarray, stop: 
 
 
 def _extend_model(trained: TrainedModel, info: SeriesInfo, panel: Panel, scaler: Scaler) -> TrainedModel:
-    """Return a model of the series of `info` with the weights of a trained model. The rows of new series are zero."""
+    """Return a model of the series of `info` with the weights of a trained model.
+
+    The rows of new series are zero in parameters, and the mean row of the others in buffers.
+    """
     name, options = trained.config["model"]["name"], trained.config["model"]["options"]
     with torch.random.fork_rng():
         model = new_model(name, options, trained.reach, info, trained.loss)
@@ -185,8 +188,11 @@ def _extend_model(trained: TrainedModel, info: SeriesInfo, panel: Panel, scaler:
             "parameters belong to series (`per_series`): train again"
         )
     n_new = len(info.series) - len(trained.info.series)
-    for name, table in series_tables(model).items():
-        weights[name] = torch.cat([weights[name], table.new_zeros(n_new, *table.shape[1:])])
+    learned = series_tables(model)
+    for name in model.per_series:  # pyright: ignore[reportGeneralTypeIssues]
+        rows = weights[name]
+        new_row = torch.zeros_like(rows[:1]) if name in learned else rows.mean(0, keepdim=True)
+        weights[name] = torch.cat([rows, new_row.expand(n_new, *rows.shape[1:])])
     _check_sizes(model, weights)
     model.load_state_dict(weights)
     nonnegative = torch.from_numpy(lowest_values(panel.values, panel.mask)[-n_new:] >= 0)
@@ -361,9 +367,9 @@ class RowSearch:
 
 
 def series_tables(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers with one row for each series, by name."""
-    state = model.state_dict()
-    return {name: state[name] for name in getattr(model, "per_series", None) or ()}
+    """Return the parameters with one row for each series, by name."""
+    parameters = dict(model.named_parameters())
+    return {name: parameters[name].detach() for name in getattr(model, "per_series", None) or () if name in parameters}
 
 
 def split_rows(rows: Tensor, tables: dict[str, Tensor]) -> dict[str, Tensor]:

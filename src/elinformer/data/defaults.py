@@ -21,8 +21,8 @@ WINDOW_HORIZONS = 2
 """Horizons that a window holds, if that is more than `MIN_WINDOW` steps."""
 WINDOW_SHARE = 0.25
 """Largest window, as a share of the training steps."""
-LAG_SHARE = 0.5
-"""Largest lag, as a share of the training steps: half of the windows can read it."""
+LAG_SHARE = 0.7
+"""Largest lag, as a share of the training steps."""
 REPEATS = {"day": 1, "week": 3, "year": 3}
 """Lags of each season, one period apart: several weeks fill each other's gaps, and their mean has less noise."""
 MAX_STEPS = 2000

@@ -140,8 +140,8 @@ class ELinFormer(nn.Module):
         torch.Size([2, 6, 5, 1, 1])
     """
 
-    per_series = ("embedding.series.weight",)
-    """Names of the parameters with one row for each series."""
+    per_series = ("embedding.series.weight", "output.trust")
+    """Names of the parameters and buffers with one row for each series."""
 
     scales_windows = True
     """Whether each window is scaled by its own level and deviation: see `elinformer.models.scaled`."""
@@ -201,7 +201,19 @@ class ELinFormer(nn.Module):
         """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
         earlier = earlier_values(batch.values, batch.mask, self.config.n_lags, self.config.horizon)
-        return self.output(x.flatten(2), self.norm(x).flatten(2), earlier)  # concatenates the patches of a series
+        tokens = x.flatten(2)  # concatenates the patches of a series
+        return self.output(tokens, self.norm(x).flatten(2), earlier, batch.series)
+
+    @torch.no_grad()
+    def set_blend(self, simple: Tensor, trust: Tensor) -> None:
+        """Set the simple forecast that forecasts are blended with, and the weight of the model beside it.
+
+        Args:
+            simple: (S, n_lags + 1), weights of every lag and the last value, which add up to one.
+            trust: (N, S, C), weights of the model, from 0 to 1.
+        """
+        self.output.simple.copy_(simple)
+        self.output.trust.copy_(trust)
 
     @torch.no_grad()
     def start_from(self, weights: Tensor) -> None:
@@ -226,9 +238,19 @@ class ForecastHead(nn.Module):
     week; the last value is persistence. The linear map begins near zero, and the sum at the last value: an untrained
     model is a simple forecast, which training improves. Earlier values are added to the first output.
 
+    A trained model can be blended with a simple forecast: where validation shows that the model has learned nothing of
+    a series, the forecast is the simple one.
+
     Args:
         config: Sizes and options of the model.
+
+    Attributes:
+        simple: (S, n_lags + 1), weights of every lag and the last value in the simple forecast.
+        trust: (N, S, C), weight of the model beside the simple forecast; 1 in training.
     """
+
+    simple: Tensor
+    trust: Tensor
 
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
@@ -241,19 +263,27 @@ class ForecastHead(nn.Module):
                 layer.weight.mul_(INITIAL_CHANGE)
                 layer.bias.zero_()
             self.earlier.bias.view(n_targets, -1)[:, -1] = 1
+        self.register_buffer("simple", torch.zeros(config.horizon, config.n_lags + 1))
+        self.register_buffer("trust", torch.ones(config.n_series, config.horizon, config.n_channels))
 
-    def forward(self, tokens: Tensor, normed: Tensor, earlier: Tensor) -> Float[Tensor, "B S N C K"]:
+    def forward(
+        self, tokens: Tensor, normed: Tensor, earlier: Tensor, series: Tensor | None = None
+    ) -> Float[Tensor, "B S N C K"]:
         """Map tokens to outputs.
 
         Args:
             tokens: (B, N, P*D), all patches of a series.
             normed: (B, N, P*D), the normalised tokens.
             earlier: (B, n_lags + 1, S, N, C), see `elinformer.models.inputs.earlier_values`.
+            series: (n,), the numbers of the series; None = all series.
         """
         forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
         weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 1)
-        repeated = torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
-        return torch.cat((forecast[..., :1] + repeated[..., None], forecast[..., 1:]), dim=-1)
+        location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
+        if not self.training:
+            trust = (self.trust if series is None else self.trust[series]).transpose(0, 1)  # (S, N, C)
+            location = trust * location + (1 - trust) * torch.einsum("sl,blsnc->bsnc", self.simple, earlier)
+        return torch.cat((location[..., None], forecast[..., 1:]), dim=-1)
 
 
 class TokenEmbedding(nn.Module):

@@ -20,6 +20,7 @@ from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.training.batches import ShuffledBatches, training_loader
+from elinformer.training.blend import blend_with_simple_forecasts
 from elinformer.training.callbacks.averaging import AveragedWeights
 from elinformer.training.callbacks.best_weights import BestWeights
 from elinformer.training.callbacks.calibration import Calibration
@@ -121,6 +122,7 @@ def train(
         windows, validation = (data.windows(split, calendar) for split in ("train", "validation"))
         start_from_simple_forecast(module.scaled, windows)
         result = fit(module, windows, validation, tokens_per_window=tokens, **options)
+        blend_with_simple_forecasts(module.scaled, validation, loss, config.tokens_at_once)
     return TrainingOutput(model, module.mesh, result)
 
 

@@ -1,0 +1,143 @@
+"""Blend of a trained model with simple forecasts, weighted by their errors on the validation part."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from elinformer.evaluation import targets_of
+from elinformer.models.inputs import earlier_values
+from elinformer.partition import forecasting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from elinformer.batch import Batch
+    from elinformer.data.windows import WindowDataset
+    from elinformer.evaluation import Loss
+    from elinformer.models.scaled import ScaledModel
+
+MAX_WINDOWS = 200
+"""Validation windows that are used, evenly spaced."""
+MAX_TOKENS = 400_000
+"""Series times windows that are used, where this gives at least `MIN_WINDOWS`."""
+MIN_WINDOWS = 16
+WEIGHTS = torch.linspace(0, 1, 6)
+"""Weights of the model to choose from; the rest is that of the simple forecast."""
+PARTS = 3
+"""Parts of the horizon that have weights of their own."""
+SHRINKAGE = 1.0
+"""Weight of the mean error of all series beside that of a series, when its weight is chosen."""
+
+
+def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, loss: Loss, tokens_at_once: int) -> None:
+    """Choose the simple forecast, and the weight of the model beside it, for each part of the horizon and each series.
+
+    Simple forecasts are the last value, the value of each lag, and the mean of all lags. Models without
+    `set_blend` stay as they are.
+
+    Args:
+        scaled: The trained model, in the units of the data.
+        windows: Validation windows.
+        loss: Meaning of its outputs.
+        tokens_at_once: Tokens that training holds in memory: see `elinformer.partition.forecast.forecasting`.
+    """
+    model: Any = scaled.model
+    if not hasattr(model, "set_blend"):
+        return
+    was_training = scaled.training
+    scaled.eval()
+    config = model.config
+    outputs = forecasting(scaled, config.n_series, tokens=model.tokens_per_window, tokens_at_once=tokens_at_once)
+    with torch.inference_mode():
+        simple = _best_simple(_samples(scaled, windows, None))
+        trust = _best_weights(_samples(scaled, windows, lambda batch: loss.point(outputs(batch))), simple)
+    model.set_blend(simple, trust)
+    scaled.train(was_training)
+
+
+class _Sample:
+    """Scaled values of one window.
+
+    Attributes:
+        earlier: (n_lags + 1, S, N, C), the lags and the last value.
+        forecast: (S, N, C), the forecast of the model; that of the target if there is none.
+        target: (S, N, C).
+        unit: (S, N, C), weight of an error: the deviation of the window, 0 where the target is missing.
+    """
+
+    def __init__(self, scaled: ScaledModel, batch: Batch, forecast: Tensor | None) -> None:
+        config: Any = scaled.model.config
+        inputs = scaled.scale(batch)
+        target, mask = targets_of(inputs)
+        self.earlier = earlier_values(inputs.values, inputs.mask, config.n_lags, config.horizon)[0]
+        self.target = torch.where(mask, target, 0)[0]
+        self.forecast = self.target if forecast is None else scaled.scale(batch._replace(target=forecast)).target[0]  # pyright: ignore[reportOptionalSubscript]
+        deviation = torch.ones(()) if inputs.level is None else inputs.level[0, :, config.n_channels :].exp()
+        self.unit = mask[0] * deviation
+
+
+def _samples(
+    scaled: ScaledModel, windows: WindowDataset, forecast: Callable[[Batch], Tensor] | None
+) -> Iterator[_Sample]:
+    config: Any = scaled.model.config
+    n_windows = min(len(windows), max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series)))
+    for index in np.unique(np.linspace(0, len(windows) - 1, n_windows).astype(int)):
+        batch = windows[[int(index)]]
+        yield _Sample(scaled, batch, None if forecast is None else forecast(batch))
+
+
+def _parts(horizon: int) -> list[slice]:
+    """Return the parts of the horizon."""
+    edges = np.unique(np.linspace(0, horizon, PARTS + 1).round().astype(int))
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
+
+
+def _best_simple(samples: Iterator[_Sample]) -> Tensor:
+    """Return the weights (S, n_lags + 1) of the lags and the last value in the best simple forecast of each part."""
+    totals = candidates = None
+    for sample in samples:
+        if candidates is None:
+            candidates = _candidates(len(sample.earlier))
+        forecasts = torch.einsum("jl,lsnc->jsnc", candidates, sample.earlier)
+        errors = ((forecasts - sample.target).abs() * sample.unit).sum((2, 3)).double()  # (J, S)
+        totals = errors if totals is None else totals + errors
+    if totals is None or candidates is None:
+        raise AssertionError("validation has at least one window")
+    simple = torch.empty(totals.shape[1], candidates.shape[1])
+    for part in _parts(totals.shape[1]):
+        simple[part] = candidates[totals[:, part].sum(1).argmin()]
+    return simple
+
+
+def _candidates(n: int) -> Tensor:
+    """Return the weights (J, n) of simple forecasts: each lag, the last value, and the mean of the lags."""
+    single = torch.eye(n)
+    if n < 3:
+        return single
+    return torch.cat((single, torch.tensor([[1 / (n - 1)] * (n - 1) + [0.0]])))
+
+
+def _best_weights(samples: Iterator[_Sample], simple: Tensor) -> Tensor:
+    """Return the weights (N, S, C) of the model beside the simple forecast."""
+    totals = counts = None
+    parts = _parts(len(simple))
+    for sample in samples:
+        base = torch.einsum("sl,lsnc->snc", simple, sample.earlier)
+        blends = base + WEIGHTS[:, None, None, None] * (sample.forecast - base)
+        errors = (blends - sample.target).abs() * sample.unit  # (W, S, N, C)
+        found = torch.stack([errors[:, part].sum(1) for part in parts], 1).double()  # (W, P, N, C)
+        seen = torch.stack([(sample.unit[part] > 0).sum(0) for part in parts])
+        totals, counts = (found, seen) if totals is None or counts is None else (totals + found, counts + seen)
+    if totals is None or counts is None:
+        raise AssertionError("validation has at least one window")
+    mean = totals / counts.clamp_min(1)
+    overall = totals.sum((2, 3), keepdim=True) / counts.sum((1, 2), keepdim=True).clamp_min(1)
+    chosen = WEIGHTS[(mean + SHRINKAGE * overall).argmin(0)]  # (P, N, C)
+    steps = torch.cat([chosen[i : i + 1].expand(part.stop - part.start, -1, -1) for i, part in enumerate(parts)])
+    return steps.transpose(0, 1)
