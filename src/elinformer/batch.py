@@ -25,8 +25,10 @@ class Batch(NamedTuple):
             None without a calendar.
         target: (B, S, N, C), the values over the horizon; None if they are not known yet.
         target_mask: (B, S, N, C) bool, True = observed.
-        past: (B, T, N, P), covariates that are observed up to the origin.
-        future: (B, T + S, N, F), covariates that are known over the horizon.
+        past: (B, T, N, P), covariates that are known up to the origin, NaN where missing; (B, T, 1, P) where all series
+            share them.
+        future: (B, T + S, N, F), covariates that are known over the horizon too, NaN where missing; (B, T + S, 1, F)
+            where all series share them.
         static: (N, G), features of the series.
         level: (B, N, 2C), level and logarithm of the deviation of each window in the units of training; None unless the
             values are scaled by window: see `elinformer.models.scaled`.
@@ -53,8 +55,11 @@ class Batch(NamedTuple):
 
     def select_series(self, numbers: Tensor) -> Batch:
         """Return the windows of the series with the numbers (n,)."""
-        columns = {name: getattr(self, name) for name in ("values", "mask", "target", "target_mask", "past", "future")}
+        columns = {name: getattr(self, name) for name in ("values", "mask", "target", "target_mask")}
         selected = {name: None if x is None else x[:, :, numbers] for name, x in columns.items()}
+        for name in ("past", "future"):
+            x = getattr(self, name)
+            selected[name] = x if x is None or x.shape[2] == 1 else x[:, :, numbers]
         static = None if self.static is None else self.static[numbers]
         series = numbers if self.series is None else self.series[numbers]
         level = None if self.level is None else self.level[:, numbers]

@@ -173,7 +173,7 @@ class Forecaster:
         with explained_memory("the training", LESS_MEMORY.format(**vars(self.training))):
             trained = train(
                 split_panel,
-                info.calendar,
+                info,
                 new_weights,
                 self.training,
                 scaler=scaler,

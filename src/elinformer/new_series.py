@@ -20,7 +20,7 @@ from torch import nn
 from torch.func import functional_call
 
 from elinformer._dtype import float32_default
-from elinformer.data.covariates import static_features
+from elinformer.data.io.static import static_features
 from elinformer.data.panel import data_description
 from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.reach import window_origins

@@ -82,7 +82,13 @@ class TrainedModel:
     scaled: ScaledModel = field(init=False)
 
     def __post_init__(self) -> None:
-        scaled = ScaledModel(self.model, self.scaler.mean, self.scaler.std, self.loss.arrange).eval()
+        scaled = ScaledModel(
+            self.model,
+            self.scaler.mean,
+            self.scaler.std,
+            self.loss.arrange,
+            covariates=self.info.covariates.moments,
+        ).eval()
         object.__setattr__(self, "scaled", scaled.to(_device_of(self.model)))
 
     @classmethod
@@ -347,6 +353,7 @@ def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesI
         n_lags=len(reach.lags),
         n_slots=info.n_slots,
         n_outputs=loss.n_outputs,
+        **info.n_covariates,
     )
     with float32_default():
         return build_model(name, sizes, options)

@@ -289,7 +289,7 @@ def add_series_run(
     """
     with held_run_folder(out, overwrite=overwrite):
         forecaster, panel = open_run(run, data)
-        from elinformer.data.covariates import read_features
+        from elinformer.data.io.static import read_features
 
         extended = forecaster.add_series(panel, features=None if features is None else read_features(features))
         extended.save(out, source=_source(run, read_config(Path(run))) | {"data": portable_address(data, out)})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elinformer.data.covariates import Covariates, names_of
 from elinformer.data.form import PLAIN, Form
 from elinformer.data.pieces import panel_shape, row_blocks, values_and_mask
 from elinformer.data.precision import PrecisionSample
@@ -25,7 +26,7 @@ from elinformer.data.time_grid import (
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from elinformer.data.steps import Freq
 
@@ -55,6 +56,9 @@ class Panel:
         steps_per_day: Steps of a day if only a part of it is recorded (service hours), else None.
         name: Name of the panel in messages and reports.
         form: Form in which the data came, so that forecasts come back alike.
+        past: Blocks of covariates (T, N, P) that are known up to the present; see `Covariates` and docs/covariates.md.
+        future: Blocks of covariates (T', N, F) that are known in advance. They may have more steps than the values.
+        static: Features (N, G) of the series, or None.
         checked: Skip the check of the values, which reads all of them. Values on disk were checked when they were
             written.
 
@@ -72,10 +76,14 @@ class Panel:
     steps_per_day: int | None = None
     name: str = "panel"
     form: Form = PLAIN
+    past: tuple[Covariates, ...] = ()
+    future: tuple[Covariates, ...] = ()
+    static: Covariates | None = None
     checked: InitVar[bool] = False
 
     def __post_init__(self, checked: bool) -> None:
         _check_shapes(self)
+        _check_covariates(self)
         _check_names("series", self.series, self.values.shape[1])
         _check_names("channels", self.channels, self.values.shape[2])
         _check_time(self)
@@ -97,6 +105,9 @@ class Panel:
         steps_per_day: int | None = None,
         null_value: float | None = None,
         name: str = "panel",
+        past: Mapping[str, Any] | None = None,
+        future: Mapping[str, Any] | None = None,
+        static: Mapping[str, Any] | None = None,
     ) -> Panel:
         """Build a panel from an array, with the time grid from `start` and `freq` or from `timestamps`.
 
@@ -112,6 +123,11 @@ class Panel:
             steps_per_day: Steps of a day if only a part of it is recorded.
             null_value: Number that stands for missing, such as 0.0 in traffic data.
             name: Name of the panel.
+            past: Covariates that are known up to the present, by name: numbers (T,) that all series share, or (T, N);
+                NaN is missing.
+            future: Covariates that are known in advance, by name: numbers (T',) or (T', N), with T' >= T. Steps after
+                the last value are those of a forecast.
+            static: Features of the series, by name: numbers (N,), or texts (N,), which are categories.
 
         Raises:
             InputError: The arguments do not make a panel.
@@ -130,7 +146,13 @@ class Panel:
             name=name,
         )
         copied, observed = _copy_in_blocks(array.reshape(shape), _as_mask(mask, shape), null_value)
-        return cls(values=copied, mask=observed, **fields)
+        over_time = (
+            tuple(Covariates.over_time(name, numbers, shape[1]) for name, numbers in (given or {}).items())
+            for given in (past, future)
+        )
+        features = Covariates.of_series(static, shape[1]) if static else None
+        blocks = dict(zip(("past", "future"), over_time, strict=True))
+        return cls(values=copied, mask=observed, **fields, **blocks, static=features)
 
     @property
     def n_steps(self) -> int:
@@ -179,16 +201,22 @@ class Panel:
         return self.select(steps=slice(start, None))
 
     def select(self, series: Sequence[int] | np.ndarray | slice = ALL, steps: slice = ALL) -> Panel:
-        """Return some series and steps, without a copy if both are slices.
+        """Return some series and steps, without a copy if both are slices. All later future covariates stay known.
 
         Args:
             series: Numbers of the series in the order wanted, or a mask (N,).
             steps: Slice of the steps; with `steps_per_day`, it has to begin with the first recorded hour of a day.
         """
         arrays = {name: getattr(self, name)[steps, series] for name in ("values", "mask")}
+        start, stop, _ = steps.indices(self.n_steps)
+        past = (block.from_step(start, stop).select_series(series) for block in self.past)
+        future = (block.from_step(start).select_series(series) for block in self.future)
         return replace(
             self,
             **arrays,
+            past=tuple(past),
+            future=tuple(future),
+            static=None if self.static is None else self.static.select_series(series),
             timestamps=self.timestamps[steps],
             series=tuple(self.series[i] for i in np.arange(self.n_series)[series]),
             locations=None if self.locations is None else self.locations[series],
@@ -296,6 +324,24 @@ def _check_shapes(panel: Panel) -> None:
         )
 
 
+def _check_covariates(panel: Panel) -> None:
+    n_steps, n_series, _ = panel.values.shape
+    for role, blocks in (("past", panel.past), ("future", panel.future)):
+        for block in blocks:
+            shape = block.values.shape
+            enough = len(shape) == 3 and (shape[0] == n_steps or (role == "future" and shape[0] > n_steps))
+            if not enough or shape[1] not in {1, n_series} or block.values.dtype != np.float32:
+                raise InputError(
+                    f"expected {role} covariates {', '.join(block.names)} as float32 of {n_steps} steps, of one or all "
+                    f"{n_series} series, got {block.values.dtype} of {shape}"
+                )
+    static = () if panel.static is None else panel.static.names
+    if panel.static is not None and panel.static.values.shape != (n_series, len(static)):
+        raise InputError(f"expected static covariates of {n_series} series, got {panel.static.values.shape}")
+    names = (*names_of(panel.past), *names_of(panel.future), *static)
+    _check_names("covariates", names, len(names))
+
+
 def _check_names(kind: str, names: tuple[str, ...], count: int) -> None:
     if len(names) != count:
         raise InputError(f"expected {count} names of {kind}, got {len(names)}: give one for each")
@@ -340,6 +386,25 @@ def check_values(panel: Panel) -> None:
                 f"{rows.start + step}, series {panel.series[series]!r}, channel {panel.channels[channel]!r}: mark such "
                 "values as missing (NaN)"
             )
+    _check_finite_covariates(panel)
+
+
+def _check_finite_covariates(panel: Panel) -> None:
+    for block in (*panel.past, *panel.future):
+        for rows in row_blocks(block.values.shape):
+            bad = np.isinf(block.values[rows])
+            if bad.any():
+                step, _, covariate = (int(i) for i in np.argwhere(bad)[0])
+                raise InputError(
+                    f"expected finite covariates, got an infinite {block.names[covariate]!r} at step "
+                    f"{rows.start + step}: mark such values as missing (NaN)"
+                )
+    if panel.static is not None and not np.isfinite(panel.static.values).all():
+        series, covariate = (int(i) for i in np.argwhere(~np.isfinite(panel.static.values))[0])
+        raise InputError(
+            f"expected the static covariate {panel.static.names[covariate]!r} of every series, but it is missing for "
+            f"{panel.series[series]!r}: fill it in, or drop the column"
+        )
 
 
 def check_neighbours(panel: Panel) -> None:
@@ -377,7 +442,7 @@ def _duration(length: np.timedelta64) -> str:
 
 
 def fingerprint(panel: Panel) -> str:
-    """Return the SHA-256 of the values, times, names and locations of a panel, as "sha256:...".
+    """Return the SHA-256 of the values, times, names, locations and covariates of a panel, as "sha256:...".
 
     It is the same in memory and on disk. The name of the panel and the content of `values` where the mask is False do
     not count. Every value is read once, block by block: about a second a gigabyte.
@@ -389,12 +454,26 @@ def fingerprint(panel: Panel) -> str:
     for rows in row_blocks(panel.values.shape):
         block = np.where(panel.mask[rows], panel.values[rows], panel.values.dtype.type(np.nan))
         digest.update(np.ascontiguousarray(block, panel.values.dtype.newbyteorder("<")).data)
+    for covariates in covariate_blocks(panel):
+        for rows in row_blocks(covariates.shape):
+            digest.update(np.ascontiguousarray(covariates[rows], "<f4").data)
     return f"sha256:{digest.hexdigest()}"
+
+
+def covariate_blocks(panel: Panel) -> list[np.ndarray]:
+    """Return the arrays of all covariates of a panel: past, future, static."""
+    static = () if panel.static is None else (panel.static,)
+    return [block.values for block in (*panel.past, *panel.future, *static)]
 
 
 def _header(panel: Panel) -> bytes:
     fields = {name: getattr(panel, name) for name in ("freq", "steps_per_day", "series", "channels")}
-    return json.dumps({**fields, "shape": panel.values.shape, "located": panel.locations is not None}).encode()
+    fields |= {"shape": panel.values.shape, "located": panel.locations is not None}
+    if arrays := covariate_blocks(panel):
+        names = {"past": names_of(panel.past), "future": names_of(panel.future)}
+        static = None if panel.static is None else panel.static.names
+        fields["covariates"] = {**names, "static": static, "shapes": [array.shape for array in arrays]}
+    return json.dumps(fields).encode()
 
 
 def data_description(panel: Panel) -> dict[str, Any]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elinformer.data.calendar import Calendar
+from elinformer.data.covariates import LEVEL, CovariateInfo, Covariates, Scales, names_of, select_blocks
 from elinformer.data.form import PLAIN, Form
 from elinformer.data.panel import UNNAMED
 from elinformer.data.steps import same_step
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import Scaler
@@ -32,6 +33,7 @@ class SeriesInfo:
         steps_per_day: Steps of a day if only a part of it is recorded.
         calendar: Slots and weekdays of training, None for step numbers.
         form: How the data of training came.
+        covariates: Names and scales of covariates, and the static ones of every series.
     """
 
     name: str
@@ -41,17 +43,26 @@ class SeriesInfo:
     steps_per_day: int | None
     calendar: Calendar | None
     form: Form = PLAIN
+    covariates: CovariateInfo = field(default_factory=CovariateInfo)
 
     @classmethod
     def of(cls, panel: Panel, steps: np.ndarray) -> SeriesInfo:
         """Return the information on `panel` if training forecasts from the steps `steps` (n,)."""
         calendar = None if panel.freq is None else Calendar.fit(panel.timestamps[steps], panel.freq)
-        return cls(panel.name, panel.series, panel.channels, panel.freq, panel.steps_per_day, calendar, panel.form)
+        covariates = _covariates_of(panel, int(steps.max()) + 1)
+        time = panel.freq, panel.steps_per_day, calendar
+        return cls(panel.name, panel.series, panel.channels, *time, panel.form, covariates)
 
     @property
     def n_slots(self) -> int:
         """Number of slots of a day, 0 without a calendar."""
         return 0 if self.calendar is None else self.calendar.n_slots
+
+    @property
+    def n_covariates(self) -> dict[str, int]:
+        """Numbers of covariates, as in `elinformer.models.Sizes`."""
+        names = {role: getattr(self.covariates, role).names for role in ("past", "future", "static")}
+        return {f"n_{role}": len(found) for role, found in names.items()}
 
     def to_document(self) -> dict[str, Any]:
         """Return the information as a document for JSON."""
@@ -77,25 +88,62 @@ class SeriesInfo:
             steps_per_day=document["steps_per_day"],
             calendar=calendar,
             form=Form.from_document(document.get("form")),
+            covariates=CovariateInfo.from_document(document.get("covariates")),
         )
 
     def align(self, panel: Panel) -> Panel:
-        """Return the panel with the series of training, in their order; series that it lacks are missing values.
+        """Return the panel with the series and covariates of training, in their order.
+
+        Series that the panel lacks are missing values. Static covariates that it lacks are those of training.
 
         Raises:
-            InputError: The panel has other channels, another step, or series that training did not have.
+            InputError: The panel has other channels or covariates, another step, or series that training did not have.
         """
         self._check(panel)
         if panel.channels != self.channels:  # one channel, that has a name in long tables alone
             panel = replace(panel, channels=self.channels, checked=True)
-        if panel.series == self.series:
-            return panel
         place = {name: i for i, name in enumerate(self.series)}
-        shape = (panel.n_steps, len(self.series), panel.n_channels)
-        values, mask = np.full(shape, np.nan, panel.values.dtype), np.zeros(shape, bool)
-        places = [place[name] for name in panel.series]
-        values[:, places], mask[:, places] = panel.values, panel.mask
-        return replace(panel, values=values, mask=mask, series=self.series, locations=None, checked=True)
+        places = np.array([place[name] for name in panel.series])
+        covariates = self._covariates_of(panel, places)
+        if panel.series == self.series:
+            same = all(getattr(panel, role) is found for role, found in covariates.items())
+            return panel if same else replace(panel, **covariates, checked=True)
+        values, mask = (self._spread(panel.values, places), self._spread(panel.mask, places, missing=False))
+        return replace(panel, values=values, mask=mask, series=self.series, locations=None, **covariates, checked=True)
+
+    def _spread(self, array: np.ndarray, places: np.ndarray, *, missing: float = np.nan) -> np.ndarray:
+        """Return an array (T, n, F) of some series as one (T, N, F) of all series."""
+        spread = np.full((len(array), len(self.series), *array.shape[2:]), missing, array.dtype)
+        spread[:, places] = array
+        return spread
+
+    def _covariates_of(self, panel: Panel, places: np.ndarray) -> dict[str, Any]:
+        """Return the covariates of a panel in the order of training, with those of the series that it lacks."""
+        own = {"past": panel.past, "future": panel.future, "static": () if panel.static is None else (panel.static,)}
+        for role, blocks in own.items():
+            _check_names_of_covariates(role, names_of(blocks), getattr(self.covariates, role).names)
+        found: dict[str, Any] = {}
+        for role in ("past", "future"):
+            blocks = select_blocks(own[role], getattr(self.covariates, role).names)
+            if panel.series != self.series:
+                blocks = tuple(
+                    block if block.values.shape[1] == 1 else Covariates(block.names, self._spread(block.values, places))
+                    for block in blocks
+                )
+            found[role] = blocks
+        return {**found, "static": self._static_of(panel, places)}
+
+    def _static_of(self, panel: Panel, places: np.ndarray) -> Covariates | None:
+        names = self.covariates.static.names
+        if not names:
+            return None
+        if panel.static is not None and panel.static.names == names and panel.series == self.series:
+            return panel.static
+        values = np.array(self.covariates.static_values, np.float32)
+        if panel.static is not None:
+            own = {name: panel.static.values[:, i] for i, name in enumerate(panel.static.names)}
+            values[places] = np.stack([own.get(name, np.zeros(len(places), np.float32)) for name in names], -1)
+        return Covariates(names, values)
 
     def new_series(self, panel: Panel) -> tuple[str, ...]:
         """Return the series of a panel that training did not have, in the order of the panel.
@@ -108,8 +156,10 @@ class SeriesInfo:
         return tuple(name for name in panel.series if name not in known)
 
     def with_series(self, new: tuple[str, ...]) -> SeriesInfo:
-        """Return the information with the series `new` appended."""
-        return replace(self, series=self.series + new)
+        """Return the information with the series `new` appended, whose static covariates are not known yet."""
+        n_static = len(self.covariates.static.names)
+        rows = self.covariates.static_values + ((0.0,) * n_static,) * len(new) if n_static else ()
+        return replace(self, series=self.series + new, covariates=replace(self.covariates, static_values=rows))
 
     def check_scaler(self, scaler: Scaler) -> None:
         """Check that a scaler belongs to these series.
@@ -140,6 +190,40 @@ class SeriesInfo:
             raise InputError(
                 f"expected times of the zone {self.form.zone} as in training, got {panel.form.zone}: convert them first"
             )
+
+
+def _covariates_of(panel: Panel, train_end: int) -> CovariateInfo:
+    """Return names and scales of the covariates of a panel, measured before the step `train_end`."""
+    past, future = (
+        Scales.of(block.from_step(0, train_end) for block in blocks) for blocks in (panel.past, panel.future)
+    )
+    if panel.static is None:
+        return CovariateInfo(past, future)
+    static_values = tuple(tuple(row) for row in panel.static.values.tolist())
+    return CovariateInfo(past, future, Scales.of([panel.static]), static_values)
+
+
+def _check_names_of_covariates(role: str, names: Sequence[str], trained: Sequence[str]) -> None:
+    """Check that the covariates are those of training. Levels of categories may differ, and static ones may be absent.
+
+    Raises:
+        InputError: They are not.
+    """
+    if role == "static":
+        if not names:
+            return
+        names, trained = ([*dict.fromkeys(name.partition(LEVEL)[0] for name in many)] for many in (names, trained))
+    missing, extra = [x for x in trained if x not in names], [x for x in names if x not in trained]
+    if missing:
+        raise InputError(
+            f"expected the {role} covariates of training, {', '.join(trained)}, got none called "
+            f"{' or '.join(missing)}: add {'these columns' if len(missing) > 1 else 'this column'} to the data"
+        )
+    if extra:
+        raise InputError(
+            f"expected the {role} covariates of training, {', '.join(trained) or 'none'}, got {', '.join(extra)} too: "
+            "leave them out, or train again with them"
+        )
 
 
 def _step(freq: str | None, steps_per_day: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -110,6 +111,9 @@ class WindowDataset(Dataset[Batch]):
         self, panel: Panel, calendar: Calendar | None, origins: np.ndarray, reach: Reach, *, with_targets: bool = True
     ) -> None:
         self.values, self.mask = panel.values, panel.mask  # arrays, since a tensor cannot be read-only
+        self.past, self.future = (tuple(block.values for block in blocks) for blocks in (panel.past, panel.future))
+        self.static = None if panel.static is None else panel.static.values
+        _check_future(panel, int(origins.max(initial=0)) + reach.horizon)
         self.calendar = None if calendar is None else _encode_steps(panel, calendar, reach.horizon)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
         self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
@@ -119,6 +123,16 @@ class WindowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.origins)
 
+    def select_series(self, series: slice) -> WindowDataset:
+        """Return the windows of some series. The arrays are views, so that only these series are read."""
+        selected = copy.copy(self)
+        selected.values, selected.mask = self.values[:, series], self.mask[:, series]
+        selected.past, selected.future = (
+            tuple(x if x.shape[1] == 1 else x[:, series] for x in arrays) for arrays in (self.past, self.future)
+        )
+        selected.static = None if self.static is None else self.static[series]
+        return selected
+
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         steps = self.origins[torch.as_tensor(indices)].numpy()[:, None] + self.steps  # (B, T + S)
         rows = np.maximum(steps if self.with_targets else steps[:, : self.n_inputs], 0)
@@ -126,10 +140,43 @@ class WindowDataset(Dataset[Batch]):
         values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
         if steps[:, 0].min() < 0:
             mask &= torch.from_numpy(steps[:, : rows.shape[1]] >= 0)[:, :, None, None]
+        covariates = {
+            "past": _gather(self.past, steps[:, : self.n_inputs]),
+            "future": _gather(self.future, steps),
+            "static": None if self.static is None else torch.from_numpy(np.array(self.static)),
+        }
         past, future = slice(None, self.n_inputs), slice(self.n_inputs, None)
         if not self.with_targets:
-            return Batch(values, mask, calendar)
-        return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future])
+            return Batch(values, mask, calendar, **covariates)
+        return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future], **covariates)
+
+
+def _gather(arrays: Sequence[np.ndarray], steps: np.ndarray) -> Tensor | None:
+    """Return the covariates (B, T, N, F) of some steps (B, T); N is 1 if all series share all of them."""
+    if not arrays:
+        return None
+    parts = [torch.from_numpy(array[np.maximum(steps, 0)]) for array in arrays]
+    before = torch.from_numpy(steps < 0)
+    for part in parts if before.any() else ():
+        part[before] = torch.nan
+    n_series = max(part.shape[2] for part in parts)
+    return torch.cat([part.expand(-1, -1, n_series, -1) for part in parts], -1)
+
+
+def _check_future(panel: Panel, stop: int) -> None:
+    """Refuse future covariates that end before the last step to forecast.
+
+    Raises:
+        InputError: They do. The message names the first of them, and the first missing time.
+    """
+    for block in panel.future:
+        known = len(block.values)
+        if known < stop:
+            times = np.concatenate([panel.timestamps, panel.future_timestamps(stop - panel.n_steps)])
+            raise InputError(
+                f"expected the future covariate {block.names[0]!r} up to {times[stop - 1]}, the last step to forecast, "
+                f"but it is first missing at {times[known]}: pass futr_df=... with the steps of the horizon"
+            )
 
 
 def _encode_steps(panel: Panel, calendar: Calendar, horizon: int) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from elinformer._options import option
 from elinformer._shapes import Bool, Float
+from elinformer.batch import COVARIATES
+from elinformer.models.covariates import STEPS_PER_TOKEN, CovariateEmbedding, HorizonEffect
 from elinformer.models.inputs import DAYS, calendar_of_window, earlier_values
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
@@ -63,6 +65,9 @@ class ELinFormerConfig(SeriesSizes):
         "tokens, which would overfit them.",
         at_least=0,
     )
+    n_past: int = option(0, "Past covariates.", at_least=0)
+    n_future: int = option(0, "Future covariates.", at_least=0)
+    n_static: int = option(0, "Static covariates.", at_least=0)
     patch_length: int = option(
         0, "Steps that a token covers; 0 = one patch of the whole window. It divides `window`.", at_least=0
     )
@@ -73,6 +78,7 @@ class ELinFormerConfig(SeriesSizes):
         "Width of the embedding of the slot of the day, and of the day of the week; used where there is a calendar.",
         at_least=1,
     )
+    covariate_width: int = option(32, "Width of the embedding of covariates; used where there are any.", at_least=1)
     n_layers: int = option(3, "Blocks of attention and feed-forward.", at_least=1)
     n_heads: int = option(8, "Attention heads; they divide `width`.", at_least=1)
     attention: str = option(
@@ -116,7 +122,13 @@ class ELinFormerConfig(SeriesSizes):
     def width(self) -> int:
         """D, the width of a token: all embeddings side by side."""
         calendar = 2 * self.calendar_width if self.n_slots else 0
-        return self.window_width + self.series_width + calendar
+        covariates = self.covariate_width if self.uses else 0
+        return self.window_width + self.series_width + calendar + covariates
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Fields of `Batch` with covariates that the model takes."""
+        return tuple(name for name in COVARIATES if getattr(self, f"n_{name}"))
 
 
 @register_model("elinformer", ELinFormerConfig)
@@ -156,6 +168,11 @@ class ELinFormer(nn.Module):
         keep_sharpness(self)
 
     @property
+    def uses(self) -> tuple[str, ...]:
+        """Fields of `Batch` with covariates that the model takes."""
+        return self.config.uses
+
+    @property
     def calibrates(self) -> bool:
         """True if validation chooses the sharpness of the attention after training."""
         return self.config.attention not in {"mean", NO_ATTENTION}
@@ -166,8 +183,9 @@ class ELinFormer(nn.Module):
 
     @property
     def tokens_per_window(self) -> int:
-        """Number of tokens of a window, for `TrainingConfig.tokens_at_once`."""
-        return self.config.n_tokens
+        """Number of tokens of a window, or of what takes as much memory, for `TrainingConfig.tokens_at_once`."""
+        effects = self.config.n_series * self.config.horizon // STEPS_PER_TOKEN if self.config.n_future else 0
+        return self.config.n_tokens + effects
 
     def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast the `horizon` steps after the window.
@@ -180,7 +198,7 @@ class ELinFormer(nn.Module):
             Outputs (B, S, N, C, K), in the scale of the values.
 
         Raises:
-            ValueError: The configuration has slots, and the batch has no calendar.
+            ValueError: The configuration has slots or covariates, and the batch has no calendar or lacks them.
         """
         x, key_mask = self.embed(batch)
         for block in self.blocks:
@@ -192,17 +210,20 @@ class ELinFormer(nn.Module):
         recent = slice(self.config.n_lags * self.config.horizon, None)
         values, mask = batch.values[:, recent], batch.mask[:, recent]
         key_mask = mask.any(dim=(1, 3)).repeat(1, self.config.n_patches)
+        if missing := [name for name in self.uses if getattr(batch, name) is None]:
+            raise ValueError(f"expected {' and '.join(missing)} covariates, which the model was made for, got none")
         level = (
             values.new_zeros(len(values), values.shape[2], 2 * values.shape[3]) if batch.level is None else batch.level
         )
-        return self.embedding(values, mask, self._slot_and_day(batch), level, batch.series), key_mask
+        return self.embedding(batch._replace(values=values, mask=mask), self._slot_and_day(batch), level), key_mask
 
     def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
         earlier = earlier_values(batch.values, batch.mask, self.config.n_lags, self.config.horizon)
         tokens = x.flatten(2)  # concatenates the patches of a series
-        return self.output(tokens, self.norm(x).flatten(2), earlier, batch.series)
+        future = None if batch.future is None else batch.future[:, -self.config.horizon :]
+        return self.output(tokens, self.norm(x).flatten(2), earlier, future, batch.series)
 
     @torch.no_grad()
     def set_blend(self, simple: Tensor, trust: Tensor) -> None:
@@ -236,7 +257,8 @@ class ForecastHead(nn.Module):
 
     The normalised token determines the weights of each horizon step. The lags repeat the same time yesterday or last
     week; the last value is persistence. The linear map begins near zero, and the sum at the last value: an untrained
-    model is a simple forecast, which training improves. Earlier values are added to the first output.
+    model is a simple forecast, which training improves. Earlier values are added to the first output. The future
+    covariates of a step change the forecast of this step: see `HorizonEffect`.
 
     A trained model can be blended with a simple forecast: where validation shows that the model has learned nothing of
     a series, the forecast is the simple one.
@@ -263,11 +285,18 @@ class ForecastHead(nn.Module):
                 layer.weight.mul_(INITIAL_CHANGE)
                 layer.bias.zero_()
             self.earlier.bias.view(n_targets, -1)[:, -1] = 1
+        if config.n_future:
+            self.effect = HorizonEffect(config.n_future, width, (config.n_channels, config.n_outputs))
         self.register_buffer("simple", torch.zeros(config.horizon, config.n_lags + 1))
         self.register_buffer("trust", torch.ones(config.n_series, config.horizon, config.n_channels))
 
     def forward(
-        self, tokens: Tensor, normed: Tensor, earlier: Tensor, series: Tensor | None = None
+        self,
+        tokens: Tensor,
+        normed: Tensor,
+        earlier: Tensor,
+        future: Tensor | None = None,
+        series: Tensor | None = None,
     ) -> Float[Tensor, "B S N C K"]:
         """Map tokens to outputs.
 
@@ -275,9 +304,12 @@ class ForecastHead(nn.Module):
             tokens: (B, N, P*D), all patches of a series.
             normed: (B, N, P*D), the normalised tokens.
             earlier: (B, n_lags + 1, S, N, C), see `elinformer.models.inputs.earlier_values`.
+            future: (B, S, N, F), covariates of the horizon; needed if the model has them.
             series: (n,), the numbers of the series; None = all series.
         """
         forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
+        if future is not None:
+            forecast = forecast + self.effect(normed, future)
         weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 1)
         location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
         if not self.training:
@@ -307,19 +339,19 @@ class TokenEmbedding(nn.Module):
             self.day = ScaledEmbedding(1 + DAYS, config.calendar_width, EMBEDDING_RATE)
             self.day.set_rows(INITIAL_DAY_STD * self.day.rows)
             self.slot.set_rows(periodic_features(config.n_slots, config.calendar_width))
+        if config.uses:
+            sizes = {f"n_{name}": getattr(config, f"n_{name}") for name in COVARIATES}
+            self.covariates = CovariateEmbedding(config.window, config.horizon, **sizes, width=config.covariate_width)
 
-    def forward(
-        self, values: Tensor, mask: Tensor, slot_and_day: Tensor | None, level: Tensor, series: Tensor | None
-    ) -> Tensor:
+    def forward(self, batch: Batch, slot_and_day: Tensor | None, level: Tensor) -> Tensor:
         """Return tokens (B, P*N, D).
 
         Args:
-            values: (B, T, N, C), the window.
-            mask: (B, T, N, C), True = observed.
+            batch: Windows without lags.
             slot_and_day: (B, 2), of the last step of the window; None without a calendar.
             level: (B, N, 2C), level and deviation of the window; zeros if they are those of training.
-            series: (N,), the numbers of the series; None = all series.
         """
+        values, mask, series = batch.values, batch.mask, batch.series
         slot_and_day = None if slot_and_day is None else self._drop_calendar(slot_and_day)
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
@@ -329,6 +361,8 @@ class TokenEmbedding(nn.Module):
         if slot_and_day is not None:
             slot, day = slot_and_day.unbind(-1)  # (B,) each
             embeddings += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
+        if self.config.uses:
+            embeddings.append(self.covariates(batch)[:, None])
         shape = patches.shape[:3]
         return torch.cat([embedding.expand(*shape, -1) for embedding in embeddings], dim=-1).flatten(1, 2)
 

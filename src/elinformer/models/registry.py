@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from torch import nn
 
 from elinformer._options import Options, Row, check_names, option, rows
+from elinformer.batch import COVARIATES
 from elinformer.errors import InputError
 
 Builder = TypeVar("Builder", bound=Callable[[Any], nn.Module])
@@ -26,6 +27,9 @@ class Sizes:
     n_lags: int = 0
     n_slots: int = 0
     n_outputs: int = 1
+    n_past: int = 0
+    n_future: int = 0
+    n_static: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,12 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
     used = {size: value for size, value in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
     if sizes.n_lags and "n_lags" not in used:
         raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: remove the lags")
+    covariates = [name for name in COVARIATES if getattr(sizes, f"n_{name}") and f"n_{name}" not in used]
+    if covariates:
+        raise InputError(
+            f"expected no {' and '.join(covariates)} covariates for {name}, which does not use them: leave them out, "
+            "or choose another model"
+        )
     if sizes.n_outputs > 1 and "n_outputs" not in used:
         raise InputError(
             f"expected a loss of one output for {name}, which has no n_outputs, got one of {sizes.n_outputs}"

@@ -13,7 +13,7 @@ from elinformer.batch import COVARIATES
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from elinformer.batch import Batch
 
@@ -60,6 +60,8 @@ class ScaledModel(nn.Module):
         mean: (N, C), the mean of every series and channel.
         std: (N, C), the standard deviation of every series and channel, above 0.
         arrange: Function from the K numbers that the model computes to the outputs, `Loss.arrange`; None = the same.
+        covariates: Mean and standard deviation of covariates, (F,) each, by their field in `Batch`; others are not
+            scaled.
 
     Attributes:
         model: The inner model.
@@ -69,7 +71,13 @@ class ScaledModel(nn.Module):
     std: Tensor
 
     def __init__(
-        self, model: nn.Module, mean: Any, std: Any, arrange: Callable[[Tensor], Tensor] | None = None
+        self,
+        model: nn.Module,
+        mean: Any,
+        std: Any,
+        arrange: Callable[[Tensor], Tensor] | None = None,
+        *,
+        covariates: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -78,6 +86,10 @@ class ScaledModel(nn.Module):
             tensor = torch.as_tensor(np.asarray(array))
             tensor = tensor.clone() if tensor.dtype == torch.float64 else tensor.float()
             self.register_buffer(name, tensor, persistent=False)
+        self.scaled_covariates = tuple(covariates or ())
+        for name in self.scaled_covariates:
+            for moment, numbers in zip(("mean", "std"), (covariates or {})[name], strict=True):
+                self.register_buffer(f"{name}_{moment}", torch.tensor(numbers, dtype=torch.float32), persistent=False)
 
     @property
     def per_series(self) -> tuple[str, ...] | None:
@@ -116,6 +128,8 @@ class ScaledModel(nn.Module):
     def scale(self, batch: Batch) -> Batch:
         """Return a batch with scaled values, and scaled targets where it has targets."""
         mean, std = self._mean_and_std(batch)
+        covariates = {name: self._scale_covariates(name, getattr(batch, name)) for name in self.scaled_covariates}
+        batch = batch._replace(**covariates)
         values = (batch.values - mean) / std
         target = None if batch.target is None else (batch.target - mean) / std
         window = self._window_scale(values, batch)
@@ -127,6 +141,10 @@ class ScaledModel(nn.Module):
             target=None if target is None else (target - level) / deviation,
             level=torch.cat((level.asinh(), deviation.log()), dim=-1)[:, 0].to(self._dtype),
         )
+
+    def _scale_covariates(self, name: str, values: Tensor | None) -> Tensor | None:
+        mean, std = (getattr(self, f"{name}_{moment}") for moment in ("mean", "std"))
+        return None if values is None else (values - mean) / std
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,7 +112,7 @@ def shard_loader(loader: DataLoader[Any], mesh: Mesh, n_series: int) -> DataLoad
 
     The arrays are views, so that a rank reads its own series alone.
     """
-    dataset: Any = copy.copy(loader.dataset)
-    shard = mesh.own_series(n_series)
-    dataset.values, dataset.mask = dataset.values[:, shard], dataset.mask[:, shard]
-    return DataLoader(dataset, sampler=RankWindows(loader.sampler, mesh), batch_size=None)
+    dataset: Any = loader.dataset
+    return DataLoader(
+        dataset.select_series(mesh.own_series(n_series)), sampler=RankWindows(loader.sampler, mesh), batch_size=None
+    )

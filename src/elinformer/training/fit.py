@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from elinformer.data.calendar import Calendar
     from elinformer.data.scaling import Scaler
+    from elinformer.data.series_info import SeriesInfo
     from elinformer.data.windows import SplitPanel, WindowDataset
     from elinformer.evaluation import Loss
     from elinformer.partition.ranks import Mesh
@@ -94,7 +94,7 @@ class TrainingOutput(NamedTuple):
 
 def train(
     data: SplitPanel,
-    calendar: Calendar | None,
+    info: SeriesInfo,
     new_model: Callable[[], nn.Module],
     config: TrainingConfig,
     *,
@@ -108,7 +108,7 @@ def train(
 
     Args:
         data: Panel and its split.
-        calendar: Slots and days of training.
+        info: Calendar and covariates of training.
         new_model: Function that builds the model, with seeded random numbers.
         config: Options of training.
         scaler: Mean and standard deviation of training.
@@ -117,9 +117,10 @@ def train(
     """
     with seeded(config.seed), float32_default():
         model = new_model()
-        module = ForecastModule(model, scaler, data.error_scale(config.loss_scale), config, loss)
+        scale = data.error_scale(config.loss_scale)
+        module = ForecastModule(model, scaler, scale, config, loss, covariates=info.covariates.moments)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)
-        windows, validation = (data.windows(split, calendar) for split in ("train", "validation"))
+        windows, validation = (data.windows(split, info.calendar) for split in ("train", "validation"))
         start_from_simple_forecast(module.scaled, windows)
         result = fit(module, windows, validation, tokens_per_window=tokens, **options)
         blend_with_simple_forecasts(module.scaled, validation, loss, config.tokens_at_once)

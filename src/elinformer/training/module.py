@@ -17,7 +17,7 @@ from elinformer.partition.ranks import Mesh
 from elinformer.training.precision import is_mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -49,6 +49,7 @@ class ForecastModule(pl.LightningModule):
         error_scale: Units (N, C) of the loss.
         config: Options of training.
         loss: Meaning of the K outputs.
+        covariates: Mean and standard deviation of the covariates, as in `ScaledModel`.
 
     Attributes:
         scaled: The model in the units of the data.
@@ -65,10 +66,13 @@ class ForecastModule(pl.LightningModule):
         error_scale: np.ndarray,
         config: TrainingConfig,
         loss: Loss | None = None,
+        *,
+        covariates: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.loss = AbsoluteError() if loss is None else loss
-        self.scaled, self.config = ScaledModel(model, scaler.mean, scaler.std, self.loss.arrange), config
+        self.scaled = ScaledModel(model, scaler.mean, scaler.std, self.loss.arrange, covariates=covariates)
+        self.config = config
         self.register_buffer("error_scale", torch.tensor(error_scale, dtype=torch.float32), persistent=False)
         self.mesh = Mesh()
         self.exchanges: Sequence[Exchange | None] = ()

@@ -5,6 +5,9 @@ values.npy      (T, N, C) float32, NaN where a value is missing; float64 where f
 mask.npy        (T, N, C) bool, True = observed
 timestamps.npy  (T,) datetime64[ns], or int64 step numbers
 locations.npy   (N, 2) latitude and longitude in degrees, if they are known
+past_0.npy      (T, N, P) or (T, 1, P) float32, a block of past covariates; past_1.npy and so on for further ones
+future_0.npy    (T', N, F) or (T', 1, F) float32, a block of future covariates, as above
+static_0.npy    (N, G) float32, static covariates
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer._files import check_folder, new_folder
+from elinformer.data.covariates import Covariates
 from elinformer.data.form import Form
 from elinformer.data.io.limits import check_regular, check_size
 from elinformer.data.io.recording import Recording
@@ -26,7 +30,7 @@ from elinformer.data.pieces import VALUES_AT_A_TIME, Pieces, panel_shape
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from elinformer.data.pieces import DType, Progress
 
@@ -65,10 +69,20 @@ def open_panel(folder: str | Path) -> Panel:
             steps_per_day=meta["steps_per_day"],
             name=meta["name"],
             form=Form.from_document(meta.get("form")),
+            **_map_covariates(path, meta["covariates"]),
             checked=True,
         )
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"expected a description of a panel in {META}, got another ({error}): {HINT}") from error
+
+
+def _map_covariates(path: Path, names: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, Any]:
+    """Return past, future and static covariates of a folder, by the names of the covariates in every block."""
+    past, future, static = (
+        tuple(Covariates(tuple(block), map_array(path / f"{role}_{i}.npy")) for i, block in enumerate(names[role]))
+        for role in ("past", "future", "static")
+    )
+    return {"past": past, "future": future, "static": static[0] if static else None}
 
 
 def _map_checked(path: Path, meta: dict[str, Any], kind: str) -> np.ndarray:
@@ -188,9 +202,20 @@ def _write_files(panel: Panel, folder: Path) -> None:
     np.save(folder / TIMESTAMPS, panel.timestamps)
     if panel.locations is not None:
         np.save(folder / LOCATIONS, panel.locations)
+    blocks = {"past": panel.past, "future": panel.future, "static": () if panel.static is None else (panel.static,)}
+    for role, of_role in blocks.items():
+        for i, block in enumerate(of_role):
+            np.save(folder / f"{role}_{i}.npy", block.values)
     header = {"format": FORMAT, "schema": SCHEMA, "shape": panel.values.shape, "dtype": panel.values.dtype.name}
     fields = {name: getattr(panel, name) for name in FIELDS}
-    document = {**header, **fields, "form": panel.form.to_document(), "fingerprint": fingerprint(panel)}
+    covariates = {role: [block.names for block in of_role] for role, of_role in blocks.items()}
+    document = {
+        **header,
+        **fields,
+        "form": panel.form.to_document(),
+        "covariates": covariates,
+        "fingerprint": fingerprint(panel),
+    }
     (folder / META).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
@@ -235,7 +260,7 @@ def _read_panel_meta(folder: Path) -> dict[str, Any]:
             f"expected a panel of schema {SCHEMA} or older, got {meta.get('schema')}: it was written by a newer "
             "elinformer, so update this one"
         )
-    missing = [key for key in ("shape", "dtype", *FIELDS) if key not in meta]
+    missing = [key for key in ("shape", "dtype", *FIELDS, "covariates") if key not in meta]
     if missing:
         raise InputError(f"expected {', '.join(missing)} in {META}, got none: {HINT}")
     return meta

@@ -41,6 +41,7 @@ class Recording:
         null_value: Number that stands for missing.
         name: Name of the panel.
         form: How the data came.
+        complete: Adds covariates to the panel; None = there are none.
     """
 
     values: np.ndarray | Pieces
@@ -54,10 +55,12 @@ class Recording:
     null_value: float | None = None
     name: str = "panel"
     form: Form = PLAIN
+    complete: Callable[[Panel], Panel] | None = None
 
     @classmethod
     def of_panel(cls, panel: Panel) -> Recording:
         """Return the recording of which `panel` was made."""
+        covariates = {name: getattr(panel, name) for name in ("past", "future", "static")}
         return cls(
             values=panel.values,
             times=panel.timestamps,
@@ -68,6 +71,7 @@ class Recording:
             locations=panel.locations,
             name=panel.name,
             form=panel.form,
+            complete=lambda made: replace(made, **covariates, checked=True),
         )
 
     @property
@@ -160,6 +164,7 @@ class Recording:
             values, mask = (allocate or _allocate)(shape, np.float64)
             panel = replace(panel, values=values, mask=mask, checked=True)
             fill_arrays(values, mask, pieces, **options, progress=progress)
+        panel = panel if self.complete is None else self.complete(panel)
         check_values(panel)
         check_neighbours(panel)
         return panel
