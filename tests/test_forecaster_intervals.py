@@ -140,3 +140,12 @@ def test_recalibration_follows_newer_errors_and_keeps_the_point_forecast(
     assert (width[1] > 1.5 * width[0]).mean() > 0.9
     with pytest.raises(InputError, match="to calibrate on"):
         trained.recalibrate(rougher, steps=2)
+
+
+def test_the_frame_of_a_backtest_has_intervals_that_cover_as_its_sums_say(trained: Forecaster) -> None:
+    backtest = trained.backtest()
+    frame = backtest.frame(level=80)
+    assert frame.columns.tolist()[3:] == ["y", "elinformer", "elinformer-lo-80", "elinformer-hi-80"]
+    inside = frame["y"].between(frame["elinformer-lo-80"], frame["elinformer-hi-80"])[frame["y"].notna()].mean()
+    assert backtest.intervals is not None
+    assert inside == pytest.approx(backtest.intervals.report()["coverage"]["80"], abs=1e-3)

@@ -15,9 +15,10 @@ from elinformer.data.scaling import Scaler, measure
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, Scores, judge
 from elinformer.evaluation.metrics import COUNTS, SUMS
+from elinformer.intervals import wanted_quantiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -126,13 +127,27 @@ class Backtest(MetricSums):
             return super().scores(step=step, series=places, channel=number)
         return self._scores_by([by] if isinstance(by, str) else list(by))
 
-    def frame(self) -> pd.DataFrame:
+    def frame(
+        self, *, level: Sequence[float] | float | None = None, quantiles: Sequence[float] | float | None = None
+    ) -> pd.DataFrame:
         """Return the forecasts beside the observed values: `unique_id`, `ds`, `cutoff`, `y` and name of the model.
 
         `cutoff` is the last step before a window. With several channels, the columns are `y_<channel>` and
         `<model>_<channel>`. The windows are forecast again.
+
+        Args:
+            level: Levels of intervals in percent: 80 adds `elinformer-lo-80` and `elinformer-hi-80`.
+            quantiles: Numbers between 0 and 1, instead of levels: 0.1 adds `elinformer-q-10`.
+
+        Raises:
+            InputError: A level or a quantile cannot be used.
         """
-        frame = windows_frame(self.panel, self.origins, {self.name: self._forecast(self.origins)})
+        wanted = wanted_quantiles(level, quantiles)
+        columns = {"": self._forecast(self.origins)}
+        if wanted.quantiles:
+            outputs = self.trained.quantile_forecasts(self.panel, self.origins, at=wanted.quantiles)
+            columns |= {suffix: outputs[..., k] for k, suffix in enumerate(wanted.suffixes)}
+        frame = windows_frame(self.panel, self.origins, self.name, columns)
         return in_form(frame, self.panel.form, self.panel.freq)
 
     def verdict(self) -> Verdict:
@@ -246,13 +261,14 @@ class Backtest(MetricSums):
             yield origins, torch.from_numpy(self._forecast(origins)), torch.from_numpy(values), torch.from_numpy(mask)
 
 
-def windows_frame(panel: Panel, origins: np.ndarray, forecasts: dict[str, np.ndarray]) -> pd.DataFrame:
+def windows_frame(panel: Panel, origins: np.ndarray, name: str, forecasts: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Return forecasts beside the observed values as a long frame: see `Backtest.frame`.
 
     Args:
         panel: The data.
         origins: (n,), the first target steps of the windows.
-        forecasts: Arrays (n, S, N, C) in the units of the data, by name.
+        name: Name of the model.
+        forecasts: Arrays (n, S, N, C) in the units of the data, by the ends of their names: "" for the point forecast.
     """
     steps = origins[:, None] + np.arange(next(iter(forecasts.values())).shape[1])  # (n, S)
     n_rows = steps.size
@@ -264,10 +280,11 @@ def windows_frame(panel: Panel, origins: np.ndarray, forecasts: dict[str, np.nda
             "cutoff": np.tile(np.repeat(panel.timestamps[origins - 1], steps.shape[1]), panel.n_series),
         }
     )
-    for name, values in {"y": observed, **forecasts}.items():
+    columns = [("y", "", observed), *((name, suffix, values) for suffix, values in forecasts.items())]
+    for start, suffix, values in columns:
         by_series = values.transpose(2, 0, 1, 3).reshape(-1, panel.n_channels)
         for i, channel in enumerate(panel.channels):
-            frame[name if panel.n_channels == 1 else f"{name}_{channel}"] = by_series[:, i]
+            frame[f"{start}{suffix}" if panel.n_channels == 1 else f"{start}_{channel}{suffix}"] = by_series[:, i]
     return frame
 
 

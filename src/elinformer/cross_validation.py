@@ -113,7 +113,7 @@ def cross_validate(
         run = None if folder is None else Path(folder) / f"until-step-{fold[0]}"
         trained = fit(known, run, trained if plan.warm_start else None)
         forecasts.append(trained.forecasts(trained.info.align(panel), fold))
-    frame = windows_frame(panel, origins, {name: np.concatenate(forecasts)})
+    frame = windows_frame(panel, origins, name, {"": np.concatenate(forecasts)})
     frame = frame[_can_be_had(panel, origins, horizon)].reset_index(drop=True)
     return in_form(frame, panel.form, panel.freq)
 

@@ -16,7 +16,7 @@ from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import WindowDataset
 from elinformer.errors import InputError
 from elinformer.evaluation import LOSSES, AbsoluteError
-from elinformer.intervals import Calibration, calibrate, scenarios
+from elinformer.intervals import Calibration, calibrate, interpolated, scenarios
 from elinformer.models import Sizes, build_model
 from elinformer.models.registry import has_outputs
 from elinformer.models.scaled import ScaledModel
@@ -168,14 +168,22 @@ class TrainedModel:
         outputs = self._outputs(series_at_once)
         return lambda batch: self._raised(self.loss.point(outputs(batch)), batch)
 
-    def quantiles(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
-        """Return a function from a batch to calibrated quantiles (B, S, N, C, K), those of `loss.quantiles`.
+    def quantiles(self, series_at_once: int | None = None, at: Sequence[float] = ()) -> Callable[[Batch], Tensor]:
+        """Return a function from a batch to calibrated quantiles (B, S, N, C, K).
 
         Args:
             series_at_once: Number of series in a partition; by default as memory allows.
+            at: The quantiles, numbers between 0 and 1; by default those of `loss.quantiles`.
         """
         uncalibrated, calibration = self._uncalibrated(series_at_once), self._calibration
-        return lambda batch: self._raised(calibration.apply(uncalibrated(batch)), batch)
+
+        def forecast(batch: Batch) -> Tensor:
+            outputs = calibration.apply(uncalibrated(batch))
+            if at:
+                outputs = torch.stack(interpolated(outputs, self.loss.quantiles, at), dim=-1)
+            return self._raised(outputs, batch)
+
+        return forecast
 
     @float32_default()
     def calibrated(self, panel: Panel, origins: np.ndarray, train_end: int | None = None) -> TrainedModel:
@@ -229,9 +237,11 @@ class TrainedModel:
         """
         return self._next(self.forecasting(series_at_once), panel)
 
-    def quantile_forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
-        """Return calibrated quantiles (n, S, N, C, K), those of `loss.quantiles`; arguments as in `forecasts`."""
-        return self._apply(self.quantiles(series_at_once), panel, origins)
+    def quantile_forecasts(
+        self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None, at: Sequence[float] = ()
+    ) -> np.ndarray:
+        """Return calibrated quantiles (n, S, N, C, K); arguments as in `forecasts` and `quantiles`."""
+        return self._apply(self.quantiles(series_at_once, at), panel, origins)
 
     def next_quantiles(self, panel: Panel, series_at_once: int | None = None) -> np.ndarray:
         """Return the quantiles (S, n, C, K) of the steps after a panel: see `next_steps`."""

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from numbers import Real
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from elinformer.errors import InputError
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    from torch import Tensor
+
+
+Array = TypeVar("Array", "np.ndarray", "Tensor")
 
 
 class Wanted(NamedTuple):
@@ -82,7 +86,7 @@ def _numbers(name: str, values: Any, limit: int) -> list[float]:
     return [float(value) for value in listed]
 
 
-def interpolated(outputs: np.ndarray, trained: Sequence[float], quantiles: Sequence[float]) -> list[np.ndarray]:
+def interpolated(outputs: Array, trained: Sequence[float], quantiles: Sequence[float]) -> list[Array]:
     """Return quantiles from trained ones (..., K), an array (...) each.
 
     Between two trained quantiles, the value is linear in the quantile of the standard normal distribution. Beyond the
