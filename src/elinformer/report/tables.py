@@ -105,7 +105,7 @@ def verdict_text(verdict: Document) -> str:
         sentences.append(
             f"{sparse['n_series']} series are zero more than half of the time; over them the total of the forecasts is "
             f"{_difference(sparse['bias_percent'])} that of the targets ({best}: "
-            f"{_difference(sparse['best_naive_bias_percent'])})."
+            f"{_difference(sparse['best_naive_bias_percent'])}). For totals, take the mean of scenarios."
         )
     return "\n".join(sentences)
 
