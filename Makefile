@@ -9,10 +9,10 @@ FOR_DEVELOPERS := $(VENV)/.for-developers
 FOR_DOCS := $(VENV)/.for-docs
 SHAPES := --jaxtyping-packages=elinformer.ops,elinformer.nn,elinformer.models,beartype.beartype
 
-.PHONY: help install demo test check bench docs adapters golden format
+.PHONY: help install demo test check bench docs report-tests adapters golden format
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(FOR_DEVELOPERS)  ## Create .venv with everything for development.
 
@@ -53,6 +53,11 @@ bench: install  ## Run the benchmarks (long).
 docs: $(FOR_DOCS)  ## Build the documentation site into site/ and check its links.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python tools/check_site.py site
+
+report-tests: install  ## Test reports in Chromium, with axe-core (npm) if it can be had.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[browser]'
+	npm install --silent --no-save axe-core || echo "no axe-core: its tests are skipped"
+	$(BIN)/python -m pytest tests/report
 
 adapters: install  ## Install the other libraries that adapters serve, and run their tests (long).
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[peers]'

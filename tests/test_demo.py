@@ -20,13 +20,6 @@ from elinformer.evaluation.naive import LAST_VALUE, Naive
 from elinformer.forecaster import Forecaster
 
 
-def test_series_are_grouped_by_the_name_before_the_slash() -> None:
-    panel = Panel.from_arrays(np.ones((3, 4)), series=["a/1", "b/1", "a/2", "b/2"])
-    assert [(group.name, group.series) for group in demo.groups_of(panel)] == [("a", (0, 2)), ("b", (1, 3))]
-    plain = Panel.from_arrays(np.ones((3, 2)), series=["x", "y"])
-    assert [(group.name, group.series) for group in demo.groups_of(plain)] == [("all series", (0, 1))]
-
-
 def test_scaled_errors_are_means_over_series_of_error_over_that_of_yesterday(
     trained: Forecaster, hourly_panel: Panel
 ) -> None:
@@ -68,6 +61,7 @@ def test_the_demo_writes_scores_a_forecast_and_a_picture_and_says_where(
     frame = pd.read_csv(out / "forecast.csv")
     assert len(frame) == 42 * 12
     assert (out / "forecasts.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<!doctype html>" in (out / "report.html").read_text(encoding="utf-8")
     for words in (
         "forecast.csv",
         "forecasts.png",

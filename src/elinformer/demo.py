@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,9 @@ from elinformer.data.address import load_panel
 from elinformer.evaluation import naives_for, score_naives
 from elinformer.options import Settings, catalogue_settings
 from elinformer.plots import Forecasts
+from elinformer.report.groups import groups_of
 from elinformer.report.pictures import draw_forecasts
+from elinformer.report.run import write_report
 from elinformer.report.tables import score_ratio_table
 from elinformer.run_folder.folder import write_json
 from elinformer.workflows import open_run, train_run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
     from elinformer.evaluation import MetricSums
     from elinformer.forecaster import Forecaster
+    from elinformer.report.groups import Group
 
 SETTINGS: dict[str, Any] = {
     "split": (0.7, 0.1, 0.2),
@@ -37,19 +39,6 @@ lowers the error of series of many kinds: docs/tried.md."""
 
 PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
 PICTURED_FORECASTS = 10
-
-
-@dataclass(frozen=True)
-class Group:
-    """Series of one kind.
-
-    Attributes:
-        name: Name of the group.
-        series: Numbers of its series in the panel.
-    """
-
-    name: str
-    series: tuple[int, ...]
 
 
 def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Console) -> dict[str, Any]:
@@ -69,13 +58,15 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
     document = scaled_errors(forecaster, panel)
     write_json(out / "scaled_errors.json", document)
     _write_forecasts(forecaster, panel, out)
+    page = write_report(out)
     console.print(score_ratio_table(document))
     console.print(
         f"trained for {metrics['train_seconds']:.0f} s, {metrics['parameters']:,} parameters\n"
         f"run        {out}\n"
         f"scores     {out / 'metrics.json'}, {out / 'scaled_errors.json'}\n"
         f"forecast   {out / 'forecast.csv'}\n"
-        f"picture    {out / 'forecasts.png'}"
+        f"picture    {out / 'forecasts.png'}\n"
+        f"report     {page}"
     )
     return document
 
@@ -101,12 +92,6 @@ def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     groups = {group.name: {name: _scaled(sums[name], sums[unit], group) for name in sums} for group in groups_of(panel)}
     coverage = {group.name: _coverage(model, group) for group in groups_of(panel)}
     return {"divided_by": unit, "groups": groups, "coverage": coverage}
-
-
-def groups_of(panel: Panel) -> list[Group]:
-    """Group the series by the part of their name before a slash; names without a slash form one group."""
-    names = [name.split("/")[0] if "/" in name else "all series" for name in panel.series]
-    return [Group(kind, tuple(i for i, name in enumerate(names) if name == kind)) for kind in dict.fromkeys(names)]
 
 
 def _scaled(sums: MetricSums, unit: MetricSums, group: Group) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 from elinformer import __version__
 from elinformer.cli.comparing import compare
 from elinformer.cli.data import convert, datasets_app
+from elinformer.cli.reporting import report
 from elinformer.cli.trained import add_series, evaluate, forecast, info, plot
 from elinformer.cli.training import cross_validate, demo, train
 
@@ -27,6 +28,7 @@ EXAMPLES = {
     compare: "elinformer compare speeds.csv --models elinformer,stid,last_value --out table",
     evaluate: "elinformer evaluate run",
     cross_validate: "elinformer cross-validate speeds.csv --n-windows 5 --refit 1 --out folds",
+    report: "elinformer report run",
     forecast: "elinformer forecast run --out forecast.csv",
     plot: "elinformer plot run --out worst.png",
     add_series: "elinformer add-series run all.csv --out larger",

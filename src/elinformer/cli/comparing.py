@@ -78,7 +78,7 @@ def compare(
         plain_console().print(rich_table(sheet))
     for note in notes(results):
         typer.echo(note)
-    typer.echo(f"results: {out / 'results.json'}, {out / 'results.md'}")
+    typer.echo(f"results: {out / 'results.json'}, {out / 'results.md'}, {out / 'results.html'}")
 
 
 def models_and_settings(

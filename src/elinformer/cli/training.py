@@ -10,6 +10,7 @@ import typer
 from elinformer._console import plain_console
 from elinformer.cli._common import ConfigFile, show_scores
 from elinformer.cli._flags import with_flags
+from elinformer.cli.reporting import report_on
 from elinformer.errors import InputError
 from elinformer.options import flag_rows, in_tables, settings_for
 
@@ -118,3 +119,4 @@ def _show_training(run: Path, metrics: dict[str, Any]) -> None:
     sharpness = "" if metrics["sharpness"] == 1 else f", attention at {metrics['sharpness']:g} of its sharpness"
     training = f"{metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']}{sharpness}"
     typer.echo(f"run: {run}  ({training})")
+    report_on(run)

@@ -1,6 +1,6 @@
 """The folder of a comparison: a file for each run, written whole or not at all.
 
-results.json, results.md             everything so far
+results.json, .md, .html             everything so far
 runs/<data>/<model>/seed-<n>.json    a run: its settings, scores and errors by day; or its error message
 runs/<data>/<model>/seed-<n>/        the trained model, a run for `elinformer forecast` and the others
 runs/<data>/<model>/seed-<n>.log     output of a run that failed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from elinformer.comparison.plan import Document, Job
     from elinformer.data.panel import Panel
 
-RESULTS, REPORT, RUNS, DATA = "results.json", "results.md", "runs", "data"
+RESULTS, REPORT, PAGE, RUNS, DATA = "results.json", "results.md", "results.html", "runs", "data"
 FORMAT = "elinformer-comparison"
 SCHEMA = 1
 TABLES = ("training", "defaults")

@@ -18,9 +18,10 @@ from elinformer._files import new_file
 from elinformer.comparison.contenders import DEFAULT_MODELS, make_contenders
 from elinformer.comparison.display import Display, markdown
 from elinformer.comparison.machine import cores
+from elinformer.comparison.page import write_page
 from elinformer.comparison.plan import make_jobs, make_tasks
 from elinformer.comparison.pool import Budget, Pool
-from elinformer.comparison.results import REPORT, RESULTS, ResultsFolder
+from elinformer.comparison.results import PAGE, REPORT, RESULTS, ResultsFolder
 from elinformer.comparison.summary import summarise
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
@@ -127,6 +128,8 @@ def _write_results(store: ResultsFolder, planned: Sequence[Job], *, command: str
     write_json(path, results)
     with new_file(store.folder / REPORT) as file:
         file.write_text(markdown(results), encoding="utf-8")
+    if results["summary"]:
+        write_page(results, store.folder / PAGE)
     return results
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import dropout, linear, softplus
 from elinformer.errors import InputError
 from elinformer.nn.masks import is_causal_attention, key_mask_from_padding
 from elinformer.nn.operators import EalaOperator, is_library_operator, make_operator, operator_name
-from elinformer.ops import KeyState
+from elinformer.ops import KeyState, attention_entropy
 from elinformer.ops.baselines.mean import mean_attention
 from elinformer.ops.eala.partitioned import WholeExchange, partitioned_attention
 from elinformer.ops.inputs import check_sharpness, own_precision
@@ -208,6 +208,28 @@ class EntropyLinearAttention(nn.MultiheadAttention):
         k, v = self._split_heads(self._apply_softplus(key)), self._split_heads(value)
         with own_precision(x.device):
             return KeyState.from_keys(k, v, _add_head_dimension(key_mask), feature_map=feature_map)
+
+    def entropy(self, x: Tensor, *, key_mask: Tensor | None = None) -> Tensor:
+        """Return the entropy of every query's attention to the same tokens, in nats, to second order and linear time.
+
+        It is the logarithm of the number of keys for a mean over all of them, and smaller for attention to few.
+
+        Args:
+            x: (B, L, D) with `batch_first`, else (L, B, D).
+            key_mask: (B, L), True = the token is a key.
+
+        Returns:
+            Entropies (B, H, L): see `elinformer.ops.attention_entropy`.
+
+        Raises:
+            InputError: The operator is not EALA.
+        """
+        feature_map, mask = self._require_eala().feature_map, _add_head_dimension(key_mask)
+        q, k, _ = self._heads(*self._project(x, x, x))
+        entropy = attention_entropy(q, k, key_mask=mask, feature_map=feature_map)
+        n = entropy.new_tensor(x.shape[self.batch_first]) if mask is None else mask.sum(-1, keepdim=True)
+        largest = n.clamp_min(1).log()
+        return largest - self.sharpness**2 * (largest - entropy)  # the deviations from the mean shrink by the sharpness
 
     def _project_to(self, x: Tensor, rows: slice) -> Tensor:
         """Project tokens with the given rows of the joint weights of queries, keys and values."""

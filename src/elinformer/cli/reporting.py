@@ -1,0 +1,51 @@
+"""The command that writes reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from elinformer.errors import InputError
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders that `elinformer train` wrote.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file. Default: report.html in the run; comparison.html for several runs.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Data of training, if they were moved.")] = None,
+) -> None:
+    """Write an HTML report of a run, or a comparison of several runs. It opens without network.
+
+    The same data are in report.json, in the folder of the run.
+    """
+    from elinformer.run_folder.folder import finished_config
+
+    for run in runs:
+        finished_config(run)
+    if len(runs) > 1 and data is not None:
+        raise InputError("expected no --data beside several runs: each run has its own data")
+    if len(runs) == 1:
+        from elinformer.report.run import write_report
+
+        typer.echo(write_report(runs[0], data=data, out=out))
+        return
+    from elinformer.report.run import write_comparison
+
+    typer.echo(write_comparison(runs, out or Path("comparison.html")))
+
+
+def report_on(run: Path) -> None:
+    """Write the report of a run after its training, and print its path, or the reason why there is none."""
+    from elinformer.report.run import write_report
+
+    try:
+        page = write_report(run)
+    except InputError as error:
+        typer.echo(f"no report: {error}")
+    else:
+        typer.echo(f"report: {page}")
