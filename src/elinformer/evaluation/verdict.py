@@ -90,8 +90,8 @@ class Verdict:
                 "forecast looks further back"
             )
         return (
-            f"forecast these data by the {self.best.name}, or try a longer history, more series of their kind, or "
-            "covariates that explain them"
+            f"use the naive forecast ({self.best.name}) for these data, or try a longer history, more series of their "
+            "kind, or covariates that explain them"
         )
 
     def bias_of_sparse(self, sums: MetricSums) -> float:
