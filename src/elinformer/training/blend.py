@@ -54,6 +54,7 @@ def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, los
     scaled.eval()
     config = model.config
     outputs = forecasting(scaled, config.n_series, tokens=model.tokens_per_window, tokens_at_once=tokens_at_once)
+    model.output.trust.fill_(1)
     with torch.inference_mode():
         simple = _best_simple(_samples(scaled, windows, None))
         trust = _best_weights(_samples(scaled, windows, lambda batch: loss.point(outputs(batch))), simple)
