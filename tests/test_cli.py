@@ -114,9 +114,13 @@ def test_training_writes_a_run_and_shows_the_scores(cli: Cli, folder: Path) -> N
     names = [
         "calibration.safetensors",
         "config.json",
+        "forecast.csv",
+        "forecasts.png",
         "metrics.json",
         "model.safetensors",
         "panel.json",
+        "report.html",
+        "report.json",
         "scaler.safetensors",
     ]
     assert sorted(path.name for path in (folder / "run").iterdir()) == names
@@ -193,6 +197,8 @@ def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None
         "metrics.json",
         "model.safetensors",
         "panel.json",
+        "report.html",
+        "report.json",
         "scaler.safetensors",
     ]
     assert sorted(path.name for path in cut.iterdir()) == names
@@ -251,9 +257,17 @@ def test_what_contradicts_the_run_is_refused(arguments: list[str], words: str, c
     assert everything(cut.parent) == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["d.npz"], ["--out", "run"]], ids=str)
-def test_training_needs_data_and_a_place_or_a_run_to_go_on_with(arguments: list[str], cli: Cli, folder: Path) -> None:
-    assert_refused(cli("train", *arguments), "expected data and --out RUN, or --resume RUN")
+@pytest.mark.parametrize("arguments", [[], ["--out", "run"]], ids=str)
+def test_training_needs_data_or_a_run_to_go_on_with(arguments: list[str], cli: Cli, folder: Path) -> None:
+    assert_refused(cli("train", *arguments), "expected data, or --resume RUN")
+
+
+def test_without_a_name_the_run_is_called_like_the_data(cli: Cli, folder: Path) -> None:
+    result = cli("train", "d.npz", "--config", "narrow.toml")
+    assert result.code == 0
+    assert "forecast: d-run/forecast.csv, picture: d-run/forecasts.png" in result.out
+    frame = pd.read_csv(folder / "d-run" / "forecast.csv")
+    assert list(frame.columns) == ["unique_id", "ds", "elinformer", "elinformer-lo-80", "elinformer-hi-80"]
 
 
 def test_an_old_run_survives_a_training_that_fails(cli: Cli, run: Path) -> None:
@@ -600,7 +614,7 @@ def test_the_command_as_its_own_process_is_quiet_and_fails_in_order(folder: Path
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     good = run("train", "d.npz", "--out", "run", "--config", "narrow.toml")
-    assert (good.returncode, good.stderr) == (0, "")
+    assert (good.returncode, good.stderr) == (0, "steps of 1h: 6 in, 3 out; lags 24 (season: day)\n")
     bad = run("train", "d.npz", "--out", "other", "--horizon", "0")
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr == "error: expected horizon of at least 1, got 0\n"

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from elinformer._files import new_file
 from elinformer.data.address import load_panel
 from elinformer.evaluation import naives_for, score_naives
 from elinformer.options import Settings, catalogue_settings
-from elinformer.plots import Forecasts
 from elinformer.report.groups import groups_of
-from elinformer.report.pictures import draw_forecasts
+from elinformer.report.outputs import write_forecasts
 from elinformer.report.run import write_report
 from elinformer.report.tables import score_ratio_table
 from elinformer.run_folder.folder import write_json
@@ -29,16 +25,13 @@ if TYPE_CHECKING:
     from elinformer.forecaster import Forecaster
     from elinformer.report.groups import Group
 
-SETTINGS: dict[str, Any] = {
-    "split": (0.7, 0.1, 0.2),
-    "model": {"window_width": 48, "series_width": 16, "calendar_width": 16, "n_layers": 2},
-    "training": {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3},
-}
-"""A small model and few epochs, so that two cores train it within two minutes. The head recalls the window, which
-lowers the error of series of many kinds: docs/tried.md."""
+SETTINGS: dict[str, Any] = {"training": {"preset": "fast"}}
+"""The defaults of `elinformer train`, with fewer steps, so that two cores train it within two minutes."""
+
+SHOWN = ("last value", "same time yesterday", "same time last week")
+"""Naive forecasts of the table."""
 
 PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
-PICTURED_FORECASTS = 10
 
 
 def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Console) -> dict[str, Any]:
@@ -50,31 +43,24 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
     """
     settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
     panel = load_panel(data, **settings.reading)
-    settings = settings.updated({"lags": _last_week(panel, settings.horizon)})
-    reads = f"{settings.window} steps{' and the same hours of last week' if settings.lags else ''}"
-    console.print(f"{panel!r}\n{reads} in, {settings.horizon} steps out; training on {_machine()}")
+    console.print(f"{panel!r}\ntraining on {_machine()}")
     metrics = train_run(data, out, settings, overwrite=True, console=progress)
     forecaster, panel = open_run(out)
     document = scaled_errors(forecaster, panel)
     write_json(out / "scaled_errors.json", document)
-    _write_forecasts(forecaster, panel, out)
+    pictured = [panel.series.index(name) for name in PICTURED if name in panel.series]
+    forecast, picture = write_forecasts(forecaster, panel, out, pictured)
     page = write_report(out)
     console.print(score_ratio_table(document))
     console.print(
         f"trained for {metrics['train_seconds']:.0f} s, {metrics['parameters']:,} parameters\n"
         f"run        {out}\n"
         f"scores     {out / 'metrics.json'}, {out / 'scaled_errors.json'}\n"
-        f"forecast   {out / 'forecast.csv'}\n"
-        f"picture    {out / 'forecasts.png'}\n"
+        f"forecast   {forecast}\n"
+        f"picture    {picture}\n"
         f"report     {page}"
     )
     return document
-
-
-def _last_week(panel: Panel, horizon: int) -> tuple[int, ...]:
-    """Return one week as a lag, where the data have weeks: a day of history does not show the weekday of departures."""
-    week = 7 * (panel.steps_of_day or 0)
-    return (week,) if horizon <= week < panel.n_steps // 10 else ()
 
 
 def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
@@ -84,7 +70,7 @@ def scaled_errors(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     """
     split = forecaster.split_panel(panel)
     origins = split.origins("test")
-    naives = naives_for(panel, split.split.train[1])
+    naives = [naive for naive in naives_for(panel, split.split.train[1]) if naive.name in SHOWN]
     scores = score_naives(naives, panel, origins, split.reach.horizon, split.moments.mean)
     model = forecaster.backtest(panel)
     sums = {"elinformer": model, **scores}
@@ -117,21 +103,6 @@ def _coverage(sums: MetricSums, group: Group) -> float | None:
 
 def _mae(sums: MetricSums, steps: slice) -> Tensor:
     return sums.absolute[steps].sum((0, 2)) / sums.count[steps].sum((0, 2))
-
-
-def _write_forecasts(forecaster: Forecaster, panel: Panel, out: Path) -> None:
-    with new_file(out / "forecast.csv") as path:
-        forecaster.predict(panel, level=[80]).to_csv(path, index=False)
-    named = [panel.series.index(name) for name in PICTURED if name in panel.series]
-    series = named or list(range(0, panel.n_series, -(-panel.n_series // len(PICTURED))))
-    complete = np.flatnonzero(panel.mask[:, series].all(axis=(1, 2)))
-    end = complete[-1] + 1 if len(complete) else panel.n_steps
-    origins = np.arange(end - PICTURED_FORECASTS * forecaster.reach.horizon, end, forecaster.reach.horizon)
-    origins = origins[origins >= forecaster.reach.history]
-    quantiles = forecaster.trained.loss.quantiles
-    outputs = forecaster.trained.quantile_forecasts(forecaster.info.align(panel), origins)
-    point, low, high = (outputs[..., quantiles.index(q)] for q in (0.5, 0.1, 0.9))
-    draw_forecasts(out / "forecasts.png", panel, Forecasts(origins, point, {80: (low, high)}), series)
 
 
 def _machine() -> str:

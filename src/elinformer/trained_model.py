@@ -210,7 +210,7 @@ class TrainedModel:
             panel: n of the series of training.
         """
         recent = panel.last_steps(self.reach.history)
-        values, mask = (torch.from_numpy(x[None]) for x in (recent.values, recent.mask))
+        values, mask = (torch.from_numpy(np.array(x)[None]) for x in (recent.values, recent.mask))
         lowest = self._lowest(values, mask, self._positions(panel))
         return np.maximum(forecast, lowest[0].numpy().astype(forecast.dtype))
 

@@ -36,7 +36,7 @@ from elinformer.run_folder.folder import (
 from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
     from rich.console import Console
@@ -57,6 +57,7 @@ def train_run(
     overwrite: bool = False,
     console: Console | None = None,
     machines: Machines | None = None,
+    then: Callable[[Forecaster, Panel], object] | None = None,
 ) -> Document:
     """Train on `data`, score the forecasts of validation and test, and write the folder of a run.
 
@@ -69,6 +70,7 @@ def train_run(
         overwrite: True replaces a run in the folder.
         console: Console of the progress bar; standard error by default.
         machines: Number of devices.
+        then: Function that is called with the forecaster and the panel when the run is written.
 
     Returns:
         The content of `out/metrics.json`.
@@ -83,7 +85,10 @@ def train_run(
         source = {"data": portable_address(data, out), **_as_json(settings.reading)}
         run = forecaster.new_run(out, panel, source=source, overwrite=overwrite)
         forecaster.fit(panel, console=console, run=run, machines=machines)
-        return _finish_run(forecaster, panel, out, source)
+        metrics = _finish_run(forecaster, panel, out, source)
+        if then is not None and is_first_process():
+            then(forecaster, panel)
+        return metrics
 
 
 def resume_run(

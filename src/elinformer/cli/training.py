@@ -35,7 +35,9 @@ def train(
     data: Annotated[
         str | None, typer.Argument(help="File, folder, or name of the catalogue.", show_default=False)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. Default: the name of the data and -run.", show_default=False)
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Run whose interrupted training is continued.", show_default=False)
     ] = None,
@@ -50,7 +52,7 @@ def train(
     num_nodes: Annotated[int | None, typer.Option(help="Machines. Default: 1.")] = None,
     series_parallel: Annotated[int, typer.Option(help="Processes that share the series of a window.")] = 1,
 ) -> None:
-    """Train a model and write a run: the model, its scores, and all that `evaluate` and `forecast` need.
+    """Train a model and write a run: the model, its scores, a forecast of the next steps and a picture.
 
     docs/options.md lists the options of a settings file, which are more than the flags.
     """
@@ -63,11 +65,24 @@ def train(
         metrics = resume_run(resume, data=moved_data, machines=machines)
         _show_training(resume, metrics)
         return
-    if data is None or out is None or moved_data is not None:
-        raise InputError("expected data and --out RUN, or --resume RUN: `elinformer train --help` says more")
+    if data is None or moved_data is not None:
+        raise InputError("expected data, or --resume RUN: `elinformer train --help` says more")
+    from elinformer.report.outputs import write_forecasts
+
+    run = out or Path(f"{Path(data).stem}-run")
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
-    metrics = train_run(data, out, settings, overwrite=overwrite, machines=machines)
-    _show_training(out, metrics)
+    written: list[Path] = []
+    metrics = train_run(
+        data,
+        run,
+        settings,
+        overwrite=overwrite,
+        machines=machines,
+        then=lambda forecaster, panel: written.extend(write_forecasts(forecaster, panel, run)),
+    )
+    _show_training(run, metrics)
+    if written:
+        typer.echo(f"forecast: {written[0]}, picture: {written[1]}")
 
 
 @with_flags(flag_rows())
