@@ -24,10 +24,8 @@
   });
 
   function sentence(chart, index) {
-    const parts = chart.series.map((one) => {
-      const at = one.values[index];
-      return one.low ? `${one.label} ${number(one.low[index])} to ${number(one.high[index])}` : `${one.label} ${number(at)}`;
-    });
+    const parts = chart.series.map((one) =>
+      one.low ? `${one.label} ${number(one.low[index])} to ${number(one.high[index])}` : `${one.label} ${number(one.values[index])}`);
     return `${atTime(chart, chart.x[index])}: ${parts.join(", ")}`;
   }
 
