@@ -46,6 +46,14 @@ def test_the_frame_has_the_windows_before_the_end_of_the_data(forecaster: Foreca
     np.testing.assert_array_equal(last["y"], hourly_panel.values[237:, 2, 0])
 
 
+def test_the_frame_has_intervals_where_one_asks_for_them(forecaster: Forecaster, hourly_panel: Panel):
+    frame = forecaster.cross_validation(hourly_panel, n_windows=2, level=80)
+    assert frame.columns.tolist()[4:] == ["dlinear", "dlinear-lo-80", "dlinear-hi-80"]
+    assert (frame["dlinear-lo-80"] < frame["dlinear"]).all()
+    with pytest.raises(InputError, match="level"):
+        forecaster.cross_validation(hourly_panel, level=100)
+
+
 @pytest.mark.parametrize(("refit", "known"), [(False, [231]), (True, [231, 234, 237]), (2, [231, 237])])
 def test_a_model_is_trained_on_the_steps_before_its_first_window(
     refit: bool | int, known: list[int], forecaster: Forecaster, hourly_panel: Panel, fits: list[tuple[int, Any]]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from elinformer.data.panel import Panel
+    from elinformer.intervals import Wanted
     from elinformer.trained_model import TrainedModel
 
     Fit = Callable[[Panel, Path | None, TrainedModel | None], TrainedModel]
@@ -88,6 +89,7 @@ def cross_validate(
     *,
     config: Mapping[str, Any],
     name: str,
+    wanted: Wanted,
     folder: str | Path | None = None,
 ) -> pd.DataFrame:
     """Return the forecasts of all windows beside what happened; see `Forecaster.cross_validation`.
@@ -99,6 +101,7 @@ def cross_validate(
         fit: Training of a fold.
         config: Options of the forecaster, which a folder of another cross-validation does not have.
         name: Name of the column of forecasts.
+        wanted: Quantiles to forecast, too.
         folder: Folder for the trainings; None = they are not kept.
 
     Raises:
@@ -112,8 +115,9 @@ def cross_validate(
         known = panel.select(steps=slice(int(fold[0])))
         run = None if folder is None else Path(folder) / f"until-step-{fold[0]}"
         trained = fit(known, run, trained if plan.warm_start else None)
-        forecasts.append(trained.forecasts(trained.info.align(panel), fold))
-    frame = windows_frame(panel, origins, name, {"": np.concatenate(forecasts)})
+        forecasts.append(trained.columns(trained.info.align(panel), fold, wanted))
+    columns = {suffix: np.concatenate([part[suffix] for part in forecasts]) for suffix in forecasts[0]}
+    frame = windows_frame(panel, origins, name, columns)
     frame = frame[_can_be_had(panel, origins, horizon)].reset_index(drop=True)
     return in_form(frame, panel.form, panel.freq)
 

@@ -377,6 +377,8 @@ class Forecaster:
         *,
         refit: bool | int = False,
         warm_start: bool = False,
+        level: Sequence[float] | float | None = None,
+        quantiles: Sequence[float] | float | None = None,
         freq: Freq | None = None,
         folder: str | Path | None = None,
         console: Console | None = None,
@@ -392,6 +394,8 @@ class Forecaster:
             step_size: Steps between the origins of two windows; the horizon by default.
             refit: False trains once, before the first window. True trains before every window, k before every k-th.
             warm_start: True starts each training from the weights of the one before; False from scratch.
+            level: Levels of intervals in percent, as in `predict`.
+            quantiles: Numbers between 0 and 1, instead of levels, as in `predict`.
             freq: Time between the steps of a data frame; by default inferred from its times.
             folder: Folder for the trainings, as runs. The same call continues a cross-validation that was killed.
             console: Console of the progress bars; standard error by default.
@@ -403,6 +407,7 @@ class Forecaster:
         Raises:
             InputError: The data are too short, or the folder holds another cross-validation.
         """
+        wanted = wanted_quantiles(level, quantiles)
         panel, horizon = as_panel(data, freq=freq), self._steps.horizon
         plan = RollingOrigin(n_windows, horizon if step_size is None else step_size, refit, warm_start)
         known = panel.select(steps=slice(int(plan.origins(panel.n_steps, horizon)[0])))
@@ -415,7 +420,8 @@ class Forecaster:
         def fit(known: Panel, run: Path | None, start: TrainedModel | None) -> TrainedModel:
             return _fit_once(fold, known, run, start, console).trained
 
-        return cross_validate(panel, plan, horizon, fit, config=config, name=self.model_name, folder=folder)
+        options: dict[str, Any] = {"config": config, "name": self.model_name, "wanted": wanted, "folder": folder}
+        return cross_validate(panel, plan, horizon, fit, **options)
 
     @explain_arguments
     def recalibrate(

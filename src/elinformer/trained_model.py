@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import Scaler
     from elinformer.evaluation import Loss, MetricSums
+    from elinformer.intervals import Wanted
 
 
 LESS_MEMORY = "pass a small series_at_once to predict or backtest, or end other programs"
@@ -242,6 +243,14 @@ class TrainedModel:
     ) -> np.ndarray:
         """Return calibrated quantiles (n, S, N, C, K); arguments as in `forecasts` and `quantiles`."""
         return self._apply(self.quantiles(series_at_once, at), panel, origins)
+
+    def columns(self, panel: Panel, origins: np.ndarray, wanted: Wanted) -> dict[str, np.ndarray]:
+        """Return forecasts (n, S, N, C) by the ends of their names: "" for the point forecast; see `forecasts`."""
+        columns = {"": self.forecasts(panel, origins)}
+        if wanted.quantiles:
+            outputs = self.quantile_forecasts(panel, origins, at=wanted.quantiles)
+            columns |= {suffix: outputs[..., k] for k, suffix in enumerate(wanted.suffixes)}
+        return columns
 
     def next_quantiles(self, panel: Panel, series_at_once: int | None = None) -> np.ndarray:
         """Return the quantiles (S, n, C, K) of the steps after a panel: see `next_steps`."""
