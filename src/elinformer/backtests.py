@@ -143,6 +143,8 @@ class Backtest(MetricSums):
             InputError: A level or a quantile cannot be used.
         """
         wanted = wanted_quantiles(level, quantiles)
+        if wanted.quantiles and len(self.count) != self.trained.reach.horizon:
+            raise InputError(f"expected no intervals for a horizon other than {self.trained.reach.horizon} steps")
         columns = {"": self._forecast(self.origins)}
         if wanted.quantiles:
             outputs = self.trained.quantile_forecasts(self.panel, self.origins, at=wanted.quantiles)
@@ -259,6 +261,18 @@ class Backtest(MetricSums):
             steps = origins[:, None] + np.arange(len(self.count))
             values, mask = self.panel.values[steps], self.panel.mask[steps]
             yield origins, torch.from_numpy(self._forecast(origins)), torch.from_numpy(values), torch.from_numpy(mask)
+
+
+def sums_of(
+    forecast: Callable[[np.ndarray], np.ndarray], panel: Panel, origins: np.ndarray, horizon: int
+) -> MetricSums:
+    """Return the sums of the errors of forecasts (n, S, N, C), from origins (n,), of any horizon."""
+    sums = MetricSums(horizon, panel.n_series, panel.n_channels)
+    for origin in origins:
+        steps = np.array([origin])[:, None] + np.arange(horizon)
+        arrays = forecast(np.array([origin])), panel.values[steps], panel.mask[steps]
+        sums.update(*(torch.from_numpy(array) for array in arrays))
+    return sums
 
 
 def windows_frame(panel: Panel, origins: np.ndarray, name: str, forecasts: Mapping[str, np.ndarray]) -> pd.DataFrame:

@@ -14,23 +14,28 @@ from elinformer._arguments import explain_arguments
 from elinformer._console import plain_console
 from elinformer._memory import explained_memory
 from elinformer._process import is_first_process
-from elinformer.backtests import Backtest, place_of
+from elinformer.backtests import Backtest, place_of, sums_of
 from elinformer.cross_validation import RollingOrigin, cross_validate
+from elinformer.data.appending import append
 from elinformer.data.defaults import choose_reach
 from elinformer.data.io.frames import as_panel, long_frame
 from elinformer.data.io.output import in_form
 from elinformer.data.options import TaskOptions
-from elinformer.data.panel import data_description
+from elinformer.data.panel import Panel, data_description
 from elinformer.data.reach import PartName, chronological_split, part_origins, window_origins
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import SplitPanel
 from elinformer.errors import InputError
+from elinformer.finetuning import STEPS as FINETUNING_STEPS
+from elinformer.finetuning import FineTuning, finetuned
+from elinformer.gaps import anomaly_frame, fill, unusual
 from elinformer.intervals import wanted_quantiles
 from elinformer.models.registry import check_model, scales_windows, uses_lags, whole_options
 from elinformer.new_series import STEPS, with_new_series
 from elinformer.run_folder.folder import FINISHED, UnfinishedRun, check_writable, refuse_mismatched_files, run_state
 from elinformer.trained_model import TrainedModel, loss_for, new_model
 from elinformer.training.config import TrainingConfig
+from elinformer.tuning import DEFAULT_SPACE, Tuning, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +47,16 @@ if TYPE_CHECKING:
     from torch import nn
 
     from elinformer.data.defaults import Auto, ChosenReach
-    from elinformer.data.panel import Panel
     from elinformer.data.reach import Reach
     from elinformer.data.scaling import ScalePer
     from elinformer.data.steps import Freq
     from elinformer.training import FitResult
     from elinformer.training.callbacks import Callback
     from elinformer.training.ranks.machines import Machines
+    from elinformer.tuning import Report, Space
+
+MAX_RECURSIVE_WINDOWS = 256
+"""Windows at most of a backtest with a longer horizon than that of training."""
 
 
 LESS_MEMORY = (
@@ -123,6 +131,8 @@ class Forecaster:
         self._result: FitResult | None = None
         self._split_panel: SplitPanel | None = None
         self._panel: Panel | None = None
+        self.finetuning: FineTuning | None = None
+        self.tuning: Tuning | None = None
 
     @explain_arguments
     def fit(
@@ -245,6 +255,8 @@ class Forecaster:
         self,
         data: Panel | Any | None = None,
         *,
+        horizon: int | None = None,
+        recursive: bool = False,
         level: Sequence[float] | float | None = None,
         quantiles: Sequence[float] | float | None = None,
         scenarios: int | None = None,
@@ -259,6 +271,9 @@ class Forecaster:
         Args:
             data: Recent history of series of training, in any order; the data of `fit` by default. A series of
                 training that is missing counts as not observed, and is not forecast.
+            horizon: Number of steps; that of training by default.
+            recursive: True allows more steps than the model was trained for: it then reads its own forecasts. Their
+                errors add up; `backtest(horizon=..., recursive=True)` measures them.
             level: Levels of intervals in percent: 80 adds `elinformer-lo-80` and `elinformer-hi-80`.
             quantiles: Numbers between 0 and 1, instead of levels: 0.1 adds `elinformer-q-10`.
             scenarios: Number of joint scenarios: paths that hang together across series and steps, so that sums,
@@ -275,14 +290,20 @@ class Forecaster:
             channels).
 
         Raises:
-            InputError: The history is too short, or does not match the training data; or a level, a quantile or the
-                number of scenarios cannot be used.
+            InputError: The history is too short, or does not match the training data; or the horizon, a level, a
+                quantile or the number of scenarios cannot be used.
         """
         wanted = wanted_quantiles(level, quantiles)
         n_scenarios = _checked_scenarios(scenarios, seed)
         trained, panel = self.trained, self._as_panel(data, freq)
+        n_steps = self._checked_horizon(horizon, recursive)
         if not wanted.quantiles and not n_scenarios:
-            columns = {"": trained.next_steps(panel, series_at_once)}  # (S, n, C)
+            columns = {"": trained.next_steps(panel, series_at_once, horizon=n_steps)}  # (S, n, C)
+        elif n_steps > self.reach.horizon:
+            raise InputError(
+                f"expected at most {self.reach.horizon} steps with levels, quantiles or scenarios, got {n_steps}: "
+                "leave them out, because the errors of forecasts from forecasts were not measured"
+            )
         else:
             outputs = trained.next_quantiles(panel, series_at_once)  # (S, n, C, K)
             paths = trained.scenarios(outputs, panel, n_scenarios, seed)
@@ -292,7 +313,7 @@ class Forecaster:
                 **{name: trained.raised(values, panel) for name, values in between.items()},
                 **{f"-scenario-{i}": path for i, path in enumerate(paths, 1)},
             }
-        times = panel.future_timestamps(self.reach.horizon)
+        times, columns = panel.future_timestamps(n_steps), {name: x[:n_steps] for name, x in columns.items()}
         frame = long_frame(columns, times, panel.series, panel.channels, self.model_name)
         return in_form(frame, panel.form, panel.freq)
 
@@ -302,6 +323,8 @@ class Forecaster:
         data: Panel | Any | None = None,
         *,
         split: PartName | None = "test",
+        horizon: int | None = None,
+        recursive: bool = False,
         freq: Freq | None = None,
         series_at_once: int | None = None,
     ) -> Backtest:
@@ -312,6 +335,8 @@ class Forecaster:
         Args:
             data: A panel or frame with the series of training; the data of `fit` by default.
             split: "train", "validation" or "test"; None = all windows of the data.
+            horizon: Number of steps; that of training by default.
+            recursive: True allows a longer horizon than that of training, as in `predict`, of 256 windows at most.
             freq: Time between the steps of a data frame; that of training by default.
             series_at_once: Number of series in a partition, as in `predict`.
 
@@ -320,19 +345,43 @@ class Forecaster:
         """
         panel = self.info.align(self._as_panel(data, freq))
         origins = part_origins(panel.n_steps, self.split, split, self.reach)
-        return self.backtest_of(panel, origins, series_at_once=series_at_once)
+        n_steps = self._checked_horizon(horizon, recursive)
+        if n_steps > self.reach.horizon:
+            origins = origins[origins <= origins[-1] + self.reach.horizon - n_steps]
+            origins = origins[:: max(1, -(-len(origins) // MAX_RECURSIVE_WINDOWS))]
+            if not len(origins):
+                raise InputError(
+                    f"expected a part with a window of {n_steps} steps to score, got none: choose a shorter one"
+                )
+        return self.backtest_of(panel, origins, horizon=n_steps, series_at_once=series_at_once)
 
-    def backtest_of(self, panel: Panel, origins: np.ndarray, *, series_at_once: int | None = None) -> Backtest:
+    def backtest_of(
+        self, panel: Panel, origins: np.ndarray, *, horizon: int | None = None, series_at_once: int | None = None
+    ) -> Backtest:
         """Forecast the windows with the first target steps `origins` (n,) of a panel; see `backtest`."""
-        panel = self.info.align(panel)
-        sums = self.trained.scores(panel, origins, series_at_once)
+        panel, trained = self.info.align(panel), self.trained
+        n_steps = self.reach.horizon if horizon is None else horizon
 
         def forecast(origins: np.ndarray) -> np.ndarray:
-            return self.trained.forecasts(panel, origins, series_at_once)
+            return trained.long_forecasts(panel, origins, n_steps, series_at_once)
 
-        return Backtest(sums, self.trained, panel, origins, forecast, name=self.model_name)
+        if n_steps == self.reach.horizon:
+            sums = trained.scores(panel, origins, series_at_once)
+        else:
+            sums = sums_of(forecast, panel, origins, n_steps)
+        return Backtest(sums, trained, panel, origins, forecast, name=self.model_name)
 
-    @explain_arguments
+    def _checked_horizon(self, horizon: int | None, recursive: bool) -> int:
+        n_steps = self.reach.horizon if horizon is None else horizon
+        if n_steps < 1:
+            raise InputError(f"expected a horizon of at least 1 step, got {n_steps}")
+        if n_steps > self.reach.horizon and not recursive:
+            raise InputError(
+                f"expected a horizon of at most {self.reach.horizon} steps, as in training, got {n_steps}: train with "
+                f"horizon={n_steps}, or pass recursive=True, which forecasts from forecasts with a larger error"
+            )
+        return n_steps
+
     def plot(
         self,
         data: Panel | Any | None = None,
@@ -452,6 +501,194 @@ class Forecaster:
         recalibrated = copy.copy(self)
         vars(recalibrated)["_trained"] = self.trained.calibrated(panel, origins)
         return recalibrated
+
+    @explain_arguments
+    def tune(
+        self,
+        data: Panel | Any,
+        space: Space = DEFAULT_SPACE,
+        *,
+        n_trials: int = 20,
+        time_limit: float | None = None,
+        freq: Freq | None = None,
+        folder: str | Path | None = None,
+        console: Console | None = None,
+    ) -> Forecaster:
+        """Search for better options, and return an untrained forecaster with the best. This one does not change.
+
+        Each trial is a training; the validation steps decide, and the test steps are never seen. The first trial has
+        the options of this forecaster. It needs the extra `tune`.
+
+        Args:
+            data: A panel or frame.
+            space: Values of options of the model, of training, or `window`, `lags` and `scale_per`: a list of values,
+                or (lowest, highest), or (lowest, highest, "log").
+            n_trials: Number of trials, with those in the folder.
+            time_limit: Seconds after which no trial starts and a running one is stopped.
+            freq: Time between the steps of a data frame; by default inferred from its times.
+            folder: Folder for the trials. The same call continues a search that was killed.
+            console: Console of the progress bars; by default nothing is shown.
+
+        Returns:
+            An untrained forecaster with the result in `tuning`: the best options, and a frame of all trials.
+
+        Raises:
+            InputError: An option does not exist or cannot be searched, or no trial ended in time.
+            MissingExtraError: Optuna is not installed.
+        """
+        from rich.console import Console
+
+        from elinformer.training.callbacks.pruning import ReportValidation
+
+        panel = as_panel(data, freq=freq)
+        defaults = {name: self._option(name) for name in space}
+
+        def train(options: Mapping[str, Any], report: Report) -> float:
+            callback = ReportValidation(report)
+            self._with_options(options).fit(panel, console=console or Console(quiet=True), callbacks=[callback])
+            return callback.best
+
+        result = tune(
+            train,
+            space,
+            defaults,
+            n_trials=n_trials,
+            time_limit=time_limit,
+            seed=self.training.seed,
+            folder=folder,
+            description={"data": data_description(panel), "config": self._given},
+        )
+        best = self._with_options(result.options)
+        best.tuning = result
+        return best
+
+    def _option(self, name: str) -> Any:
+        """Return the value of an option of the model, of training or of the forecaster, by its name."""
+        tables = self._given
+        for table in (tables["forecaster"], tables["model"]["options"], tables["training"]):
+            if name in table:
+                return table[name]
+        known = [*tables["forecaster"], *tables["model"]["options"], *tables["training"]]
+        raise InputError(f"expected options out of {', '.join(known)}, got {name!r}")
+
+    def _with_options(self, options: Mapping[str, Any]) -> Forecaster:
+        """Return an untrained forecaster with other options, by name."""
+        config = copy.deepcopy(self._given)
+        for table in (config["forecaster"], config["model"]["options"], config["training"]):
+            table.update({name: options[name] for name in options if name in table})
+        return self._from_config(config)
+
+    @explain_arguments
+    def update(self, new_rows: Panel | Any, *, freq: Freq | None = None, revise: bool = False) -> Forecaster:
+        """Return a forecaster whose data go on with new rows, without training. This forecaster does not change.
+
+        `predict()` then forecasts the steps after the new rows. Steps that no row has are missing values.
+
+        Args:
+            new_rows: Rows of series of training, that follow the data or overlap with them. A loaded forecaster has no
+                data; its first rows have to be the recent history.
+            freq: Time between the steps of a data frame; that of training by default.
+            revise: True takes the new value where rows contradict the data; False refuses them.
+
+        Raises:
+            InputError: The rows contradict the data, begin before them, or lie on other steps.
+        """
+        new = self.info.align(self._as_panel(new_rows, freq))
+        if self._panel is None and new.n_steps < self.reach.history:
+            raise InputError(
+                f"expected at least {self.reach.history} steps, because a loaded forecaster has no data, got "
+                f"{new.n_steps}: pass the recent history first"
+            )
+        panel = new if self._panel is None else append(self.info.align(self._panel), new, revise=revise)
+        updated = copy.copy(self)
+        vars(updated).update(_panel=panel, _split_panel=None)
+        return updated
+
+    @explain_arguments
+    def finetune(
+        self,
+        new_rows: Panel | Any,
+        steps: int = FINETUNING_STEPS,
+        *,
+        freq: Freq | None = None,
+        features: Any | None = None,
+    ) -> Forecaster:
+        """Return a forecaster that was trained further, with new rows. This forecaster does not change.
+
+        Half of the windows are old ones, and the weights before and after are averaged so that the error on the old
+        validation windows grows by half a percent at most. New series are added first, as by `add_series`.
+
+        Args:
+            new_rows: Rows that follow the data. They may have new series.
+            steps: Number of optimiser steps, of 16 windows each. They are taken twice: for the errors, and for the
+                result.
+            freq: Time between the steps of a data frame; that of training by default.
+            features: Features of all series, if there are new ones: see `add_series`.
+
+        Returns:
+            A forecaster with the errors before and after in `finetuning`.
+
+        Raises:
+            InputError: The forecaster has no data, or the new rows are too few or contradict them.
+        """
+        if self._panel is None:
+            raise InputError(
+                "expected data, because a loaded forecaster has no data: call update with the old data first"
+            )
+        new = self._as_panel(new_rows, freq)
+        info = self.info.with_series(self.info.new_series(new))
+        n_old, panel = self._panel.n_steps, append(info.align(self._panel), info.align(new))
+        base = self if info.series == self.info.series else self.add_series(panel, features=features, steps=steps)
+        trained, report = finetuned(base.trained, panel, n_old, self.split, steps=steps, seed=self.training.seed)
+        tuned = copy.copy(base)
+        trained = trained.replaced(data=data_description(panel))
+        vars(tuned).update(_trained=trained, _result=None, _split_panel=None, _panel=panel, finetuning=report)
+        return tuned
+
+    @explain_arguments
+    def fill(self, data: Panel | Any | None = None, *, freq: Freq | None = None) -> Any:
+        """Fill the missing values by the forecasts of the model and by the readings beside them: see docs/gaps.md.
+
+        Args:
+            data: A panel or frame with series of training; the data of `fit` by default.
+            freq: Time between the steps of a data frame; that of training by default.
+
+        Returns:
+            A panel of a panel. Of a frame a long one, `unique_id`, `ds`, `y` (`y_<channel>` with several channels) and
+            `filled`, True where a value is not a reading.
+
+        Raises:
+            InputError: A series has no reading, or the data do not match those of training.
+        """
+        given = self._as_panel(data, freq)
+        panel = fill(self.trained, self.info.align(given).select([self.info.series.index(s) for s in given.series]))
+        if data is None or isinstance(data, Panel):
+            return panel
+        frame = long_frame({"": panel.values}, panel.timestamps, panel.series, panel.channels, "y")
+        return in_form(frame.assign(filled=~given.mask.all(2).T.ravel()), given.form, given.freq)
+
+    @explain_arguments
+    def anomalies(
+        self, data: Panel | Any | None = None, level: float = 99, *, freq: Freq | None = None
+    ) -> pd.DataFrame:
+        """Return the readings that lie outside of the usual errors of a forecast of one step: see docs/gaps.md.
+
+        Args:
+            data: A panel or frame with the series of training; the data of `fit` by default.
+            level: Share of the usual errors that are not reported, in percent. Usual are the errors in the data of
+                `fit`; a loaded forecaster has none, so that they are those of `data`.
+            freq: Time between the steps of a data frame; that of training by default.
+
+        Returns:
+            A long frame, a row for each reading: `unique_id`, `ds`, `channel`, `y`, `expected`, `low`, `high`, and
+            `distance`, by how many widths of the usual range the reading lies outside. The farthest comes first.
+
+        Raises:
+            InputError: The level is not between 50 and 100, or the data are too short.
+        """
+        panel = self.info.align(self._as_panel(data, freq))
+        usual = panel if self._panel is None else self.info.align(self._panel)
+        return anomaly_frame(panel, unusual(self.trained, panel, usual, level))
 
     @explain_arguments
     def add_series(
@@ -585,6 +822,15 @@ class Forecaster:
     def _config(self) -> dict[str, Any]:
         """Options, as in `config.json` of a run."""
         return self._config_of(self.reach)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        """Options as they were given: window and lags may be "auto"."""
+        return {
+            "forecaster": asdict(self._steps),
+            "model": {"name": self.model_name, "options": whole_options(self.model_name, self.model_options)},
+            "training": asdict(self.training),
+        }
 
     def _config_of(self, reach: Reach) -> dict[str, Any]:
         return {

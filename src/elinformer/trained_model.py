@@ -23,6 +23,7 @@ from elinformer.models.scaled import ScaledModel
 from elinformer.models.stored import refuse_other_sizes
 from elinformer.partition import forecasting
 from elinformer.partition.ranks import Mesh, backtest_on_ranks
+from elinformer.recursion import recursive_forecast
 from elinformer.run_folder.folder import load_run, refuse_mismatched_files, save_run
 
 if TYPE_CHECKING:
@@ -226,17 +227,22 @@ class TrainedModel:
         """
         return self._apply(self.forecasting(series_at_once), panel, origins)
 
-    def next_steps(self, panel: Panel, series_at_once: int | None = None) -> np.ndarray:
+    def next_steps(self, panel: Panel, series_at_once: int | None = None, *, horizon: int | None = None) -> np.ndarray:
         """Return the point forecast (S, n, C) of the steps after a panel, in the order of its series.
 
         Args:
             panel: n of the series of training, in any order.
             series_at_once: Number of series in a partition; by default as memory allows.
+            horizon: Number of steps; that of training by default.
 
         Raises:
             InputError: The panel has too few steps, or does not match the training data.
         """
-        return self._next(self.forecasting(series_at_once), panel)
+        if horizon is None or horizon == self.reach.horizon:
+            return self._next(self.forecasting(series_at_once), panel)
+        aligned = self.info.align(panel.last_steps(self.reach.history))
+        (steps,) = self.long_forecasts(aligned, np.array([aligned.n_steps]), horizon, series_at_once)  # (S, N, C)
+        return steps[:, self._positions(panel)]
 
     def quantile_forecasts(
         self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None, at: Sequence[float] = ()
@@ -285,6 +291,23 @@ class TrainedModel:
     def _positions(self, panel: Panel) -> list[int]:
         positions = {name: i for i, name in enumerate(self.info.series)}
         return [positions[name] for name in panel.series]
+
+    def long_forecasts(
+        self, panel: Panel, origins: np.ndarray, horizon: int, series_at_once: int | None = None
+    ) -> np.ndarray:
+        """Return point forecasts (n, horizon, N, C) of any number of steps; arguments as in `forecasts`.
+
+        Behind its own horizon, the model reads its own forecasts as if they were observed.
+        """
+        if horizon <= self.reach.horizon:
+            return self.forecasts(panel, origins, series_at_once)[:, :horizon]
+
+        def next_steps(known: Panel) -> np.ndarray:
+            return self.forecasts(known, np.array([known.n_steps]), series_at_once)[0]
+
+        history = self.reach.history
+        known = (panel.select(steps=slice(int(origin))) for origin in origins)
+        return np.stack([recursive_forecast(next_steps, each, history, horizon) for each in known])
 
     @float32_default()
     def scores(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> MetricSums:
