@@ -419,9 +419,7 @@ def test_a_run_of_a_long_frame_takes_the_same_data_wide_and_the_other_way_round(
         forecaster = make_forecaster(epochs=1).fit(one)
         pd.testing.assert_frame_equal(forecaster.predict(other), forecaster.predict(one))
     with pytest.raises(InputError, match="channels y"):
-        make_forecaster(epochs=1).fit(long).predict(
-            panel_from_frame(long.rename(columns={"y": "x"}), target_column="x")
-        )
+        make_forecaster(epochs=1).fit(long).predict(panel_from_frame(long.rename(columns={"y": "x"}), target_col="x"))
 
 
 def test_new_data_of_another_step_or_zone_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:

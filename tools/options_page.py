@@ -50,7 +50,7 @@ def table(found: Iterable[Row], *, with_flags: bool = True) -> str:
     heads = ["option", "default", "values", *(["flag"] if with_flags else []), "meaning"]
     lines = [heads, ["---"] * len(heads)]
     for row in found:
-        flag = [f"`--{row.name.replace('_', '-')}`" if row.flag else ""] if with_flags else []
+        flag = [f"`{row.flag_name}`" if row.flag else ""] if with_flags else []
         lines.append([f"`{row.name}`", _default(row), _values(row), *flag, row.help])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

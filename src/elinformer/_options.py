@@ -53,7 +53,7 @@ def option(
     below: float | None = None,
     choices: Collection[str] = (),
     check: Callable[[Any], str | None] | None = None,
-    flag: bool = False,
+    flag: bool | str = False,
     compared: bool = True,
 ) -> Value:
     """Declare an option as the default of a field of a dataclass; the annotation gives its type.
@@ -66,7 +66,7 @@ def option(
         below: Number that every value is smaller than.
         choices: Its values; those of a `Literal` need not be repeated.
         check: Returns what was expected ("a split that ..."), or None where the value may be used.
-        flag: Whether the command line has it as a flag.
+        flag: Whether the command line has it as a flag, or the name of its flag if that is another.
         compared: Whether scores depend on it; False for options of where and how fast training runs.
     """
     limits = {"at_least": at_least, "above": above, "below": below}
@@ -91,7 +91,7 @@ class Row:
         below: Number that every value is smaller than.
         choices: All values, or empty.
         check: Further check, see `option`.
-        flag: Whether the command line has it.
+        flag: Whether the command line has it, or the name of its flag.
         compared: Whether scores depend on it.
         is_checked: Whether values are checked; not for classes of users, which check their options themselves.
     """
@@ -108,9 +108,14 @@ class Row:
     below: float | None = None
     choices: tuple[str, ...] = ()
     check: Callable[[Any], str | None] | None = None
-    flag: bool = False
+    flag: bool | str = False
     compared: bool = True
     is_checked: bool = True
+
+    @property
+    def flag_name(self) -> str:
+        """Flag of the command line, such as "--batch-size"."""
+        return "--" + (self.flag if isinstance(self.flag, str) else self.name.replace("_", "-"))
 
     @property
     def expected(self) -> str:

@@ -79,7 +79,7 @@ def train_run(
         InputError: The data or a setting cannot be used, or the folder cannot be written to.
     """
     with held_run_folder(out, overwrite=overwrite):
-        panel = _read(data, settings.reading)
+        panel = _told(data, _read(data, settings.reading))
         _check_observed(panel)
         forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
         source = {"data": portable_address(data, out), **_as_json(settings.reading)}
@@ -345,7 +345,7 @@ def _load_panel_of_run(run: str | Path, config: Document, data: str | None) -> P
         from elinformer.data.io.frames import as_panel
 
         step = read_json(Path(run) / PANEL).get("freq") if (Path(run) / PANEL).is_file() else None
-        return as_panel(_read(data, {**_from_json(source), "step": step}), freq=step)
+        return _told(data, as_panel(_read(data, {**_from_json(source), "step": step}), freq=step))
     if stored is None:
         raise InputError(f"expected data, because {run} was trained on data in memory: pass --data")
     place = address_from(stored, run)
@@ -382,6 +382,16 @@ def _read(data: str, options: Mapping[str, Any]) -> Panel:
 
 def _from_json(reading: Document) -> Document:
     return {name: math.nan if (name, value) == ("null_value", "nan") else value for name, value in reading.items()}
+
+
+def _told(data: str, panel: Panel) -> Panel:
+    """Return the panel, once what was guessed about the data has been said in one line."""
+    from elinformer._console import plain_console
+    from elinformer._process import is_first_process
+
+    if panel.notes and is_first_process():
+        plain_console(stderr=True).print(f"read {data}: {'; '.join(panel.notes)}", soft_wrap=True)
+    return panel
 
 
 def _as_json(reading: Document) -> Document:

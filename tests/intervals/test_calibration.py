@@ -39,15 +39,6 @@ def test_intervals_that_are_too_narrow_at_some_steps_and_series_are_widened_ther
     assert (coverage(calibration, scale).mean((1, 2)) - 0.8).abs().max() < 0.02
 
 
-def test_of_two_halves_of_validation_the_one_with_larger_errors_counts() -> None:
-    counts, generator = CalibrationCounts(QUANTILES, S, N, C, n_windows=200), torch.Generator().manual_seed(0)
-    mask = torch.ones(200, S, N, C, dtype=torch.bool)
-    for part, size in ((0, 1.0), (1, 2.0)):
-        error = size * torch.randn(mask.shape, generator=generator)
-        counts.update(NORMAL.expand(*mask.shape, -1), error, mask, part)
-    assert abs(coverage(counts.calibration(POSITIVE, NO_RANKS), torch.full((S, N, C), 2.0)).mean() - 0.8) < 0.02
-
-
 def test_gaps_do_not_count() -> None:
     scale = torch.full((S, N, C), 2.0)
     assert abs(coverage(a_calibration(scale, share_observed=0.3), scale).mean() - 0.8) < 0.02

@@ -52,7 +52,7 @@ def _signature(command: Command, known: Mapping[str, Row]) -> inspect.Signature:
 
 def _parameter(row: Row) -> inspect.Parameter:
     metavar = "|".join(row.choices) or METAVARS.get(row.kind, "<text>") + (",..." if row.many else "")
-    flag = typer.Option("--" + row.name.replace("_", "-"), help=row.help + _default(row), metavar=metavar)
+    flag = typer.Option(row.flag_name, help=row.help + _default(row), metavar=metavar)
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(row.name, kind, default=None, annotation=Annotated[str | None, flag])
 

@@ -45,6 +45,8 @@ def convert(
         else:
             panel = convert_panel(source, out, **options, overwrite=overwrite, progress=progress)
     typer.echo(f"{out}: {panel}")
+    if notes := panel.notes:
+        typer.echo(f"read {source}: {'; '.join(notes)}", err=True)
 
 
 @datasets_app.callback()

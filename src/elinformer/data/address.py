@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elinformer.data.catalog import CATALOG, load_dataset, refuse_options
 from elinformer.errors import InputError
@@ -14,16 +14,12 @@ if TYPE_CHECKING:
     from elinformer.data.panel import Panel
 
 
-def load_panel(
-    address: str,
-    *,
-    null_value: float | None = None,
-    start: str | None = None,
-    freq: str | None = None,
-    steps_per_day: int | None = None,
-    step: str | None = None,
-) -> Panel:
-    """Read the data set of the catalogue, or the file or folder, at `address`; options as in `read_panel`.
+def load_panel(address: str, **options: Any) -> Panel:
+    """Read the data set of the catalogue, or the file or folder, at `address`.
+
+    Args:
+        address: Name of the catalogue, or path.
+        options: Options as in `read_panel`; one that is None or empty was not given.
 
     Data that have times are put on the step `step`, unless `freq` is given.
 
@@ -31,13 +27,14 @@ def load_panel(
         InputError: Nothing is there, or it is no panel.
     """
     if is_in_catalogue(address):
-        options = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
-        refuse_options(address, options)
+        refuse_options(
+            address, {name: None if value == () else value for name, value in options.items() if name != "step"}
+        )
         return load_dataset(address)
     check_address(address)
     from elinformer.data.io.read import read_panel
 
-    return read_panel(address, null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, step=step)
+    return read_panel(address, **options)
 
 
 def is_in_catalogue(address: str) -> bool:

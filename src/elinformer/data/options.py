@@ -15,6 +15,10 @@ def _unlike_a_split(fractions: tuple[float, ...]) -> str | None:
     return "a split of three fractions (training, validation, test) that add up to 1, such as 0.6,0.2,0.2"
 
 
+Resample = Literal["mean", "sum"]
+"""Ways to bring irregular times to a grid."""
+
+
 @dataclass(frozen=True)
 class ReadingOptions(Options):
     """Tell how a file is read; data sets of the catalogue and panels on disk know it themselves."""
@@ -24,6 +28,23 @@ class ReadingOptions(Options):
     freq: str | None = option(None, "Length of a step, such as 5min, for a file without times.", flag=True)
     steps_per_day: int | None = option(
         None, "Steps of a day, where only a part of every day is recorded.", at_least=1, flag=True
+    )
+    time_col: str | None = option(None, "Column with the times, if it has an unusual name.", flag="time")
+    id_col: str | None = option(None, "Column with the names of the series, in a long table.", flag="id")
+    targets: tuple[str, ...] = option(
+        (),
+        "Columns with the values: channels of a long table, series of a wide one. Others are left out.",
+        flag="target",
+    )
+    tz: str | None = option(
+        None, "Zone by whose clock times with a zone are read, such as Europe/Berlin. Default: their own.", flag=True
+    )
+    resample: Literal["mean", "sum"] | None = option(
+        None, "Bring irregular times to steps of freq: the mean or the sum of the values of a step.", flag=True
+    )
+    sep: str | None = option(None, "Separator of the columns of a CSV file. Default: plain to see.", flag=True)
+    decimal: Literal[".", ","] | None = option(
+        None, "Point or comma before the decimals of a CSV file. Default: plain to see.", flag=True
     )
 
 

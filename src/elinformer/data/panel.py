@@ -59,6 +59,7 @@ class Panel:
         past: Blocks of covariates (T, N, P) that are known up to the present; see `Covariates` and docs/covariates.md.
         future: Blocks of covariates (T', N, F) that are known in advance. They may have more steps than the values.
         static: Features (N, G) of the series, or None.
+        notes: What was guessed about the file or the frame when it was read, in words.
         checked: Skip the check of the values, which reads all of them. Values on disk were checked when they were
             written.
 
@@ -79,6 +80,7 @@ class Panel:
     past: tuple[Covariates, ...] = ()
     future: tuple[Covariates, ...] = ()
     static: Covariates | None = None
+    notes: tuple[str, ...] = ()
     checked: InitVar[bool] = False
 
     def __post_init__(self, checked: bool) -> None:

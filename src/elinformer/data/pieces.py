@@ -177,6 +177,34 @@ def fill_arrays(
     return sample.dtype
 
 
+def combined(pieces: Pieces, places: np.ndarray, n_steps: int, how: str, null_value: float | None) -> Pieces:
+    """Return pieces whose rows are steps, each made of all rows that fall on it.
+
+    The sums are held in memory, in float64.
+
+    Args:
+        pieces: Pieces of the rows that were recorded.
+        places: (T,) step of every row.
+        n_steps: Number of steps.
+        how: "mean" or "sum" of the observed values of a step.
+        null_value: Number that stands for missing.
+    """
+    shape = (n_steps, *pieces.shape[1:])
+
+    def read() -> Iterator[Piece]:
+        totals, counts = np.zeros(shape), np.zeros(shape, np.int32)
+        for rows, series, numbers in pieces.read():
+            values, observed = values_and_mask(numbers, null_value)
+            index = _index(places[rows], series, paired=numbers.ndim == 2)
+            np.add.at(totals, index, np.where(observed, values, 0))
+            np.add.at(counts, index, observed)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            totals = totals / counts if how == "mean" else np.where(counts, totals, np.nan)
+        yield Piece(slice(None), slice(None), totals)
+
+    return Pieces(shape, read)
+
+
 def _index(rows: Index, series: Index, *, paired: bool) -> tuple[Index, Index]:
     """Return NumPy's index of some rows of some series; NumPy takes two arrays as pairs."""
     if paired or isinstance(rows, slice) or isinstance(series, slice):

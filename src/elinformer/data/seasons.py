@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from elinformer.data.time_grid import DAY, offset, step_length
+from elinformer.data.frequencies import DAY, days_of_week, months_of, offset, step_length
 
 if TYPE_CHECKING:
     from elinformer.data.panel import Panel
 
 DAYS_OF_YEAR = 365
 WEEKS_OF_YEAR = 52
-BUSINESS_DAYS_OF_WEEK = 5
-BUSINESS_DAYS_OF_YEAR = 261
 
 
 class Season(NamedTuple):
@@ -56,9 +54,10 @@ def _seasons_of_long_steps(freq: str) -> tuple[Season, ...]:
         year = round(DAYS_OF_YEAR / days) if days < 7 else round(WEEKS_OF_YEAR * 7 / days)
         name = "same time last year" if days < 7 else "same week last year"
         return (*week, Season("year", year, name)) if year > 1 else week
-    if isinstance(step, pd.offsets.BusinessDay | pd.offsets.CustomBusinessDay):
-        week = Season("week", BUSINESS_DAYS_OF_WEEK, "same day last week")
-        return (week, Season("year", BUSINESS_DAYS_OF_YEAR, "same time last year")) if step.n == 1 else ()
+    if days := days_of_week(freq):
+        return Season("week", days, "same day last week"), Season("year", days * 261 // 5, "same time last year")
+    if months := months_of(freq):
+        return (Season("year", 12 // months, "same month last year"),) if 12 % months == 0 and months < 12 else ()
     for offsets, steps, name in (
         ((pd.offsets.Week,), WEEKS_OF_YEAR, "same week last year"),
         ((pd.offsets.MonthBegin, pd.offsets.MonthEnd, pd.offsets.BusinessMonthBegin, pd.offsets.BusinessMonthEnd), 12,

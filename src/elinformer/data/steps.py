@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from elinformer.data.frequencies import is_own_name
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def step_name(freq: Any, times: Any = None) -> str:
     Raises:
         InputError: It is none of them, or no run could keep it.
     """
+    if isinstance(freq, str) and is_own_name(freq):
+        return freq
     if isinstance(freq, timedelta | np.timedelta64):
         freq = pd.Timedelta(freq)
     if isinstance(freq, Integral) and not isinstance(freq, bool):
@@ -97,6 +100,8 @@ def same_step(one: str | None, other: str | None) -> bool:
 
 def _length(name: str) -> Any:
     """Return the length of a step: nanoseconds, or months and the end of the month that dates them."""
+    if is_own_name(name):
+        return name
     step = pd.tseries.frequencies.to_offset(name)
     if isinstance(step, pd.offsets.Tick | pd.offsets.Day | pd.offsets.Week):
         return _nanoseconds(step)
@@ -150,7 +155,7 @@ def _renamed(unit: str) -> str:
 def _offset(name: str) -> BaseOffset | None:
     try:
         return pd.tseries.frequencies.to_offset(name)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

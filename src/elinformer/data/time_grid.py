@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from elinformer.data.frequencies import DAY, infer_freq, offset, step_length
 from elinformer.errors import InputError
 
-DAY = pd.Timedelta(days=1)
+__all__ = ["DAY", "infer_freq", "offset", "step_length"]
+
 FIRST, LAST = pd.Timestamp("1677-09-22"), pd.Timestamp("2262-04-11")
 """Times that nanoseconds can count."""
 MAX_STEPS_PER_TIME = 20  # with more steps for each recorded time, the step is taken to be wrong
-
-
-def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
-    """Return the pandas offset that `freq` names, such as "5min", "1h", "1D" or "MS".
-
-    Raises:
-        InputError: `freq` is no frequency.
-    """
-    message = f"expected a frequency such as '5min', '1h' or '1D', got {freq!r}: pass freq=... as pandas writes it"
-    try:
-        step = pd.tseries.frequencies.to_offset(freq)
-        after = pd.Timestamp(0) + step  # fails for a step that is too long for any two times
-    except (ValueError, OverflowError) as error:
-        raise InputError(message) from error
-    if step.n < 1 or after is pd.NaT:
-        raise InputError(message)
-    return step
-
-
-def step_length(freq: str) -> pd.Timedelta | None:
-    """Return the length of a step, or None if steps differ in length (months, business days)."""
-    step = offset(freq)
-    if isinstance(step, pd.offsets.Day):
-        return DAY * step.n
-    return pd.Timedelta(step) if isinstance(step, pd.offsets.Tick) else None
 
 
 def make_grid(start: str | np.datetime64, n_steps: int, freq: str, steps_per_day: int | None = None) -> np.ndarray:
@@ -123,26 +99,6 @@ def _out_of_range(got: str) -> InputError:
     )
 
 
-def infer_freq(timestamps: np.ndarray) -> str:
-    """Return the step of increasing time stamps: as pandas infers it, else the most frequent difference.
-
-    Raises:
-        InputError: Fewer than two time stamps.
-    """
-    if len(timestamps) < 2:
-        raise InputError(f"expected at least 2 time steps to tell the step from, got {len(timestamps)}: pass freq=...")
-    inferred = pd.DatetimeIndex(timestamps, freq="infer").freq
-    if inferred is None or isinstance(inferred, pd.offsets.BusinessHour):  # eight hours a day need not be 9 to 17
-        inferred = pd.tseries.frequencies.to_offset(pd.Timedelta(_most_frequent_step(timestamps)))
-    name = inferred.freqstr
-    return f"1{name}" if step_length(name) is not None and name[0].isalpha() else name
-
-
-def _most_frequent_step(timestamps: np.ndarray) -> Any:
-    differences, counts = np.unique(np.diff(timestamps), return_counts=True)
-    return differences[counts.argmax()]
-
-
 def fill_grid(timestamps: np.ndarray, freq: str | None, steps_per_day: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the regular grid under increasing time stamps, which may leave steps out.
 
@@ -163,20 +119,26 @@ def fill_grid(timestamps: np.ndarray, freq: str | None, steps_per_day: int | Non
     if len(stray):
         raise InputError(
             f"expected times on a grid of {freq} steps from {timestamps[0]} on, but {timestamps[stray[0]]} lies "
-            f"between two steps ({len(stray)} do in all): pass freq=... or bring the rows to one step length"
+            f'between two steps ({len(stray)} do in all): pass freq=..., or resample="mean" beside it to bring the '
+            "rows to one step length"
         )
     places = np.searchsorted(grid, timestamps)
     return grid[: places[-1] + 1], places
 
 
 def _grid_of_steps(steps: np.ndarray) -> np.ndarray:
-    if len(steps) > 1 and (step := _most_frequent_step(steps)) != 1:
+    if len(steps) > 1 and (step := _most_frequent(np.diff(steps))) != 1:
         raise InputError(
             f"expected step numbers that count by one, got {steps[0]} and {steps[1]} (mostly {step} apart): "
             "number the steps 0, 1, 2, ... or write times such as '2012-03-01 00:00'"
         )
     _check_density(len(steps), int(steps[-1] - steps[0]) + 1, "step numbers")
     return np.arange(steps[0], steps[-1] + 1)
+
+
+def _most_frequent(numbers: np.ndarray) -> int:
+    distinct, counts = np.unique(numbers, return_counts=True)
+    return int(distinct[counts.argmax()])
 
 
 def _grid_of_times(timestamps: np.ndarray, freq: str, steps_per_day: int | None) -> np.ndarray:
@@ -204,8 +166,40 @@ def _check_density(n_recorded: int, n_steps: int, unit: str) -> None:
     if n_steps > 1000 + MAX_STEPS_PER_TIME * n_recorded:
         raise InputError(
             f"expected a regular grid of {unit}, but {n_recorded} recorded times spread over {n_steps} of them: "
-            "pass freq=... as the data were recorded, or bring the rows to one step length"
+            'pass freq=... as the data were recorded, or resample="mean" beside it to bring the rows to one step length'
         )
+
+
+def bins(timestamps: np.ndarray, freq: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a regular grid for times that lie on none, and the step of each of them.
+
+    A step holds the times from its own on, up to the next one. Steps of a fixed length begin at midnight, or at whole
+    multiples of their length; others, such as "MS" and "W-MON", where pandas has them.
+
+    Args:
+        timestamps: (T,) datetime64[ns] in any order, also repeated.
+        freq: Step as pandas writes it.
+
+    Returns:
+        Grid (G,) from the first to the last time, and the place (T,) of each time on the grid.
+
+    Raises:
+        InputError: The step is named by its end, as "ME", or the grid would be nearly empty.
+    """
+    first, last = pd.Timestamp(timestamps.min()), pd.Timestamp(timestamps.max())
+    step, length = offset(freq), step_length(freq)
+    if length is None and re.match(r"\d*B?[MQY]E", freq):
+        raise InputError(
+            f"expected a step that is named by its begin to bring times to it, got {freq!r}: pass "
+            f"{freq.replace('E', 'S', 1)!r}"
+        )
+    if length is not None:
+        start = first.floor(length)
+        _check_density(len(timestamps), (last - start) // length + 1, f"{freq} steps")
+    else:
+        start = step.rollback(first.normalize())
+    grid = pd.date_range(start, last, freq=step).to_numpy("datetime64[ns]")
+    return grid, np.searchsorted(grid, timestamps, side="right") - 1
 
 
 def continue_grid(timestamps: np.ndarray, n_steps: int, freq: str | None, steps_per_day: int | None) -> np.ndarray:
@@ -229,7 +223,7 @@ def check_increasing(timestamps: np.ndarray) -> None:
         kind = "repeats" if before == after else "goes back"
         raise InputError(
             f"expected increasing time stamps, but time {kind} at step {wrong[0] + 1} ({before} then "
-            f"{after}): sort the rows by time and keep one row a time"
+            f'{after}): sort the rows by time and keep one row a time, or pass freq=... and resample="mean"'
         )
 
 

@@ -240,16 +240,8 @@ class CalibrationCounts:
             + _common_log(self.series.sum(0, dtype=torch.int32), series, beyond)
             - pooled
         )
-        common = torch.where(n.sum(0) > 0, common + self._drift(beyond), 0)
+        common = torch.where(n.sum(0) > 0, common, 0)
         return Calibration(self.quantiles, self._factors(common + steps), self._factors(series), nonnegative, ranks)
-
-    def _drift(self, beyond: Tensor) -> Tensor:
-        """Return by how much the logarithm (C, K) of the part with the larger errors is above that of all parts.
-
-        The steps to forecast are farther from the validation part than its halves are from each other.
-        """
-        parts = self.series.sum(1, dtype=torch.int32)  # (parts, C, K, bins)
-        return (_log_ratio(parts, beyond).amax(0) - _log_ratio(parts.sum(0), beyond)).clamp_min(0)
 
     def _factors(self, logs: Tensor) -> Tensor:
         factors = torch.exp2(logs.float())

@@ -86,11 +86,11 @@ def test_times_with_a_zone_are_read_by_its_wall_clock(tmp_path: Path) -> None:
     assert panel.timestamps[0] == np.datetime64("2012-02-29T16:00")
 
 
-def test_a_clock_that_is_set_back_is_refused_as_in_a_table(tmp_path: Path) -> None:
-    autumn = pd.date_range("2012-11-04 08:00", periods=3, freq="1h")  # in UTC; 01:00 comes twice
-    path = write_table(tmp_path / "a.h5", times=autumn, tz=b"America/Los_Angeles")
-    with pytest.raises(InputError, match=r"clock of America/Los_Angeles is set back"):
-        read_panel(path)
+def test_an_hour_that_the_clock_repeats_is_the_mean_of_both_as_in_a_table(tmp_path: Path) -> None:
+    autumn = pd.date_range("2012-11-04 07:00", periods=4, freq="1h")  # in UTC; 01:00 comes twice
+    panel = read_panel(write_table(tmp_path / "a.h5", times=autumn, tz=b"America/Los_Angeles"))
+    np.testing.assert_array_equal(panel.timestamps, pd.date_range("2012-11-04", periods=3, freq="1h").to_numpy())
+    np.testing.assert_array_equal(panel.values[1, :, 0], np.float32(np.nanmean(VALUES[1:3], 0)))
 
 
 def test_an_unknown_zone_is_refused(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_dates_and_small_whole_numbers_of_polars_stay_so() -> None:
 
 def test_columns_keep_their_names_and_wide_names_their_type() -> None:
     renamed = long(hours("2024-01-01")).rename(columns={"unique_id": "store", "ds": "hour"})
-    assert list(forecast(panel_from_frame(renamed, id_column="store", time_column="hour"))) == [
+    assert list(forecast(panel_from_frame(renamed, id_col="store", time_col="hour"))) == [
         "store", "hour", "elinformer",
     ]  # fmt: skip
     wide = pd.DataFrame({7: np.arange(8.0), 9: 1.0}, index=hours("2024-01-01"))

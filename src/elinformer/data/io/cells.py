@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+import re
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from elinformer.data.io.packed import refuse_calendar_numbers
 from elinformer.data.time_grid import nanoseconds
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    import datetime as dt
 
     Column: TypeAlias = pa.Array | pa.ChunkedArray
 
@@ -24,11 +26,19 @@ FLAGS = {"true": "1", "false": "0"}
 
 
 def plain(column: Column) -> Column:
-    """Return a column without its dictionary encoding. Periods of pandas become text."""
+    """Return a column without its dictionary encoding. Periods of pandas become the times that they begin at."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return column.cast(kind.value_type)
-    return pa.array(text_of(column.to_pandas())) if isinstance(kind, pa.BaseExtensionType) else column
+    if not isinstance(kind, pa.BaseExtensionType):
+        return column
+    cells = column.to_pandas()
+    return pa.array(starts_of(cells) if isinstance(cells.dtype, pd.PeriodDtype) else text_of(cells))
+
+
+def starts_of(periods: pd.Series) -> pd.Series:
+    """Return the times at which periods begin."""
+    return periods.dt.to_timestamp()
 
 
 def text_of(cells: pd.Series) -> pd.Series:
@@ -36,7 +46,7 @@ def text_of(cells: pd.Series) -> pd.Series:
     return cells.astype(str).astype(object).where(cells.notna(), None)
 
 
-def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
+def read_numbers(name: str, column: Column, first_row: int = 1, decimal: str = ".") -> np.ndarray:
     """Return the numbers (rows,) of a column as float64 (float32 if they are so stored), NaN where a cell is empty.
 
     Text that spells numbers is read as numbers; true is 1 and false is 0.
@@ -45,6 +55,7 @@ def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
         name: Name of the column.
         column: Column, or some rows of it.
         first_row: Row of the first cell, counted from 1 below the header.
+        decimal: Point or comma before the decimals of numbers that are text.
 
     Raises:
         InputError: A cell is no number.
@@ -55,37 +66,63 @@ def read_numbers(name: str, column: Column, first_row: int = 1) -> np.ndarray:
     elif pa.types.is_nested(kind) or _is_binary(kind):
         raise InputError(f"expected numbers in column {name!r}, got {kind}: drop the column")
     elif not pa.types.is_floating(kind):
-        return _numbers_of_text(name, column.to_pandas(), first_row)
+        return _numbers_of_text(name, column.to_pandas(), first_row, decimal)
     return np.asarray(column, np.float64 if pa.types.is_float64(column.type) else np.float32)
 
 
-def _numbers_of_text(name: str, cells: pd.Series, first_row: int) -> np.ndarray:
+def _numbers_of_text(name: str, cells: pd.Series, first_row: int, decimal: str) -> np.ndarray:
     text = cells.astype(str).str.strip()
     lower = text.str.lower()
     empty = cells.isna() | lower.isin(MISSING)
+    if decimal != ".":
+        lower = lower.mask(lower.str.contains(".", regex=False), "?").str.replace(decimal, ".", regex=False)
     numbers = pd.to_numeric(lower.replace(FLAGS).mask(empty), errors="coerce")
     wrong = np.flatnonzero((numbers.isna() & ~empty).to_numpy(bool))
     if len(wrong):
+        cell = text.iloc[wrong[0]]
         raise InputError(
-            f"expected a number in column {name!r}, got {text.iloc[wrong[0]]!r} in row {wrong[0] + first_row} "
-            "(rows are counted from 1 below the header): mend the cell, empty it or drop the column"
+            f"expected a number in column {name!r}, got {cell[:60]!r} in row {wrong[0] + first_row} (rows are counted "
+            f"from 1 below the header): {_remedy(name, cell, decimal)}"
         )
     return numbers.to_numpy(np.float64, na_value=np.nan)
 
 
-def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return the times (rows,) of a column, as datetime64[ns] by the wall clock, or as int64 step numbers.
+def _remedy(name: str, cell: str, decimal: str) -> str:
+    """Return how to mend a cell that is no number."""
+    if re.fullmatch(r"[+-]?\d{1,3}([.,' ]\d{3})+([.,]\d+)?|[+-]?\d+,\d+", cell):
+        other = '","' if decimal == "." else '"."'
+        return f"write numbers without separators of thousands, or pass decimal={other} (--decimal)"
+    return (
+        "mend the cell, empty it or drop the column; if it names series, the table is long: pass "
+        f"id_col={name!r} (--id)"
+    )
 
-    Whole numbers are step numbers. Text is read as ISO 8601, with the year first. Times with a zone become the wall
-    clock of that zone, because forecasts depend on the time of day.
+
+class Times(NamedTuple):
+    """Times of a column.
+
+    Attributes:
+        instants: (rows,) datetime64[ns], in UTC if they have a zone, or int64 step numbers.
+        zone: Zone by whose clock they are read, None if they have none.
+    """
+
+    instants: np.ndarray
+    zone: dt.tzinfo | None
+
+
+def read_times(name: str, column: Column, rows: np.ndarray | None = None, tz: str | None = None) -> Times:
+    """Return the times (rows,) of a column.
+
+    Whole numbers are step numbers. Text is read as ISO 8601, with the year first.
 
     Args:
         name: Name of the column.
         column: Column, or its distinct cells.
         rows: Row of every cell, counted from 0; 0, 1, ... by default.
+        tz: Name of the zone by whose clock times with a zone are read; their own by default.
 
     Raises:
-        InputError: A cell is no time, the clock is set back, or dates are written as 20130131.
+        InputError: A cell is no time, the times have several zones, or dates are written as 20130131.
     """
     kind = column.type
     if not _may_hold_times(kind):
@@ -93,14 +130,14 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.
     cells = column.to_pandas(date_as_object=False)
     if pa.types.is_integer(kind):
         _check_all_times(name, cells, cells.isna(), rows)
-        return _refuse_dates(name, cells.to_numpy().astype(np.int64))
+        return Times(refuse_calendar_numbers(name, cells.to_numpy().astype(np.int64)), None)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         _check_all_times(name, cells, cells.isna(), rows)
-        return wall_clock(name, pd.DatetimeIndex(cells))
+        return in_zone(name, pd.DatetimeIndex(cells), tz)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         raise InputError(
-            f"expected times or whole step numbers in column {name!r}, got {kind}: "
-            "the first column of a table is its time"
+            f"expected times or whole step numbers in column {name!r}, got {kind}: name the column of the times, as "
+            "time_col=... (--time)"
         )
     codes, distinct = pd.factorize(cells, use_na_sentinel=False)
     texts = pd.Index(distinct).astype(str).str.strip()
@@ -110,10 +147,11 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None) -> np.
                 f"expected times or step numbers in column {name!r}, got {texts[long][0][:40]!r}: write times as "
                 "ISO 8601, such as '2013-01-31 00:00'"
             )
-        return _refuse_dates(name, texts.to_numpy(object).astype(np.int64))[codes]
-    times = _times_of_text(name, texts)
+        return Times(refuse_calendar_numbers(name, texts.to_numpy(object).astype(np.int64))[codes], None)
+    times = _times_of_text(name, texts, tz)
     _check_all_times(name, cells, np.asarray(times.isna())[codes], rows)
-    return wall_clock(name, times)[codes]
+    instants, zone = in_zone(name, times, tz)
+    return Times(instants[codes], zone)
 
 
 def _may_hold_times(kind: pa.DataType) -> bool:
@@ -124,26 +162,16 @@ def _is_binary(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 
-def _refuse_dates(name: Hashable, steps: np.ndarray) -> np.ndarray:
-    """Return step numbers, unless all of them look like dates such as 20130131."""
-    looks_like_dates = len(steps) > 0 and ((steps >= 19000101) & (steps <= 21001231)).all()
-    if (
-        looks_like_dates
-        and pd.to_datetime(pd.Series(steps[:100].astype(str)), format="%Y%m%d", errors="coerce").notna().all()
-    ):
-        raise InputError(
-            f"expected times or step numbers in column {name!r}, got {steps[0]}, which looks like a date: "
-            "write it as ISO 8601, such as '2013-01-31'"
-        )
-    return steps
-
-
-def _times_of_text(name: str, texts: pd.Index) -> pd.DatetimeIndex:
+def _times_of_text(name: str, texts: pd.Index, tz: str | None) -> pd.DatetimeIndex:
+    """Return text as times; those of several differences to UTC need the zone that they are of."""
     try:
+        if tz is not None and texts.str.contains(r":\d\d.*(?:Z|[+-]\d\d:?(?:\d\d)?)$").any():
+            return pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
         return pd.to_datetime(texts, format="ISO8601", errors="coerce")
     except ValueError as error:
         raise InputError(
-            f"expected times of one zone in column {name!r}, got several: write them all in UTC"
+            f"expected times of one zone in column {name!r}, got several: pass the zone whose clock counts, as "
+            'tz="Europe/Berlin" (--tz), or write them all in UTC'
         ) from error
 
 
@@ -159,23 +187,18 @@ def _check_all_times(name: str, cells: pd.Series, wrong: pd.Series | np.ndarray,
         )
 
 
-def wall_clock(name: str, times: pd.DatetimeIndex) -> np.ndarray:
-    """Return times as datetime64[ns] by the wall clock of their zone, if they have one.
-
-    Args:
-        name: Name of the column.
-        times: Times, none of them missing.
+def in_zone(name: str, times: pd.DatetimeIndex, tz: str | None) -> Times:
+    """Return times in UTC with their zone, or with the zone `tz`; times without a zone are as they are written.
 
     Raises:
-        InputError: The clock is set back within the times, or a time lies before 1678 or after 2261.
+        InputError: There is no such zone, or a time lies before 1678 or after 2261.
     """
-    wall = times.tz_localize(None)
-    if times.tz is not None and wall.nunique() != times.nunique():
-        raise InputError(
-            f"expected times that never repeat, but the clock of {times.tz} is set back within column {name!r}: "
-            "convert the column to UTC first"
-        )
     try:
-        return nanoseconds(wall.to_numpy())
+        times = times if tz is None or times.tz is None else times.tz_convert(tz)
+        zone = times.tz
+        instants = nanoseconds((times if zone is None else times.tz_convert("UTC").tz_localize(None)).to_numpy())
     except InputError as error:
         raise InputError(f"column {name!r}: {error}") from error
+    except (LookupError, ValueError, OSError) as error:
+        raise InputError(f"expected the name of a zone such as 'Europe/Berlin', got tz={tz!r}") from error
+    return Times(instants, zone)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from elinformer.data.io.columns import declared_columns
 from elinformer.data.io.folder import check_panel_folder, is_panel_folder, open_panel, write_recording
-from elinformer.data.io.read import checked_path, default_name, find_reader, name_in_errors
+from elinformer.data.io.read import Reading, checked_path, default_name, name_in_errors, read_recording
 from elinformer.data.io.recording import Recording
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
 
+    from elinformer.data.options import Resample
     from elinformer.data.panel import Panel
     from elinformer.data.pieces import Progress
 
@@ -26,6 +29,14 @@ def convert_panel(
     freq: str | None = None,
     steps_per_day: int | None = None,
     name: str | None = None,
+    id_col: str | None = None,
+    time_col: str | None = None,
+    target_col: str | None = None,
+    targets: Sequence[str] | None = None,
+    tz: str | None = None,
+    resample: Resample | None = None,
+    sep: str | None = None,
+    decimal: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Panel:
@@ -41,6 +52,15 @@ def convert_panel(
         freq: Step as pandas writes it; inferred from the times by default.
         steps_per_day: Steps of a day if only a part of it is recorded.
         name: Name of the panel; the name of the file by default.
+        id_col: Column with the names of the series, in a long table.
+        time_col: Column with the times.
+        target_col: Column with the values.
+        targets: Columns with the values, if there are several: channels of a long table, series of a wide one. Columns
+            that are neither are left out.
+        tz: Zone by whose clock times with a zone are read; their own by default.
+        resample: "mean" or "sum" brings irregular times to steps of `freq`.
+        sep: Separator of the columns of a CSV file; by default it is plain to see.
+        decimal: "." or "," before the decimals of a CSV file; by default it is plain to see.
         overwrite: Replace a panel that is in `folder`.
         progress: Called with the number of values that are written, and of all.
 
@@ -51,8 +71,13 @@ def convert_panel(
     path = checked_path(source)
     with name_in_errors(path):
         is_panel = path.is_dir() and is_panel_folder(path)
-        recording = Recording.of_panel(open_panel(path)) if is_panel else find_reader(path)(path)
+        reading = Reading(
+            declared=declared_columns(id_col, time_col, target_col, targets),
+            tz=tz, resample=resample, sep=sep, decimal=decimal,
+        )  # fmt: skip
+        recording = Recording.of_panel(open_panel(path)) if is_panel else read_recording(path, reading)
         recording = recording.with_options(
+            resample=resample,
             null_value=null_value,
             start=start,
             freq=freq,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import tokenize
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +192,7 @@ def write_recording(
         if check is not None:
             check(panel)
         _write_files(panel, new)
-    return open_panel(folder)
+    return replace(open_panel(folder), notes=panel.notes, checked=True)
 
 
 def _write_files(panel: Panel, folder: Path) -> None:

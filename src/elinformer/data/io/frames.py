@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
@@ -12,9 +13,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from elinformer.data.io.cells import plain, text_of
+from elinformer.data.form import PLAIN
+from elinformer.data.io.cells import plain, starts_of, text_of
+from elinformer.data.io.columns import Columns, declared_columns
+from elinformer.data.io.packed import looks_like_time
 from elinformer.data.io.recording import Recording
-from elinformer.data.io.tables import TABLE_ROWS, distinct_names, index_as_columns, read_long, read_wide_columns
+from elinformer.data.io.tables import FIRST_ROWS, KEYS, TABLE_ROWS, distinct_names, index_roles, read_table
 from elinformer.data.panel import Panel
 from elinformer.data.steps import same_step, step_name
 from elinformer.errors import InputError
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elinformer.data.io.cells import Column
+    from elinformer.data.options import Resample
     from elinformer.data.steps import Freq
 
 
@@ -65,16 +70,19 @@ def panel_from_frame(
     start: str | np.datetime64 | None = None,
     freq: Freq | None = None,
     steps_per_day: int | None = None,
-    id_column: str = "unique_id",
-    time_column: str = "ds",
-    target_column: str = "y",
     name: str = "frame",
+    id_col: str | None = None,
+    time_col: str | None = None,
+    target_col: str | None = None,
+    targets: Sequence[str] | None = None,
+    tz: str | None = None,
+    resample: Resample | None = None,
 ) -> Panel:
     """Make a panel of a pandas, polars or pyarrow frame, or of any other eager frame that narwhals supports.
 
-    A frame with `id_column` is long: one row for each series and time, `target_column` is the first channel, and every
-    further column is another channel. Any other frame is wide: `time_column`, else a DatetimeIndex of pandas, else the
-    first column is the time, and every other column is a series. Times that no row has become missing values.
+    A frame with the column `unique_id`, or another usual name, is long: one row for each series and time. Any other
+    frame is wide: an index of pandas that holds times, else `ds` or another usual name, else the first column is the
+    time, and every other column is a series. Times that no row has become missing values.
 
     Args:
         frame: Eager data frame.
@@ -82,27 +90,53 @@ def panel_from_frame(
         start: Time of the first step, if the frame has step numbers.
         freq: Step, as pandas, polars or the Nixtla libraries write it (1 with step numbers); inferred by default.
         steps_per_day: Steps of a day if only a part of it is recorded.
-        id_column: Name of the column with the series.
-        time_column: Name of the column with the times.
-        target_column: Name of the column with the values.
         name: Name of the panel.
+        id_col: Column with the names of the series, in a long table.
+        time_col: Column with the times.
+        target_col: Column with the values.
+        targets: Columns with the values, if there are several: channels of a long table, series of a wide one. Columns
+            that are neither are left out.
+        tz: Zone by whose clock times with a zone are read; their own by default.
+        resample: "mean" or "sum" brings irregular times to steps of `freq`.
 
     Raises:
         InputError: The object is no eager frame, a column is missing, a cell is no number or no time, times repeat or
             go back, or no value is observed.
     """
-    recording = _read_frame(frame, id_column, time_column, target_column)
-    recording = replace(recording, form=replace(recording.form, **_form_of(frame, id_column)))
+    declared = declared_columns(id_col, time_col, target_col, targets)
+    table, found = index_as_columns(frame, declared) if isinstance(frame, pd.DataFrame) else (frame, Columns())
+    recording = read_table(FrameStream(table), declared.beside(found), tz=tz, ordered=resample is None)
+    form = replace(recording.form, **_form_of(frame, recording.form.id_column))
+    if found.time_col is not None:  # levels of an index are no columns whose names could come back
+        form = replace(form, id_column=id_col or PLAIN.id_column, time_column=time_col or PLAIN.time_column)
+    recording = replace(recording, form=form)
     return recording.with_options(
-        null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, name=name
+        null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, name=name, resample=resample
     ).to_panel()
 
 
-def _read_frame(frame: object, id_column: str, time_column: str, target_column: str) -> Recording:
-    table = FrameStream(frame, {id_column, time_column})
-    if id_column in table.names:
-        return read_long(table, id_column, time_column, target_column)
-    return read_wide_columns(table, time_column)
+def index_as_columns(frame: pd.DataFrame, declared: Columns) -> tuple[pd.DataFrame, Columns]:
+    """Return the frame with its index as columns, if the index holds times or series, and what its levels are."""
+    columns = {str(column) for column in frame.columns}
+    usual = {*KEYS, declared.id_col, declared.time_col} - {None}
+    levels = [frame.index.get_level_values(i) for i in range(frame.index.nlevels)]
+    times = [_holds_times(level) for level in levels]
+    if not any(times) and not usual & {str(level.name) for level in levels} - columns:
+        return frame, Columns()
+    if any(times) and frame.index.nlevels == 1 and (declared.time_col or KEYS[1]) in columns:
+        return frame, Columns()
+    default = [KEYS[1] if holds_times else KEYS[0] if times.count(False) == 1 else f"level_{i}"
+               for i, holds_times in enumerate(times)]  # fmt: skip
+    names = [str(level.name or name) for level, name in zip(levels, default, strict=True)]
+    return frame.reset_index(names=names), index_roles([*zip(names, times, strict=True)], [*columns])
+
+
+def _holds_times(level: pd.Index) -> bool:
+    """Tell whether a level of an index holds times: of a type for them, or as text."""
+    if isinstance(level, pd.DatetimeIndex | pd.PeriodIndex):
+        return True
+    first = [] if isinstance(level, pd.RangeIndex) else level[:FIRST_ROWS].tolist()
+    return bool(first) and all(isinstance(cell, str | dt.date) and looks_like_time(str(cell)) for cell in first)
 
 
 def _form_of(frame: object, id_column: str) -> dict[str, str]:
@@ -126,8 +160,9 @@ class FrameStream:
         InputError: The object is no eager frame, or two columns have the same name.
     """
 
-    def __init__(self, frame: object, keys: set[str]) -> None:
-        frame = index_as_columns(frame, keys) if isinstance(frame, pd.DataFrame) else frame
+    decimal, notes = ".", ()
+
+    def __init__(self, frame: object) -> None:
         try:
             columns = list(nw.from_native(frame, eager_only=True).iter_columns())  # pyright: ignore[reportCallIssue, reportArgumentType]
         except TypeError as error:
@@ -147,6 +182,10 @@ class FrameStream:
         for batch in whole.to_batches(TABLE_ROWS):
             yield batch.columns
 
+    def first_cells(self, name: str) -> Column:
+        """See `TableStream`."""
+        return plain(_as_arrow(self._columns[name].head(FIRST_ROWS)))
+
     def read_group(self, group: int, columns: Sequence[str]) -> Sequence[Column]:  # noqa: ARG002  there is one
         """See `ColumnStream`."""
         return [plain(_as_arrow(self._columns[name])) for name in columns]
@@ -162,6 +201,7 @@ def _as_arrow(column: nw.Series[Any]) -> Column:
 def _pandas_as_arrow(column: pd.Series) -> Column:
     """Return a column of Arrow, of text if the cells have no type in common."""
     cells = column.infer_objects() if column.dtype == object else column
+    cells = starts_of(cells) if isinstance(cells.dtype, pd.PeriodDtype) else cells
     try:
         arrow = pa.array(cells)
     except (pa.ArrowException, OverflowError):

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from elinformer.data.io.cells import wall_clock
+from elinformer.data.io.cells import Times, in_zone
 from elinformer.data.io.limits import check_unpacked
+from elinformer.data.io.packed import refuse_calendar_numbers
 from elinformer.data.io.recording import Recording
+from elinformer.data.io.tables import KEYS
 from elinformer.data.pieces import Piece, Pieces, row_blocks
 from elinformer.data.time_grid import nanoseconds
 from elinformer.errors import InputError, MissingExtraError
@@ -35,15 +37,21 @@ PICKLED_DIFFERENCE = (
 """Pickle of `datetime.timezone(datetime.timedelta(days, seconds))` in protocol 0."""
 
 
-def read_hdf5(path: Path) -> Recording:
+def read_hdf5(path: Path, tz: str | None = None) -> Recording:
     """Read the pandas table of an HDF5 file: rows are times, columns are series.
+
+    Args:
+        path: The file.
+        tz: Zone by whose clock times with a zone are read; their own by default.
 
     Raises:
         MissingExtraError: h5py is not installed.
         InputError: The file is no HDF5 file, has no such table or several, or its names are Python objects.
     """
     with _open_table(path) as table:
-        series, times = _names(_dataset(table, "axis0")), _times(_dataset(table, "axis1"))
+        series, (times, zone) = _names(_dataset(table, "axis0")), _times(_dataset(table, "axis1"), tz)
+        if {*KEYS} <= {*series}:
+            raise InputError("expected a wide table in HDF5, got columns unique_id and ds: write it as Parquet")
         column = {name: i for i, name in enumerate(series)}
         blocks: dict[str, np.ndarray] = {}
         for name in filter(re.compile(r"block\d+_values").fullmatch, table):
@@ -59,7 +67,7 @@ def read_hdf5(path: Path) -> Recording:
                 for rows in row_blocks((len(times), len(columns))):
                     yield Piece(rows, columns, _dataset(table, name)[rows][..., None])
 
-    return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
+    return Recording(values=Pieces((len(times), len(series), 1), read), times=times, zone=zone, series=series)
 
 
 @contextmanager
@@ -143,7 +151,7 @@ def _check_block(block: Any, shape: tuple[int, int]) -> None:
         )
 
 
-def _times(axis: Any) -> np.ndarray:
+def _times(axis: Any, tz: str | None) -> Times:
     kind = _text(axis.attrs.get("kind", b"datetime64"))
     if axis.dtype.kind not in "iu" or axis.ndim != 1 or not re.search(r"datetime64|integer", kind):
         raise InputError(f"expected times in {axis.name}, got {kind} of {axis.dtype}: index the table by time")
@@ -153,14 +161,14 @@ def _times(axis: Any) -> np.ndarray:
             "table again after frame.index = frame.index.to_timestamp()"
         )
     if "integer" in kind:
-        return axis[:].astype(np.int64)
+        return Times(refuse_calendar_numbers(axis.name, axis[:].astype(np.int64)), None)
     unit = re.search(r"datetime64\[(s|ms|us|ns)\]", kind)
     times = nanoseconds(axis[:].astype("int64").view(f"datetime64[{unit[1] if unit else 'ns'}]"))
     zone = _text(axis.attrs.get("tz", b""))
-    return _in_zone(axis.name, times, zone) if zone else times
+    return _in_zone(axis.name, times, zone, tz) if zone else Times(times, None)
 
 
-def _in_zone(name: str, times: np.ndarray, zone: str) -> np.ndarray:
+def _in_zone(name: str, times: np.ndarray, zone: str, tz: str | None) -> Times:
     try:
         local = pd.DatetimeIndex(times, tz="UTC").tz_convert(_zone(zone))
     except (KeyError, ValueError, OSError) as error:
@@ -168,7 +176,7 @@ def _in_zone(name: str, times: np.ndarray, zone: str) -> np.ndarray:
         raise InputError(
             f"expected the name of a time zone in {name}, got {named}: write the table without a zone"
         ) from error
-    return wall_clock(name, local)
+    return in_zone(name, local, tz)
 
 
 def _zone(text: str) -> str | dt.tzinfo:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elinformer.data.io.basicts import read_basicts
+from elinformer.data.io.columns import NOTHING_DECLARED, Columns, declared_columns
 from elinformer.data.io.folder import is_panel_folder, open_panel
 from elinformer.data.io.hdf5 import read_hdf5
 from elinformer.data.io.limits import check_regular
 from elinformer.data.io.npz import read_npz
-from elinformer.data.io.tables import KEYS, CsvStream, ParquetStream, read_long, read_wide_columns, read_wide_rows
+from elinformer.data.io.tables import CsvStream, ParquetStream, read_table
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     import numpy as np
 
     from elinformer.data.io.recording import Recording
+    from elinformer.data.options import Resample
 
-    Reader = Callable[[Path], Recording]
+    Reader = Callable[[Path, "Reading"], Recording]
 
 
 def read_panel(
@@ -37,20 +39,29 @@ def read_panel(
     channels: Sequence[str] | None = None,
     name: str | None = None,
     step: str | None = None,
+    id_col: str | None = None,
+    time_col: str | None = None,
+    target_col: str | None = None,
+    targets: Sequence[str] | None = None,
+    tz: str | None = None,
+    resample: Resample | None = None,
+    sep: str | None = None,
+    decimal: str | None = None,
 ) -> Panel:
     """Read a panel from a file, or a folder, of one of these kinds.
 
     - `.npz`: an array `data` (T, N) or (T, N, C), and any of `timestamps_start`, `freq`, `steps_per_day`, `series`
       and `channels`; the PEMS files have `data` only.
     - `.h5`, `.hdf5`: a pandas table, times by series (METR-LA, PEMS-BAY). Needs the extra `hdf5`.
-    - `.csv`, `.parquet`, long: the columns `unique_id`, `ds` and `y`; every further column is one more channel.
-    - `.csv`, `.parquet`, wide: the first column is the time, every other column a series.
+    - `.csv`, `.parquet`, long: the columns `unique_id`, `ds` and `y`, or other usual names, or those that you give.
+    - `.csv`, `.parquet`, wide: the column of times is called `ds`, `date` or the like, or it is the first; every other
+      column is a series.
     - A folder that `elinformer convert` or `write_panel` wrote: its values are mapped, not read.
     - A BasicTS folder: `train_data.npy`, `val_data.npy`, `test_data.npy` and `meta.json`.
 
     Times are read as ISO 8601, by the wall clock of their zone; whole numbers are step numbers. Times that a table
     leaves out become missing values. An argument replaces the file's own description. A file without times makes a
-    panel without a calendar, unless `start` and `freq` are given.
+    panel without a calendar, unless `start` and `freq` are given. `Panel.notes` tells what was guessed.
 
     Args:
         path: File or folder.
@@ -63,17 +74,32 @@ def read_panel(
         channels: C names that replace those of the file.
         name: Name of the panel; the name of the file by default.
         step: As `freq`, for a file that has times; ignored for others.
+        id_col: Column with the names of the series, in a long table.
+        time_col: Column with the times.
+        target_col: Column with the values.
+        targets: Columns with the values, if there are several: channels of a long table, series of a wide one. Columns
+            that are neither are left out.
+        tz: Zone by whose clock times with a zone are read; their own by default.
+        resample: "mean" or "sum" brings irregular times to steps of `freq`.
+        sep: Separator of the columns of a CSV file; by default it is plain to see.
+        decimal: "." or "," before the decimals of a CSV file; by default it is plain to see.
 
     Raises:
         InputError: There is no such file, or it does not make a panel. The message begins with the path.
     """
     source = checked_path(path)
     with name_in_errors(source):
+        reading = Reading(
+            declared=declared_columns(id_col, time_col, target_col, targets),
+            tz=tz, resample=resample, sep=sep, decimal=decimal,
+        )  # fmt: skip
         if source.is_dir() and is_panel_folder(source):
-            _refuse_options(null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day)
+            given = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
+            _refuse_options(**given, **reading.given)
             return _rename(open_panel(source), series=series, channels=channels, name=name)
-        recording = find_reader(source)(source)
+        recording = read_recording(source, reading)
         recording = recording.with_options(
+            resample=resample,
             null_value=null_value,
             start=start,
             freq=step if freq is None and recording.has_clock else freq,
@@ -136,14 +162,50 @@ def _rename(panel: Panel, *, series: Sequence[str] | None, channels: Sequence[st
     )
 
 
-def find_reader(source: Path) -> Reader:
-    """Return the reader for a file, by its ending, or for a BasicTS folder.
+@dataclass(frozen=True)
+class Reading:
+    """Options of reading a table.
+
+    Attributes:
+        declared: Columns that the caller names.
+        tz: Zone by whose clock times are read.
+        resample: How irregular times are brought to a grid.
+        sep: Separator of a CSV file.
+        decimal: Point or comma before the decimals of a CSV file.
+    """
+
+    declared: Columns = NOTHING_DECLARED
+    tz: str | None = None
+    resample: Resample | None = None
+    sep: str | None = None
+    decimal: str | None = None
+
+    @property
+    def given(self) -> dict[str, object]:
+        """Options that were given, by their names in `read_panel`."""
+        options = {"tz": self.tz, "resample": self.resample, "sep": self.sep, "decimal": self.decimal}
+        columns = {**asdict(self.declared), "targets": self.declared.targets or None}
+        return {name: value for name, value in {**columns, **options}.items() if value is not None}
+
+
+def read_recording(source: Path, reading: Reading) -> Recording:
+    """Read a file, by its ending, or a BasicTS folder.
 
     Raises:
-        InputError: There is no reader for it, or the file is empty or cannot be read.
+        InputError: There is no reader for it, the file is empty or cannot be read, or an option is not for such a file.
     """
+    read, options = _reader(source)
+    if others := [name for name in reading.given if name not in options]:
+        raise InputError(
+            f"expected no {' or '.join(others)} for {source.suffix or 'a folder'}, whose columns are known"
+        )
+    return read(source, reading)
+
+
+def _reader(source: Path) -> tuple[Reader, Collection[str]]:
+    """Return the reader for a file or a folder, and the options that it takes."""
     if source.is_dir():
-        return read_basicts
+        return lambda path, _: read_basicts(path), ()
     suffix = source.suffix.lower()
     if suffix not in READERS:
         raise InputError(
@@ -161,20 +223,31 @@ def find_reader(source: Path) -> Reader:
     return READERS[suffix]
 
 
-def _read_csv(path: Path) -> Recording:
-    table = CsvStream(path)
-    return read_long(table) if KEYS[0] in table.names else read_wide_rows(table)
+def _read_csv(path: Path, reading: Reading) -> Recording:
+    table = CsvStream(path, reading.sep, reading.decimal)
+    return read_table(table, reading.declared, tz=reading.tz, ordered=reading.resample is None)
 
 
-def _read_parquet(path: Path) -> Recording:
+def _read_parquet(path: Path, reading: Reading) -> Recording:
     table = ParquetStream(path)
-    return read_long(table) if KEYS[0] in table.names else read_wide_columns(table)
+    declared = reading.declared.beside(table.declared)
+    return read_table(table, declared, tz=reading.tz, ordered=reading.resample is None)
 
 
-READERS: dict[str, Reader] = {
-    ".npz": read_npz,
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
+def _read_npz(path: Path, reading: Reading) -> Recording:  # noqa: ARG001  an archive tells what its arrays are
+    return read_npz(path)
+
+
+def _read_hdf5(path: Path, reading: Reading) -> Recording:
+    return read_hdf5(path, reading.tz)
+
+
+OF_TABLES = ("id_col", "time_col", "targets", "tz", "resample")
+READERS: dict[str, tuple[Reader, Collection[str]]] = {
+    ".npz": (_read_npz, ()),
+    ".h5": (_read_hdf5, ("tz", "resample")),
+    ".hdf5": (_read_hdf5, ("tz", "resample")),
+    ".csv": (_read_csv, (*OF_TABLES, "sep", "decimal")),
+    ".parquet": (_read_parquet, OF_TABLES),
 }
+"""Readers by the ending of the file, with the options that each takes."""

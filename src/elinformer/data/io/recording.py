@@ -7,18 +7,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from elinformer.data.form import PLAIN, Form
 from elinformer.data.io.limits import check_dense
 from elinformer.data.panel import Panel, check_neighbours, check_values, panel_fields
-from elinformer.data.pieces import Pieces, fill_arrays
+from elinformer.data.pieces import Pieces, combined, fill_arrays
 from elinformer.data.steps import is_step_number, step_name
-from elinformer.data.time_grid import check_increasing, fill_grid, infer_freq
+from elinformer.data.time_grid import bins, check_increasing, fill_grid, infer_freq
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Sequence
 
+    from elinformer.data.options import Resample
     from elinformer.data.pieces import DType, Progress
     from elinformer.data.steps import Freq
 
@@ -42,6 +45,9 @@ class Recording:
         name: Name of the panel.
         form: How the data came.
         complete: Adds covariates to the panel; None = there are none.
+        zone: Zone by whose clock `times`, which are in UTC then, are put on the grid; None for times without a zone.
+        resample: How the values of a step are made one, if the times lie on no grid: "mean" or "sum".
+        notes: What was guessed about the source, in words.
     """
 
     values: np.ndarray | Pieces
@@ -56,6 +62,9 @@ class Recording:
     name: str = "panel"
     form: Form = PLAIN
     complete: Callable[[Panel], Panel] | None = None
+    zone: dt.tzinfo | None = None
+    resample: Resample | None = None
+    notes: Sequence[str] = ()
 
     @classmethod
     def of_panel(cls, panel: Panel) -> Recording:
@@ -89,6 +98,7 @@ class Recording:
         series: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
         name: str | None = None,
+        resample: Resample | None = None,
     ) -> Recording:
         """Return the recording with every option that is not None in place of the source's own.
 
@@ -102,7 +112,13 @@ class Recording:
             raise InputError(f"expected no start, since the data have their own times, got start={str(start)!r}")
         if is_step_number(freq) and start is None and self.start is None and not self.has_clock:
             freq = None
+        if resample is not None and (freq is None or steps_per_day is not None or not self.has_clock):
+            raise InputError(
+                f"expected freq=... beside resample={resample!r}, and data that have their own times: pass the step to "
+                "bring them to, such as '1h'"
+            )
         options = {
+            "resample": resample,
             "null_value": null_value,
             "start": start,
             "freq": freq,
@@ -139,7 +155,7 @@ class Recording:
         """
         pieces = self.pieces
         n_rows = pieces.shape[0]
-        timestamps, places, freq = self._grid()
+        timestamps, places, freq, notes = self._grid()
         shape = (n_rows if timestamps is None else len(timestamps), *pieces.shape[1:])
         fields = panel_fields(
             shape,
@@ -153,15 +169,18 @@ class Recording:
             name=self.name,
         )
         check_dense(shape, pieces.n_recorded)
-        values, mask = (allocate or _allocate)(shape, np.float32)
+        allocate = allocate or _allocate
+        values, mask = allocate(shape, np.float32)
         null_value = self.form.null_value if self.null_value is None else self.null_value
         form = replace(self.form, null_value=null_value)
-        panel = Panel(values=values, mask=mask, **fields, form=form, checked=True)
+        panel = Panel(values=values, mask=mask, **fields, form=form, notes=(*self.notes, *notes), checked=True)
+        if places is not None and (self.resample is not None or len(np.unique(places)) < n_rows):
+            pieces, places = combined(pieces, places, shape[0], self.resample or "mean", self.null_value), None
         options = {"places": None if shape[0] == n_rows else places, "null_value": self.null_value}
         if fill_arrays(values, mask, pieces, **options, progress=progress) is np.float64:
             _check_readable_twice(pieces)
             del values, mask
-            values, mask = (allocate or _allocate)(shape, np.float64)
+            values, mask = allocate(shape, np.float64)
             panel = replace(panel, values=values, mask=mask, checked=True)
             fill_arrays(values, mask, pieces, **options, progress=progress)
         panel = panel if self.complete is None else self.complete(panel)
@@ -169,15 +188,31 @@ class Recording:
         check_neighbours(panel)
         return panel
 
-    def _grid(self) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:
-        """Return the time grid, the place of every recorded time on it, and its step."""
+    def _grid(self) -> tuple[np.ndarray | None, np.ndarray | None, str | None, tuple[str, ...]]:
+        """Return the time grid, the place of every recorded time on it, its step, and what was guessed."""
         freq = self.freq if self.start is not None or self.has_clock else None
         if self.times is None:
-            return None, None, freq
+            return None, None, freq, ()
+        if self.resample is not None and freq is not None:
+            grid, places = bins(self._clock(), freq)
+            return grid, places, freq, (f"{self.resample} of the values of every step",)
         check_increasing(self.times)
-        freq = infer_freq(self.times) if self.has_clock and freq is None else freq
-        grid, places = fill_grid(self.times, freq if self.has_clock else None, self.steps_per_day)
-        return grid, places, freq
+        clock, of_row = np.unique(self._clock(), return_inverse=True)
+        notes = [] if self.zone is None else [f"times are read by the clock of {self.zone}"]
+        if len(clock) < len(self.times):
+            notes.append("an hour that occurs twice is the mean of both")
+        if self.has_clock and freq is None:
+            freq = infer_freq(clock)
+            notes.append(f"a step is {freq}")
+        grid, places = fill_grid(clock, freq if self.has_clock else None, self.steps_per_day)
+        return grid, places[of_row], freq, tuple(notes)
+
+    def _clock(self) -> np.ndarray:
+        """Return the times by the clock of their zone. Where it is set back, times repeat."""
+        times = np.asarray(self.times)
+        if self.zone is None:
+            return times
+        return pd.DatetimeIndex(times, tz="UTC").tz_convert(self.zone).tz_localize(None).to_numpy("datetime64[ns]")
 
 
 def _check_readable_twice(pieces: Pieces) -> None:

@@ -1,12 +1,12 @@
 """Tables as streams: CSV and Parquet files, and any table with columns of Arrow, read a part at a time.
 
 A table is long (`unique_id, ds, y`: a row for each series and time) or wide (the first column is the time, every other
-column a series). `read_long`, `read_wide_rows` and `read_wide_columns` turn a stream into a recording.
+column a series). `read_table` turns a stream into a recording.
 """
 
 from __future__ import annotations
 
-import csv
+import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,8 +19,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from elinformer.data.form import Form
-from elinformer.data.io.cells import MISSING, plain, read_numbers, read_times
+from elinformer.data.io.cells import MISSING, Times, plain, read_numbers, read_times
+from elinformer.data.io.columns import ID_NAMES, LONG, TIME_NAMES, Columns, Roles, find_roles
+from elinformer.data.io.dialect import read_dialect
 from elinformer.data.io.output import id_type_of
+from elinformer.data.io.packed import looks_like_time
 from elinformer.data.io.recording import Recording
 from elinformer.data.pieces import Piece, Pieces
 from elinformer.errors import InputError
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from elinformer.data.io.cells import Column
+    from elinformer.data.io.dialect import Dialect
 
 KEYS = ("unique_id", "ds")
 """Columns of a long table with the series and the time, as Nixtla names them."""
 CSV_BYTES = 1 << 24
 """Bytes of a CSV file that are read together."""
+FIRST_ROWS = 20
+"""Rows by which the role of a column is known."""
 TABLE_ROWS = 1 << 20
 """Rows of a Parquet file or a frame that are read together."""
 COLUMN_VALUES = 1 << 23
@@ -50,9 +56,17 @@ class TableStream(Protocol):
 
     Attributes:
         names: Names of the columns.
+        decimal: Point or comma before the decimals of a number that is written as text.
+        notes: What was guessed about the table, in words.
     """
 
     names: list[str]
+    decimal: str
+    notes: list[str]
+
+    def first_cells(self, name: str) -> Column:
+        """Return the first cells of a column."""
+        ...
 
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Sequence[Column]]:
         """Yield the cells of some columns, some rows at a time.
@@ -94,63 +108,84 @@ class CsvStream:
 
     Attributes:
         names: Names of the columns.
+        decimal: Point or comma before the decimals of a number.
+        notes: What was guessed about the file, in words.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.names = distinct_names(_read_header(path))
-        self._path = path
-        self._bytes = max(CSV_BYTES, 64 * sum(len(name) + 1 for name in self.names))
+    def __init__(self, path: Path, sep: str | None = None, decimal: str | None = None) -> None:
+        dialect = read_dialect(path, sep, decimal)
+        self.names, self._places = _named_columns(dialect)
+        self.decimal, self.notes = dialect.decimal, dialect.notes
+        self._path, self._dialect = path, dialect
+        self._keys = [str(place) for place in range(len(dialect.names))]
+        self._bytes = max(CSV_BYTES, 64 * sum(len(name) + 1 for name in dialect.names))
+
+    def first_cells(self, name: str) -> Column:
+        """See `TableStream`."""
+        place = self._places[name]
+        return pa.array([row[place].strip() for row in self._dialect.rows if len(row) > place], pa.string())
 
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Sequence[Column]]:
         """See `TableStream`."""
         text = set(as_text)
-        types = {name: pa.string() if name in text else pa.float64() for name in columns}
-        options = pa_csv.ConvertOptions(column_types=types, include_columns=list(columns), null_values=NULLS)
+        keys = [self._keys[self._places[name]] for name in columns]
+        types = {key: pa.string() if name in text else pa.float64() for key, name in zip(keys, columns, strict=True)}
+        options = pa_csv.ConvertOptions(
+            column_types=types, include_columns=keys, null_values=NULLS, decimal_point=self.decimal
+        )
+        dialect = self._dialect
+        read = pa_csv.ReadOptions(
+            block_size=self._bytes, column_names=self._keys, skip_rows=dialect.skipped, skip_rows_after_names=1
+        )
         try:
             reader = pa_csv.open_csv(
-                self._path, read_options=pa_csv.ReadOptions(block_size=self._bytes), convert_options=options
+                self._path,
+                read_options=read,
+                parse_options=pa_csv.ParseOptions(delimiter=dialect.sep),
+                convert_options=options,
             )
             for batch in reader:
-                yield batch.columns
+                yield [self._trimmed(column) for column in batch.columns] if dialect.spaced and text else batch.columns
         except pa.ArrowInvalid as error:
             if "conversion error" in str(error) and set(columns) - text:
                 raise NotNumbersError from error
             raise InputError(f"expected a CSV file whose rows are as long as its header, got: {error}") from error
 
+    @staticmethod
+    def _trimmed(column: Column) -> Column:
+        return pc.call_function("utf8_trim_whitespace", [column]) if pa.types.is_string(column.type) else column
 
-def _read_header(path: Path) -> list[str]:
-    """Return the names in the first line of a CSV file.
+
+def _named_columns(dialect: Dialect) -> tuple[list[str], dict[str, int]]:
+    """Return the names of the columns of a CSV file, and their places; columns without a name and cells are left out.
 
     Raises:
-        InputError: The file is no text, or the line is empty or a line of data.
+        InputError: A column has cells and no name, or two columns have the same name.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"expected a CSV file as text in UTF-8, got something else ({error})") from error
-    if not header:
-        raise InputError("expected a header in the first line, got an empty line: name the columns there")
-    if re.match(r"\d{4}[-/]\d", header[0]):
-        raise InputError(
-            f"expected a header in the first line, got what looks like data ({header[0]!r}): add a line of names"
-        )
-    return header
+    named = [(place, name) for place, name in enumerate(dialect.names) if name or not place]
+    for place in {*range(len(dialect.names))} - {place for place, _ in named}:
+        if any(len(row) > place and row[place].strip() for row in dialect.rows):
+            raise InputError(f"expected a name for every column, got none for column {place + 1}: name or drop it")
+    names = distinct_names([name for _, name in named])
+    return names, dict(zip(names, [place for place, _ in named], strict=True))
 
 
 class ParquetStream:
-    """Parquet file. An index of pandas is treated as in `panel_from_frame`.
+    """Parquet file. An index of pandas that is stored is a first column, without a name if it has none.
 
     Attributes:
         names: Names of the columns.
         groups: Number of rows of every row group.
+        declared: Columns that the index of pandas tells.
     """
+
+    decimal, notes = ".", ()
 
     def __init__(self, path: Path) -> None:
         pa.array(pd.PeriodIndex([], freq="D"))  # makes pandas register its types with Arrow
         with _refuse_damage():
             self._file = pa_parquet.ParquetFile(path, memory_map=True)
-            self._stored = _stored_names(self._file.schema_arrow)
+            self._stored, self.declared = _stored_names(self._file.schema_arrow)
         self.names = list(self._stored)
         metadata = self._file.metadata
         self.groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
@@ -161,6 +196,12 @@ class ParquetStream:
         with _refuse_damage():
             for batch in self._file.iter_batches(TABLE_ROWS, columns=stored):
                 yield [plain(batch.column(name)) for name in stored]
+
+    def first_cells(self, name: str) -> Column:
+        """See `TableStream`."""
+        with _refuse_damage():
+            batch = next(self._file.iter_batches(FIRST_ROWS, columns=[self._stored[name]]), None)
+        return pa.array([], pa.string()) if batch is None else plain(batch.column(0))
 
     def read_group(self, group: int, columns: Sequence[str]) -> Sequence[Column]:
         """See `ColumnStream`."""
@@ -182,31 +223,55 @@ def distinct_names(names: Iterable[Any]) -> list[str]:
     return texts
 
 
-def index_as_columns(frame: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
-    """Return the frame with its index as columns, if the index holds times or series, as often in pandas."""
-    columns = {str(column) for column in frame.columns}
-    is_time = isinstance(frame.index, pd.DatetimeIndex) and not keys & columns
-    is_key = bool(keys & {str(name) for name in frame.index.names} - columns)
-    return frame.reset_index() if is_time or is_key else frame
+def index_roles(levels: Sequence[tuple[str, bool]], columns: Sequence[str]) -> Columns:
+    """Return what the levels of an index of pandas tell about the columns of its table.
+
+    Args:
+        levels: Name of every level, and whether it holds times.
+        columns: Names of the columns beside the index.
+    """
+    times = [name for name, holds_times in levels if holds_times]
+    if len(times) != 1 or any(name in columns for name in KEYS[1:]):
+        return Columns()
+    others = [name for name, holds_times in levels if not holds_times]
+    return Columns(id_col=others[0] if len(others) == 1 else None, time_col=times[0])
 
 
-def _stored_names(schema: pa.Schema) -> dict[str, str]:
-    """Return the names of the columns in pandas, and for each its name in the file."""
+def _stored_names(schema: pa.Schema) -> tuple[dict[str, str], Columns]:
+    """Return the name in the file for the name of every column, and what the index of pandas tells."""
+    notes = (schema.metadata or {}).get(b"pandas")
     try:
-        frame = schema.empty_table().to_pandas(date_as_object=False)
-        levels = (schema.pandas_metadata or {}).get("index_columns", [])
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        levels = [] if notes is None else list(json.loads(notes)["index_columns"])
+        named = {name: str(column["name"] or "") for column in ([] if notes is None else json.loads(notes)["columns"])
+                 if (name := column["field_name"]) in levels}  # fmt: skip
+    except (ValueError, LookupError, TypeError) as error:
         raise InputError(
-            f"expected notes of pandas that fit the file, got others ({type(error).__name__}: {error}): write it "
-            "again without them, as with polars or pyarrow"
+            f"expected notes of pandas about the table, got others ({type(error).__name__}: {error}): write it again "
+            "without them, as with polars or pyarrow"
         ) from error
-    stored = [name for name in schema.names if name not in levels]
-    if any(isinstance(level, dict) and level["name"] in KEYS for level in levels):
+    if any(isinstance(level, dict) and level.get("name") in KEYS for level in levels):
         raise InputError("expected the times in a column, got a range as the index: write it with reset_index()")
-    with_index = index_as_columns(frame, set(KEYS))
-    if with_index is not frame:
-        stored = [*levels, *stored]
-    return dict(zip(distinct_names(with_index.columns), stored, strict=True))
+    stored = [level for level in levels if isinstance(level, str)]
+    if unknown := [level for level in stored if level not in schema.names]:
+        raise InputError(f"expected the index of pandas in a column, got none called {unknown[0]!r}: write it again")
+    columns = [name for name in schema.names if name not in stored]
+    if any(name.lower() in TIME_NAMES for name in columns):  # then a level with another name has no meaning
+        stored = [level for level in stored if named.get(level, level).lower() in {"", *ID_NAMES, *TIME_NAMES}]
+    names = [*(_level_name(named.get(level, level), i, len(stored)) for i, level in enumerate(stored)), *columns]
+    kinds = [schema.field(level).type for level in stored]
+    roles = index_roles([*zip(names, map(is_time_type, kinds), strict=False)], columns)
+    return dict(zip(distinct_names(names), [*stored, *columns], strict=True)), roles
+
+
+def _level_name(name: str, place: int, levels: int) -> str:
+    """Return the name of a level of an index as a column: "" for the only one that pandas wrote without a name."""
+    unnamed = not name or name.startswith("__index_level_")
+    return ("" if levels == 1 else f"level_{place}") if unnamed else name
+
+
+def is_time_type(kind: pa.DataType) -> bool:
+    """Tell whether a type of Arrow is one of times; periods of pandas are."""
+    return pa.types.is_timestamp(kind) or pa.types.is_date(kind) or isinstance(kind, pa.BaseExtensionType)
 
 
 @contextmanager
@@ -218,10 +283,76 @@ def _refuse_damage() -> Generator[None]:
         raise InputError(f"expected a whole Parquet file, got something else ({error})") from error
 
 
-def read_wide_rows(table: TableStream, time_column: str = "ds") -> Recording:
-    """Read a wide table that is stored row by row."""
-    time, series = _wide_names(table.names, time_column)
-    times, _ = _times(table, time)
+class FirstRows:
+    """Look into the first rows of a table."""
+
+    def __init__(self, table: TableStream) -> None:
+        self._table = table
+
+    def counts(self, name: str) -> bool:
+        """Tell whether the first cells of a column are whole numbers that count by one."""
+        texts = self._texts(name)
+        if len(texts) < 2 or not all(re.fullmatch(r"\d{1,18}", text) for text in texts):
+            return False
+        return bool((np.diff([int(text) for text in texts]) == 1).all())
+
+    def has_times(self, name: str) -> bool:
+        """Tell whether the first cells of a column are times, and no numbers."""
+        texts = self._texts(name)
+        return bool(texts) and all(map(looks_like_time, texts))
+
+    def is_constant(self, name: str) -> bool:
+        """Tell whether all cells of a column are the same whole number, and not zero."""
+        texts = self._texts(name)
+        if len(texts) < FIRST_ROWS or not re.fullmatch(r"[1-9]\d*", texts[0]) or len(set(texts)) > 1:
+            return False
+        columns = (column for (column,) in self._table.batches([name], as_text=[name]))
+        return all(str(cell).strip() == texts[0] for column in columns for cell in column.unique().to_pylist())
+
+    def _texts(self, name: str) -> list[str]:
+        return [str(cell).strip() for cell in self._table.first_cells(name).to_pylist()]
+
+
+def read_table(
+    table: CsvStream | ColumnStream, declared: Columns, *, tz: str | None = None, ordered: bool = True
+) -> Recording:
+    """Read a table, long or wide.
+
+    Args:
+        table: The table.
+        declared: Columns that the caller names.
+        tz: Zone by whose clock the times are read; that of the times by default.
+        ordered: Whether the rows of every series have to be in the order of time, each time once.
+
+    Raises:
+        InputError: The role of a column is not clear, or a cell is no time, no number or no name.
+    """
+    roles = find_roles(table.names, declared, FirstRows(table))
+    if roles.series is not None:
+        return read_long(table, roles, tz=tz, ordered=ordered)
+    times, time_type = _times(table, roles.time, tz)
+    if len(roles.values) > 1 and ordered and len(np.unique(times.instants)) < len(times.instants):
+        raise InputError(
+            f"expected a row for each time, but {roles.time!r} repeats its times: {LONG}; if it is one, pass the "
+            f"column that names the series, as id_col={roles.values[0]!r}, and the values, as "
+            f"target_col={roles.values[-1]!r} (--id, --target)"
+        )
+    by_row = isinstance(table, CsvStream)
+    n_rows = len(times.instants)
+    return Recording(
+        values=_pieces_by_row(table, n_rows, roles.values)
+        if by_row
+        else _pieces_by_column(table, n_rows, roles.values),
+        times=times.instants,
+        zone=times.zone,
+        series=roles.values,
+        form=Form(time_type=time_type),
+        notes=(*table.notes, *roles.notes),
+    )
+
+
+def _pieces_by_row(table: TableStream, n_rows: int, series: Sequence[str]) -> Pieces:
+    """Return the values of a wide table that is stored row by row."""
 
     def read() -> Iterator[Piece]:
         try:
@@ -229,81 +360,66 @@ def read_wide_rows(table: TableStream, time_column: str = "ds") -> Recording:
         except NotNumbersError:  # a word for a missing value, or a wrong cell, which is then named
             yield from _wide_pieces(table, series, as_text=series)
 
-    return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series)
+    return Pieces((n_rows, len(series), 1), read)
 
 
-def read_wide_columns(table: ColumnStream, time_column: str = "ds") -> Recording:
-    """Read a wide table that is stored column by column."""
-    time, series = _wide_names(table.names, time_column)
-    times, time_type = _times(table, time)
+def _pieces_by_column(table: ColumnStream, n_rows: int, series: Sequence[str]) -> Pieces:
+    """Return the values of a wide table that is stored column by column."""
 
     def read() -> Iterator[Piece]:
         first = 0
-        for group, n_rows in enumerate(table.groups):
-            rows = slice(first, first + n_rows)
-            width = max(1, COLUMN_VALUES // max(1, n_rows))
+        for group, size in enumerate(table.groups):
+            rows = slice(first, first + size)
+            width = max(1, COLUMN_VALUES // max(1, size))
             for start in range(0, len(series), width):
                 names = series[start : start + width]
-                numbers = _stack_columns(names, table.read_group(group, names), first)
+                numbers = _stack_columns(names, table.read_group(group, names), first, table.decimal)
                 yield Piece(rows, slice(start, start + len(names)), numbers)
-            first += n_rows
+            first += size
 
-    form = Form(time_type=time_type)
-    return Recording(values=Pieces((len(times), len(series), 1), read), times=times, series=series, form=form)
-
-
-def _wide_names(columns: Sequence[str], time_column: str) -> tuple[str, list[str]]:
-    """Return the name of the time and the names of the series.
-
-    Raises:
-        InputError: There is no series.
-    """
-    time = time_column if time_column in columns else next(iter(columns), "")
-    series = [column for column in columns if column != time]
-    if not series:
-        raise InputError(
-            f"expected a column of times and at least one series beside it, got only {time!r}: separate the columns "
-            "by commas"
-        )
-    return time, series
+    return Pieces((n_rows, len(series), 1), read)
 
 
-def _times(table: TableStream, time: str) -> tuple[np.ndarray, str]:
+def _times(table: TableStream, time: str, tz: str | None) -> tuple[Times, str]:
     """Return the times of a wide table, and their type."""
     columns = [column for (column,) in table.batches([time], as_text=[time])]
     chunks = [chunk for x in columns for chunk in (x.chunks if isinstance(x, pa.ChunkedArray) else [x])]
     column = pa.chunked_array(chunks, None if chunks else pa.string())
-    return read_times(time, column), str(column.type)
+    times = read_times(time, column, tz=tz)
+    return times, time_type_of(column.type, times.zone, tz)
+
+
+def time_type_of(kind: pa.DataType, zone: object, tz: str | None) -> str:
+    """Return the type of times, as Arrow writes it, in the zone that was asked for."""
+    return str(kind) if zone is None or tz is None else f"timestamp[ns, tz={tz}]"
 
 
 def _wide_pieces(table: TableStream, series: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Piece]:
     first = 0
     for columns in table.batches(series, as_text=as_text):
-        numbers = _stack_columns(series, columns, first)
+        numbers = _stack_columns(series, columns, first, table.decimal)
         yield Piece(slice(first, first + len(numbers)), slice(None), numbers)
         first += len(numbers)
 
 
-def _stack_columns(names: Sequence[str], columns: Sequence[Column], first_row: int) -> np.ndarray:
+def _stack_columns(names: Sequence[str], columns: Sequence[Column], first_row: int, decimal: str) -> np.ndarray:
     """Return the numbers (rows, columns, 1) of some columns. `first_row` is counted from 0."""
     dtype = np.float32 if all(pa.types.is_float32(column.type) for column in columns) else np.float64
     numbers = np.empty((len(columns), len(columns[0])), dtype)
     for row, name, column in zip(numbers, names, columns, strict=True):
-        row[:] = read_numbers(name, column, first_row + 1)
+        row[:] = read_numbers(name, column, first_row + 1, decimal)
     return numbers.T[..., None]
 
 
-def read_long(
-    table: TableStream, id_column: str = "unique_id", time_column: str = "ds", target_column: str = "y"
-) -> Recording:
-    """Read a long table, first the names and times, then the values.
+def read_long(table: TableStream, roles: Roles, *, tz: str | None = None, ordered: bool = True) -> Recording:
+    """Read a long table, first the names and times, then the values; arguments as in `read_table`.
 
-    The rows of every series have to be in the order of time; rows of several series may be mixed.
+    Rows of several series may be mixed.
 
     Raises:
-        InputError: A column is missing, a row has no name of a series, or its time is no time.
+        InputError: A row has no name of a series, or its time is no time.
     """
-    channels = _channels(table.names, id_column, time_column, target_column)
+    id_column, time_column, channels = str(roles.series), roles.time, roles.values
     keys, (ids, times) = [id_column, time_column], (_DistinctCells(), _DistinctCells())
     first = 0
     for columns in table.batches(keys, as_text=keys):
@@ -311,20 +427,19 @@ def read_long(
             cells.add(column, first)
         first += len(columns[0])
     n_rows = first
-    series = ["" if name is None else str(name) for name in ids.cells.to_pylist()]
-    if "" in series:
-        raise InputError(
-            f"expected the name of a series in column {id_column!r}, got nothing in row "
-            f"{ids.rows[series.index('')] + 1} (rows are counted from 1 below the header): name it or drop the row"
-        )
-    steps, moments = pd.factorize(read_times(time_column, times.cells, times.rows), sort=True)
+    series = _names_of_series(id_column, ids)
+    instants, zone = read_times(time_column, times.cells, times.rows, tz)
+    steps, moments = pd.factorize(instants, sort=True)
 
     def pieces(as_text: Sequence[str]) -> Iterator[Piece]:
         first, last = 0, np.full(len(series), -1)
         for columns in table.batches([*keys, *channels], as_text=[*keys, *as_text]):
             row, place = steps[times.places(columns[1])], ids.places(columns[0])
-            _check_order(place, row, last, series, moments)
-            numbers = [read_numbers(name, x, first + 1) for name, x in zip(channels, columns[2:], strict=True)]
+            if ordered:
+                _check_order(place, row, last, series, moments)
+            numbers = [
+                read_numbers(name, x, first + 1, table.decimal) for name, x in zip(channels, columns[2:], strict=True)
+            ]
             yield Piece(row, place, np.stack(numbers, -1))
             first += len(row)
 
@@ -337,22 +452,38 @@ def read_long(
     shape = (len(moments), len(series), len(channels))
     form = Form(
         id_type=id_type_of(ids.cells.type),
-        time_type=str(times.cells.type),
+        time_type=time_type_of(times.cells.type, zone, tz),
         id_column=id_column,
         time_column=time_column,
     )
-    return Recording(values=Pieces(shape, read, n_rows), times=moments, series=series, channels=channels, form=form)
+    return Recording(
+        values=Pieces(shape, read, n_rows),
+        times=moments,
+        zone=zone,
+        series=series,
+        channels=channels,
+        form=form,
+        notes=(*table.notes, *roles.notes),
+    )
 
 
-def _channels(columns: Sequence[str], id_column: str, time_column: str, target_column: str) -> list[str]:
-    missing = [column for column in (time_column, target_column) if column not in columns]
-    if missing:
+def _names_of_series(column: str, ids: _DistinctCells) -> list[str]:
+    """Return the names of the series.
+
+    Raises:
+        InputError: A row has none, or two names differ by spaces alone.
+    """
+    series = ["" if name is None else str(name) for name in ids.cells.to_pylist()]
+    if "" in series:
         raise InputError(
-            f"expected the columns {id_column}, {time_column} and {target_column} in a long table, "
-            f"got none called {' or '.join(missing)}: rename the columns"
+            f"expected the name of a series in column {column!r}, got nothing in row "
+            f"{ids.rows[series.index('')] + 1} (rows are counted from 1 below the header): name it or drop the row"
         )
-    others = [column for column in columns if column not in {id_column, time_column, target_column}]
-    return [target_column, *others]
+    if len({name.strip() for name in series}) < len(series):
+        raise InputError(
+            f"expected distinct names of series in column {column!r}, got some that differ by spaces alone"
+        )
+    return series
 
 
 class _DistinctCells:
@@ -407,6 +538,6 @@ def _check_order(
         raise InputError(
             f"expected the rows of a series in the order of time, but in series {series[int(place[i])]!r} "
             f"{moments[row[i]]} follows {moments[before[i]]}: sort the table by unique_id and ds first, and keep one "
-            "row a time"
+            'row a time, or pass freq=... and resample="mean"'
         )
     last[place] = row
