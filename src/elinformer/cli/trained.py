@@ -96,8 +96,19 @@ def add_series(
     plain_console().print(added_table(added))
 
 
-def info(run: Run) -> None:
-    """Print settings, series and scores of a run as JSON."""
-    from elinformer.workflows import run_information
+def info(
+    path: Annotated[
+        Path | None, typer.Argument(help="Run, or panel on disk. Default: this installation.", show_default=False)
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read all of it, and compare it with its checksums.")] = False,
+) -> None:
+    """Print a run, a panel on disk, or this installation for a bug report, as JSON."""
+    if path is None:
+        from elinformer.comparison.machine import describe_installation
 
-    typer.echo(json.dumps(run_information(run), indent=2))
+        document = describe_installation()
+    else:
+        from elinformer.workflows import information
+
+        document = information(path, check=check)
+    typer.echo(json.dumps(document, indent=2))

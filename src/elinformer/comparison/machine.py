@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from elinformer._processor import INSTRUCTIONS, emulates_bfloat16, processor_features
+
 CODE = ("data", "evaluation", "models", "nn", "ops", "training", "adapters", "forecaster.py")
 """Files and folders of the package that scores depend on."""
 
@@ -29,6 +31,32 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def describe_installation() -> dict[str, Any]:
+    """Return what a bug report needs: versions, the machine, and which kernel of the attention runs and why."""
+    import torch
+
+    from elinformer.ops import backend_for
+    from elinformer.ops.eala import cpu, triton
+
+    on_cpu, features = torch.zeros(1, 1), processor_features()
+    instructions = next((name for name, needed in INSTRUCTIONS.items() if needed <= features), "generic")
+    refused = cpu.why_not(on_cpu)
+    document = {
+        "versions": versions("pandas", "pyarrow", "narwhals", "safetensors", "h5py", "triton"),
+        **describe_machine(),
+        "instructions": instructions,
+        "bfloat16": "emulated, slower than float32" if emulates_bfloat16() else "by the processor, or not known",
+        "threads": torch.get_num_threads(),
+        "device": describe_device("cuda"),
+        "attention_on_cpu": f"{backend_for(on_cpu)}, because {refused}" if refused else f"the C kernel, {instructions}",
+    }
+    if torch.cuda.is_available():
+        on_gpu = torch.zeros(1, 1, device="cuda")
+        missing = triton.why_not(on_gpu.device)
+        document["attention_on_gpu"] = f"{backend_for(on_gpu)}, because {missing}" if missing else "the Triton kernels"
+    return document
+
+
 def describe_device(device: str) -> str:
     """Return the name of the GPU of a run, or "cpu"."""
     import torch
@@ -38,10 +66,10 @@ def describe_device(device: str) -> str:
     return "mps" if device == "mps" else "cpu"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that scores depend on."""
+def versions(*others: str) -> dict[str, str]:
+    """Return the versions of Python, of the packages that scores depend on, and of `others` that are installed."""
     found = {"python": platform.python_version()}
-    for name in ("elinformer", "torch", "numpy", "pytorch-lightning", "neuralforecast"):
+    for name in ("elinformer", "torch", "numpy", "pytorch-lightning", "neuralforecast", *others):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.console import Console
 from elinformer._console import plain_console
 from elinformer._dtype import float32_default
 from elinformer._process import is_first_process
+from elinformer._processor import emulates_bfloat16
 from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError, MissingExtraError
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from elinformer.run_folder.folder import UnfinishedRun
     from elinformer.training.callbacks.history import Epoch
     from elinformer.training.config import Budget, TrainingConfig
+
+SLOW_PRECISION = "bfloat16 is emulated on this processor, which is slower than float32: use precision=32-true"
 
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",  # a batch is one indexing operation
@@ -162,6 +166,8 @@ def fit(
     console = (console or plain_console(stderr=True)) if is_first_process() else Console(quiet=True)
     budget = config.budget(len(train), tokens_per_window)
     n_micro_batches = config.micro_batches(budget.batch_size, -(-tokens_per_window // machines.n_ranks))
+    if config.precision != "32-true" and config.device in {"auto", "cpu"} and _is_slow_in_bfloat16():
+        console.print(SLOW_PRECISION, style="yellow", highlight=False, soft_wrap=True)
     batches = ShuffledBatches(
         len(train), budget.batch_size, n_micro_batches, seed=config.seed, steps_per_epoch=budget.steps_per_epoch
     )
@@ -250,6 +256,10 @@ class _Callbacks:
             self.calibration.sharpness,
             tuple(self.history.epochs),
         )
+
+
+def _is_slow_in_bfloat16() -> bool:
+    return not torch.cuda.is_available() and not torch.backends.mps.is_available() and emulates_bfloat16()
 
 
 def _check_partitions(config: TrainingConfig, machines: Machines) -> None:

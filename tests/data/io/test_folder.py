@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elinformer.data.io.folder import open_panel, write_blocks, write_panel
+from elinformer._checksums import document_digest
+from elinformer.data.io.folder import check_panel, open_panel, write_blocks, write_panel
 from elinformer.data.io.read import read_panel
 from elinformer.data.panel import Panel, fingerprint
 from elinformer.errors import InputError
@@ -180,6 +181,7 @@ def test_a_folder_with_an_array_of_another_panel_is_refused(folder: Path) -> Non
 )
 def test_a_description_of_another_panel_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:
     meta = json.loads((folder / "meta.json").read_text()) | changes
+    meta["checksum"] = document_digest({name: value for name, value in meta.items() if name != "checksum"})
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(InputError, match=f"panel: {message}"):
         read_panel(folder)
@@ -191,6 +193,35 @@ def test_an_incomplete_description_is_refused(folder: Path) -> None:
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(InputError, match=r"expected shape, series in meta\.json, got none: convert the data again"):
         read_panel(folder)
+
+
+@pytest.mark.parametrize("name", ["meta.json", "values.npy", "mask.npy", "timestamps.npy"])
+def test_a_changed_byte_is_noticed_on_opening_a_small_panel_and_by_the_check_of_any(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[-5] ^= 64 if name == "values.npy" else 1
+    (folder / name).write_bytes(content)
+    for attempt in (open_panel, check_panel):
+        with pytest.raises(InputError):
+            attempt(folder)
+
+
+def test_a_changed_value_between_the_samples_is_noticed_by_the_check(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(3000, 40)).astype(np.float32)
+    write_panel(Panel.from_arrays(values, start="2024-01-01", freq="1h"), tmp_path / "panel")
+    array = np.load(tmp_path / "panel/values.npy", mmap_mode="r+")
+    array.reshape(-1)[2000] += 1
+    array.flush()
+    assert open_panel(tmp_path / "panel").n_steps == 3000
+    with pytest.raises(InputError, match="fingerprint"):
+        check_panel(tmp_path / "panel")
+
+
+@pytest.mark.parametrize("size", [-1, 1, 64])
+def test_an_array_of_another_size_is_refused(folder: Path, size: int) -> None:
+    content = (folder / "values.npy").read_bytes()
+    (folder / "values.npy").write_bytes(content[:size] if size < 0 else content + bytes(size))
+    with pytest.raises(InputError, match=r"values\.npy"):
+        open_panel(folder)
 
 
 def test_a_folder_of_other_files_is_no_panel(tmp_path: Path) -> None:

@@ -58,6 +58,31 @@ def fit_until_terminated(forecaster: Forecaster, panel: Panel, **options: Any) -
     return screen.getvalue()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP there")
+def test_a_closed_terminal_leaves_a_checkpoint_and_no_message(
+    make_forecaster: NewForecaster, hourly_panel: Panel, tmp_path: Path, call_at_step: CallAtStep
+) -> None:
+    handler, screen = signal.getsignal(signal.SIGHUP), io.StringIO()
+    call_at_step(3, lambda: signal.raise_signal(signal.SIGHUP))
+    with pytest.raises(SystemExit) as end:
+        make_forecaster(epochs=2, batch_size=24).fit(hourly_panel, run=tmp_path / "run", console=Console(file=screen))
+    assert (end.value.code, screen.getvalue()) == (129, "")
+    assert signal.getsignal(signal.SIGHUP) is handler
+    assert read_progress(tmp_path / "run")["step"] == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP there")
+def test_nohup_keeps_training() -> None:
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        result = OffsetTask(options={"epochs": 2}).fit(
+            OffsetModel(1.0, lambda step: signal.raise_signal(signal.SIGHUP) if step == 2 else None)
+        )
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+    assert result.epochs == 2
+
+
 def test_ctrl_c_keeps_the_best_weights_so_far() -> None:
     handler = signal.getsignal(signal.SIGINT)
     model = OffsetModel(1.0, lambda step: interrupt() if step == 12 else None)  # 5 steps an epoch: in the third

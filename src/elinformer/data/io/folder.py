@@ -12,6 +12,7 @@ static_0.npy    (N, G) float32, static covariates
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tokenize
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elinformer._checksums import document_digest
 from elinformer._files import check_folder, new_folder
 from elinformer.data.covariates import Covariates
 from elinformer.data.form import Form
@@ -41,6 +43,11 @@ META, VALUES, MASK, TIMESTAMPS, LOCATIONS = "meta.json", "values.npy", "mask.npy
 HINT = "convert the data again"
 META_BYTES = 1 << 28
 FIELDS = ("name", "freq", "steps_per_day", "channels", "series")
+SUMS = ("sample", "checksum")
+"""Keys of meta.json: a digest of a sample of the arrays, and that of meta.json itself."""
+
+SAMPLES, SAMPLE_SIZE = 32, 1024
+"""Number and size of the pieces of an array that are compared on opening; `check_panel` compares all of it."""
 
 
 def is_panel_folder(folder: Path) -> bool:
@@ -51,6 +58,9 @@ def is_panel_folder(folder: Path) -> bool:
 def open_panel(folder: str | Path) -> Panel:
     """Open the panel of a folder. Its values are mapped, not read.
 
+    The sizes of the files, the times, the description and a sample of the values are compared with what was written;
+    `check_panel` compares all.
+
     Raises:
         InputError: The folder holds no panel or one of a newer schema, or a file is missing, damaged or of another
             panel.
@@ -59,7 +69,7 @@ def open_panel(folder: str | Path) -> Panel:
     meta = _read_panel_meta(path)
     values, mask = (_map_checked(path / file, meta, kind) for file, kind in ((VALUES, meta["dtype"]), (MASK, "bool")))
     try:
-        return Panel(
+        panel = Panel(
             values=values,
             mask=mask,
             timestamps=np.array(map_array(path / TIMESTAMPS)),
@@ -75,6 +85,34 @@ def open_panel(folder: str | Path) -> Panel:
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"expected a description of a panel in {META}, got another ({error}): {HINT}") from error
+    if _sample(panel) != meta["sample"]:
+        raise InputError(f"expected the arrays that were written to {path}, but a file is damaged: {HINT}")
+    return panel
+
+
+def check_panel(folder: str | Path) -> Panel:
+    """Open the panel of a folder, and compare all of it with its fingerprint: about a second a gigabyte.
+
+    Raises:
+        InputError: They differ, or the folder holds no panel.
+    """
+    panel = open_panel(folder)
+    if fingerprint(panel) != read_meta(Path(folder) / META).get("fingerprint"):
+        raise InputError(f"expected the panel that was written to {folder}, but its fingerprint differs: {HINT}")
+    return panel
+
+
+def _sample(panel: Panel) -> str:
+    """Return the SHA-256 of times, locations, and pieces of the other arrays that lie evenly over each."""
+    digest = hashlib.sha256(np.ascontiguousarray(panel.timestamps.astype(np.int64, copy=False), "<i8").data)
+    if panel.locations is not None:
+        digest.update(np.ascontiguousarray(panel.locations, "<f8").data)
+    covariates = (*panel.past, *panel.future, *([] if panel.static is None else [panel.static]))
+    for array in (panel.values, panel.mask, *(block.values for block in covariates)):
+        flat = array.reshape(-1)
+        for start in np.linspace(0, max(0, flat.size - SAMPLE_SIZE), SAMPLES).astype(int):
+            digest.update(flat[start : start + SAMPLE_SIZE].tobytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _map_covariates(path: Path, names: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, Any]:
@@ -94,6 +132,11 @@ def _map_checked(path: Path, meta: dict[str, Any], kind: str) -> np.ndarray:
             f"expected {kind} of shape {meta['shape']} in {path.name}, as {META} says, got {array.dtype} of "
             f"{array.shape}: {HINT}"
         )
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        if path.stat().st_size != file.tell() + array.nbytes:
+            raise InputError(f"expected {array.nbytes} bytes of values in {path.name}, got another size: {HINT}")
     return array
 
 
@@ -216,7 +259,9 @@ def _write_files(panel: Panel, folder: Path) -> None:
         "form": panel.form.to_document(),
         "covariates": covariates,
         "fingerprint": fingerprint(panel),
+        "sample": _sample(panel),
     }
+    document["checksum"] = document_digest(document)
     (folder / META).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
@@ -261,9 +306,16 @@ def _read_panel_meta(folder: Path) -> dict[str, Any]:
             f"expected a panel of schema {SCHEMA} or older, got {meta.get('schema')}: it was written by a newer "
             "elinformer, so update this one"
         )
-    missing = [key for key in ("shape", "dtype", *FIELDS, "covariates") if key not in meta]
+    missing = [key for key in ("shape", "dtype", *FIELDS, "covariates", *SUMS) if key not in meta]
     if missing:
         raise InputError(f"expected {', '.join(missing)} in {META}, got none: {HINT}")
+    if meta["checksum"] != document_digest({name: value for name, value in meta.items() if name != "checksum"}):
+        raise InputError(f"expected the {META} that was written to {folder}, but the file is damaged: {HINT}")
+    kinds = {"name": str, "freq": str | None, "steps_per_day": int | None, "series": list, "channels": list}
+    wrong = [key for key, kind in kinds.items() if not isinstance(meta[key], kind) or isinstance(meta[key], bool)]
+    wrong = wrong or [key for key in ("series", "channels") if not all(isinstance(name, str) for name in meta[key])]
+    if wrong:
+        raise InputError(f"expected a description of a panel in {META}, got another {' and '.join(wrong)}: {HINT}")
     return meta
 
 

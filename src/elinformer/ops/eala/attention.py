@@ -116,8 +116,8 @@ def _best(query: Tensor, value: Tensor) -> str:
 def _why_not(backend: str, query: Tensor, value: Tensor) -> str | None:
     if backend == "cpu":
         return cpu.why_not(query)
-    if backend == "triton" and not triton.is_available(query.device):
-        return f"no Triton, or no GPU that it compiles for, with tensors on {query.device}"
+    if backend == "triton" and (reason := triton.why_not(query.device)):
+        return reason
     if backend == "triton" and not triton.supports(query, value):
         return f"no kernel for {query.dtype} and head dims {query.shape[-1]} and {value.shape[-1]}"
     return None

@@ -1,4 +1,4 @@
-"""End training on Ctrl-C or SIGTERM after the current step, which is the same on all ranks."""
+"""End training on Ctrl-C, SIGTERM or SIGHUP after the current step, which is the same on all ranks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from elinformer.training.callbacks.checkpointing import Checkpointing
 
-SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
-"""Exit code of a process that SIGTERM ended, by the convention of shells."""
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end the process with a checkpoint: from a scheduler, and from a terminal that is closed."""
 
 
 class StopOnSignal(pl.Callback):
@@ -30,7 +30,8 @@ class StopOnSignal(pl.Callback):
     SIGTERM ends the process with a checkpoint and without another validation: a scheduler sends it shortly before it
     kills. It may come more than once, from torchrun and from the scheduler; only the first one counts. If it comes in
     the last step of an epoch or in the validation after it, the checkpoint is written at the start of the next epoch.
-    After the last epoch, the run is finished instead.
+    After the last epoch, the run is finished instead. SIGHUP does the same, without a message, as its terminal is gone;
+    where it is ignored, as under nohup, it stays so. The exit code is 128 plus the number of the signal.
 
     This callback must precede `Checkpointing` in the list of callbacks.
 
@@ -42,6 +43,7 @@ class StopOnSignal(pl.Callback):
     def __init__(self, checkpointing: Checkpointing | None, console: Console) -> None:
         self._checkpointing, self._console = checkpointing, console
         self._requests = StopRequests()
+        self._signal = signal.SIGTERM
 
     @contextmanager
     def catch_interrupts(self) -> Generator[None]:
@@ -49,7 +51,7 @@ class StopOnSignal(pl.Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
 
         def interrupt(*_: Any) -> None:
             self._requests.interrupt = True
@@ -67,16 +69,18 @@ class StopOnSignal(pl.Callback):
         return self._requests.interrupt or self._agreed_requests(trainer).interrupt
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Catch SIGTERM; Lightning's own handler would send messages between those of a step."""
+        """Catch SIGTERM and SIGHUP; Lightning's own handler would send messages between those of a step."""
         if isinstance(trainer.strategy, MeshStrategy):
             trainer.strategy.requests = self._requests
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._request_termination)
+            for number in ENDING:
+                if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self._request_termination)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Terminate if SIGTERM came after the previous step."""
+        """Terminate if a signal came after the previous step."""
         if batch_idx % trainer.accumulate_grad_batches == 0 and self._agreed_requests(trainer).terminate:
             self._terminate(trainer, pl_module, batch_idx)
 
@@ -101,15 +105,18 @@ class StopOnSignal(pl.Callback):
         if self._agreed_requests(trainer).interrupt:
             trainer.should_stop = True
 
-    def _request_termination(self, *_: Any) -> None:
-        self._requests.terminate = True
+    def _request_termination(self, number: int, _frame: Any) -> None:
+        self._requests.terminate, self._signal = True, signal.Signals(number)
+        if number != signal.SIGTERM:
+            self._console.quiet = True  # writing to a closed terminal fails
 
     def _terminate(self, trainer: pl.Trainer, pl_module: pl.LightningModule, n_batches: int) -> None:
         """Write a checkpoint and exit, all ranks together: launchers kill ranks that outlive another one."""
-        message = f"ended by SIGTERM after step {trainer.global_step} of {int(trainer.estimated_stepping_batches)}"
+        steps = int(trainer.estimated_stepping_batches)
+        message = f"ended by {self._signal.name} after step {trainer.global_step} of {steps}"
         if self._checkpointing is not None:
             self._checkpointing.write_if_new(trainer, pl_module, n_batches)
             message += f": resume with {self._checkpointing.resume_command}"
         self._console.print(message, style="yellow", highlight=False, soft_wrap=True)
         trainer.strategy.barrier()
-        raise SystemExit(SIGTERM_EXIT_CODE)
+        raise SystemExit(128 + self._signal)

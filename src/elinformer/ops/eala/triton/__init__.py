@@ -6,6 +6,8 @@ docs/gpu.md has the design, the derivation of the backward and the measurements.
 from __future__ import annotations
 
 import os
+import shutil
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -36,15 +38,31 @@ OLDEST_TRITON = (3, 5)
 
 def is_available(device: torch.device | str) -> bool:
     """Say if the kernels can run on a device: an NVIDIA GPU, or the CPU under Triton's interpreter."""
+    return why_not(device) is None
+
+
+def why_not(device: torch.device | str) -> str | None:
+    """Return the reason why the kernels cannot run on a device; None where they can."""
+    device = torch.device(device)
+    oldest = ".".join(map(str, OLDEST_TRITON))
     try:
         if tuple(map(int, version("triton").split(".")[:2])) < OLDEST_TRITON:
-            return False
+            return f"Triton {version('triton')} is installed, and {oldest} is needed"
     except PackageNotFoundError:
-        return False
-    device = torch.device(device)
-    if device.type == "cuda" and torch.version.cuda is not None:
-        return torch.cuda.get_device_capability(device) >= OLDEST_GPU
-    return device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+        return 'Triton is not installed: pip install "elinformer[triton]"'
+    if device.type == "cpu":
+        return None if os.environ.get("TRITON_INTERPRET") == "1" else "it runs on GPUs, and the tensors are on the CPU"
+    if device.type != "cuda" or torch.version.cuda is None:
+        return f"it needs a GPU of NVIDIA, and the tensors are on {device}"
+    if torch.cuda.get_device_capability(device) < OLDEST_GPU:
+        return f"the GPU is older than compute capability {'.'.join(map(str, OLDEST_GPU))}"
+    return None if has_compiler() else "Triton needs a C compiler, and there is none: install gcc, or name one in CC"
+
+
+@cache
+def has_compiler() -> bool:
+    """Tell if there is a C compiler, with which Triton builds its launchers."""
+    return any(shutil.which(name) for name in (os.environ.get("CC") or "gcc", "gcc", "clang"))
 
 
 def supports(query: Tensor, value: Tensor) -> bool:
