@@ -107,6 +107,8 @@ class TrainedModel:
             reach = Reach(forecaster["window"], forecaster["horizon"], tuple(forecaster["lags"]))
             name, options = config["model"]["name"], config["model"]["options"]
             loss = loss_for(name, config["training"]["loss"])
+            if not isinstance(config["training"]["tokens_at_once"], int):
+                raise TypeError("tokens_at_once is no whole number")
             info.check_scaler(run.scaler)
             with refuse_other_sizes(run.weights):
                 model = new_model(name, options, reach, info, loss)

@@ -78,7 +78,7 @@ class SeriesInfo:
         """
         calendar = document["calendar"]
         if calendar is not None:
-            known = {name: tuple(calendar[name]) for name in ("known_slots", "known_days")}
+            known = {name: tuple(int(n) for n in calendar[name]) for name in ("known_slots", "known_days")}
             calendar = Calendar(calendar["freq"], calendar["n_slots"], **known)
         return cls(
             name=document["name"],

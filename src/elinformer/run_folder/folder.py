@@ -335,7 +335,10 @@ def read_progress(folder: str | Path) -> dict[str, Any] | None:
     from elinformer.run_folder.checkpoints import CheckpointFolder
 
     state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS).read_newest()
-    return None if state is None else state["position"]
+    if state is None:
+        return None
+    with refuse_mismatched_files(folder):
+        return {name: int(state["position"][name]) for name in ("epoch", "steps_in_epoch", "step", "steps")}
 
 
 def describe_progress(folder: str | Path) -> str:
