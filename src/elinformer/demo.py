@@ -43,7 +43,7 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
     """
     settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
     panel = load_panel(data, **settings.reading)
-    console.print(f"{panel!r}\ntraining on {_machine()}")
+    console.print(f"training on {_machine()}")
     metrics = train_run(data, out, settings, overwrite=True, console=progress)
     forecaster, panel = open_run(out)
     document = scaled_errors(forecaster, panel)

@@ -134,6 +134,18 @@ class Forecaster:
         self.finetuning: FineTuning | None = None
         self.tuning: Tuning | None = None
 
+    def __repr__(self) -> str:
+        lags = f", lags={list(self.reach.lags)}" if self.reach.lags else ""
+        options = f"window={self.reach.window}, horizon={self.reach.horizon}{lags}, model={self.model_name!r}"
+        if self._trained is None:
+            return f"Forecaster({options}, not trained)"
+        info = self.info
+        channels = f" of {len(info.channels)} channels" if len(info.channels) > 1 else ""
+        return (
+            f"Forecaster({options}, trained on {len(info.series)} series{channels} of {info.name!r}, "
+            f"{info.freq or 'no frequency'}, {self.n_parameters:,} parameters)"
+        )
+
     @explain_arguments
     def fit(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elinformer import __version__
+from elinformer._console import say
 from elinformer._files import held_folder, new_file
 from elinformer._memory import explained_memory
 from elinformer._options import check_names, rows
@@ -411,7 +412,9 @@ def _source(run: str | Path, config: Document) -> Document:
 def _read(data: str, options: Mapping[str, Any]) -> Panel:
     remedy = "`elinformer convert` writes a folder of them, which is mapped and not read"
     with explained_memory("the data", remedy):
-        return load_panel(data, **options)
+        panel = load_panel(data, **options)
+    say(f"read {panel!r}", stderr=True)
+    return panel
 
 
 def _from_json(reading: Document) -> Document:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from elinformer import __version__
+from elinformer.cli._flags import with_quiet
 from elinformer.cli.comparing import compare
 from elinformer.cli.data import convert, datasets_app
 from elinformer.cli.reporting import report
@@ -16,7 +17,6 @@ from elinformer.cli.training import cross_validate, demo, train
 app = typer.Typer(
     help="Forecast many related time series together, with attention whose cost is linear in their number.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich alone takes longer to import than the help takes to print
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,7 +38,7 @@ EXAMPLES = {
 """The commands in the order of the help, each with a call of it."""
 
 for command, example in EXAMPLES.items():
-    app.command(epilog=f"Example: {example}")(command)
+    app.command(epilog=f"Example: {example}")(with_quiet(command))
 app.add_typer(datasets_app, name="datasets")
 
 

@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from elinformer._console import plain_console
+from elinformer._console import plain_console, say
 
 Run = Annotated[Path, typer.Argument(help="Folder that `elinformer train` wrote.", show_default=False)]
 OtherData = Annotated[str | None, typer.Option("--data", help="Other data than those of training.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite/--no-overwrite", help="Replace what is in this folder.", show_default=False)
+]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; flags of the command line win over it.", show_default=False)
 ]
@@ -21,9 +24,9 @@ def show_scores(document: dict[str, Any]) -> None:
     from elinformer.report import tables
 
     if document["test"] is None:
-        typer.echo("the split has no test part: nothing was scored")
+        say("the split has no test part: nothing was scored")
         return
-    typer.echo(f"{document['data']}: {document['scored']}")
+    say(f"{document['data']}: {document['scored']}")
     console = plain_console()
     console.print(tables.score_table(document["data"], document))
     console.print(tables.interval_text(document), highlight=False, markup=False)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elinformer._console import quiet_console
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -28,7 +30,7 @@ def with_flags(known: Mapping[str, Row]) -> Callable[[Command], Command]:
         @wraps(command)
         def wrapped(**given: Any) -> None:
             texts = {name: given.pop(name) for name in known}
-            options = {name: known[name].parsed(text) for name, text in texts.items() if text is not None}
+            options = {name: _value(known[name], text) for name, text in texts.items() if text is not None}
             command(**given, options=options)
 
         signature = _signature(command, known)
@@ -38,6 +40,29 @@ def with_flags(known: Mapping[str, Row]) -> Callable[[Command], Command]:
         return wrapped
 
     return decorate
+
+
+def _value(row: Row, given: str | bool) -> Any:
+    return given if isinstance(given, bool) else row.parsed(given)
+
+
+def with_quiet(command: Command) -> Command:
+    """Give a command the flag `--quiet`."""
+
+    @wraps(command)
+    def wrapped(*args: Any, quiet: bool = False, **given: Any) -> None:
+        with quiet_console(quiet=quiet):
+            command(*args, **given)
+
+    flag = typer.Option("--quiet", "-q", help="Print errors alone, and what was asked for.")
+    own = inspect.signature(command, eval_str=True)
+    parameter = inspect.Parameter(
+        "quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, flag]
+    )
+    signature = own.replace(parameters=[*own.parameters.values(), parameter])
+    vars(wrapped).update(__signature__=signature)
+    wrapped.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+    return wrapped
 
 
 def _signature(command: Command, known: Mapping[str, Row]) -> inspect.Signature:
@@ -52,6 +77,11 @@ def _signature(command: Command, known: Mapping[str, Row]) -> inspect.Signature:
 
 def _parameter(row: Row) -> inspect.Parameter:
     metavar = "|".join(row.choices) or METAVARS.get(row.kind, "<text>") + (",..." if row.many else "")
+    if row.kind is bool:
+        name = row.flag_name.removeprefix("--")
+        switch = typer.Option(f"--{name}/--no-{name}", help=row.help + _default(row), show_default=False)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(row.name, kind, default=None, annotation=Annotated[bool | None, switch])
     flag = typer.Option(row.flag_name, help=row.help + _default(row), metavar=metavar)
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(row.name, kind, default=None, annotation=Annotated[str | None, flag])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elinformer._console import plain_console
+from elinformer._console import plain_console, say
 from elinformer.cli._common import ConfigFile
 from elinformer.cli._flags import with_flags
 from elinformer.data.address import check_address
@@ -77,8 +77,8 @@ def compare(
     for sheet in sheets(results):
         plain_console().print(rich_table(sheet))
     for note in notes(results):
-        typer.echo(note)
-    typer.echo(f"results: {out / 'results.json'}, {out / 'results.md'}, {out / 'results.html'}")
+        say(note)
+    say(f"results: {out / 'results.json'}, {out / 'results.md'}, {out / 'results.html'}")
 
 
 def models_and_settings(

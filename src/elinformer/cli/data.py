@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elinformer._console import plain_console
+from elinformer._console import plain_console, say
 from elinformer._options import rows
+from elinformer.cli._common import Overwrite
 from elinformer.cli._flags import with_flags
 from elinformer.data.options import ReadingOptions
 
@@ -31,7 +32,7 @@ def convert(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that is written.", show_default=False)],
     options: dict[str, Any] | None = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a panel in this folder.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write data to a folder of arrays that are mapped from disk, so that they may be larger than memory."""
     from elinformer.data.catalog import CATALOG, convert_dataset, refuse_options
@@ -44,9 +45,9 @@ def convert(
             panel = convert_dataset(source, out, overwrite=overwrite, progress=progress)
         else:
             panel = convert_panel(source, out, **options, overwrite=overwrite, progress=progress)
-    typer.echo(f"{out}: {panel}")
+    say(f"{out}: {panel}")
     if notes := panel.notes:
-        typer.echo(f"read {source}: {'; '.join(notes)}", err=True)
+        say(f"read {source}: {'; '.join(notes)}", stderr=True)
 
 
 @datasets_app.callback()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from elinformer._console import quiet_console, say
 from elinformer.errors import InputError
 
 
@@ -44,8 +45,9 @@ def report_on(run: Path) -> None:
     from elinformer.report.run import write_report
 
     try:
-        page = write_report(run)
+        with quiet_console(quiet=True):  # the data were read before
+            page = write_report(run)
     except InputError as error:
-        typer.echo(f"no report: {error}")
+        say(f"no report: {error}")
     else:
-        typer.echo(f"report: {page}")
+        say(f"report: {page}")

@@ -8,21 +8,27 @@ from typing import Annotated
 
 import typer
 
-from elinformer._console import plain_console
-from elinformer.cli._common import OtherData, Run, show_scores
+from elinformer._console import plain_console, say
+from elinformer.cli._common import OtherData, Overwrite, Run, show_scores
 from elinformer.errors import InputError
 
 
 def evaluate(
     run: Run,
     data: OtherData = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the scores.")] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="JSON file for the scores; - prints them instead of the table.")
+    ] = None,
 ) -> None:
     """Score a run on the test part of its data, or on all windows of other data, beside naive forecasts."""
     from elinformer.workflows import evaluate_run
 
-    document = evaluate_run(run, data=data, json_file=json_file)
-    show_scores(document)
+    say(f"reading {data or run}", stderr=True)
+    document = evaluate_run(run, data=data, json_file=None if json_file == "-" else json_file)
+    if json_file == "-":
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        show_scores(document)
 
 
 def forecast(
@@ -43,9 +49,10 @@ def forecast(
     """Forecast the steps after the end of the data."""
     from elinformer.workflows import forecast_run
 
+    say(f"reading {data or run}", stderr=True)
     wanted = {"level": _numbers("level", level), "quantiles": _numbers("quantiles", quantiles)}
     rows = forecast_run(run, out, data=data, **wanted, scenarios=scenarios, seed=seed)
-    typer.echo(f"{rows} forecasts in {out}")
+    say(f"{rows} forecasts in {out}")
 
 
 def _numbers(name: str, text: str | None) -> list[float] | None:
@@ -73,7 +80,7 @@ def plot(
     from elinformer.workflows import plot_run
 
     plot_run(run, out, data=data, series=series, n=n, future=future)
-    typer.echo(f"picture: {out}")
+    say(f"picture: {out}")
 
 
 def add_series(
@@ -85,14 +92,15 @@ def add_series(
     features: Annotated[
         Path | None, typer.Option(help="CSV file with unique_id and numbers that describe each series.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in this folder.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Add series that a run was not trained on, without another training."""
     from elinformer.report.tables import added_table
     from elinformer.workflows import add_series_run
 
+    say(f"reading {data}", stderr=True)
     added = add_series_run(run, data, out, features=features, overwrite=overwrite)
-    typer.echo(f"added {len(added['series'])} series: {', '.join(added['series'])}")
+    say(f"added {len(added['series'])} series: {', '.join(added['series'])}")
     plain_console().print(added_table(added))
 
 

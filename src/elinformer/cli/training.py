@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from elinformer._console import plain_console
-from elinformer.cli._common import ConfigFile, show_scores
+from elinformer._console import plain_console, say
+from elinformer.cli._common import ConfigFile, Overwrite, show_scores
 from elinformer.cli._flags import with_flags
 from elinformer.cli.reporting import report_on
 from elinformer.errors import InputError
 from elinformer.options import flag_rows, in_tables, settings_for
 
-BESIDE_RESUME = ("resume", "moved_data", "devices", "num_nodes", "series_parallel")
+BESIDE_RESUME = ("quiet", "resume", "moved_data", "devices", "num_nodes", "series_parallel")
 """Parameters that `train --resume` takes; the run knows all others."""
 
 
@@ -44,7 +44,7 @@ def train(
     moved_data: Annotated[
         str | None, typer.Option("--data", help="With --resume: the data, if they were moved.", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in this folder.")] = False,
+    overwrite: Overwrite = False,
     config: ConfigFile = None,
     model: Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")] = None,
     options: dict[str, Any] | None = None,
@@ -56,6 +56,8 @@ def train(
 
     docs/options.md lists the options of a settings file, which are more than the flags.
     """
+    if data or resume:
+        say(f"reading {data or resume}", stderr=True)
     from elinformer.training.ranks.machines import Machines
     from elinformer.workflows import resume_run, train_run
 
@@ -111,7 +113,7 @@ def cross_validate(
         data, out, settings, n_windows=n_windows, step_size=step_size, refit=refit, warm_start=warm_start
     )
     plain_console().print(cutoff_table(frame))
-    typer.echo(f"forecasts: {out / 'forecasts.csv'}")
+    say(f"forecasts: {out / 'forecasts.csv'}")
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:
@@ -128,10 +130,14 @@ def _refuse_beside_resume(context: typer.Context) -> None:
 def _show_training(run: Path, metrics: dict[str, Any]) -> None:
     from elinformer._process import is_first_process
 
-    if not is_first_process():
-        return
+    if metrics["interrupted"]:
+        say(
+            f"interrupted: {run} holds the best weights so far, of epoch {metrics['best_epoch']}; go on with "
+            f"`elinformer train --resume {run}`",
+            stderr=True,
+        )
+        raise typer.Exit(130)
     show_scores(metrics)
-    sharpness = "" if metrics["sharpness"] == 1 else f", attention at {metrics['sharpness']:g} of its sharpness"
-    training = f"{metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']}{sharpness}"
-    typer.echo(f"run: {run}  ({training})")
-    report_on(run)
+    say(f"run: {run}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
+    if is_first_process():
+        report_on(run)

@@ -83,6 +83,10 @@ class MetricSums:
         self.count_nonzero = torch.zeros(shape, dtype=torch.int64)
         self.intervals: IntervalSums | None = None
 
+    def __repr__(self) -> str:
+        steps, n_series, n_channels = self.count.shape
+        return f"{type(self).__name__}({steps} steps x {n_series} series x {n_channels} channels, {self.scores()})"
+
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """Add the errors of B forecasts.
 

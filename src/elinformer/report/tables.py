@@ -186,5 +186,6 @@ def dataset_table(datasets: Iterable[Dataset]) -> Table:
 
 
 def _shown_steps(report: Document) -> list[str]:
-    steps = [str(step) for step in (3, 6, 12) if str(step) in report["by_horizon"]]
-    return steps or list(report["by_horizon"])[:1]
+    """Return steps 3, 6 and 12 as far as there are such, and the last one."""
+    steps = list(report["by_horizon"])
+    return [step for step in steps if step in {"3", "6", "12", steps[-1]}]

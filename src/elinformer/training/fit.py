@@ -152,7 +152,8 @@ def fit(
         train: Training windows.
         validation: Validation windows.
         tokens_per_window: Series times patches; decides the size of micro-batches.
-        console: Console for messages and the progress bar; standard error by default.
+        console: Console for messages and the progress bar; standard error by default, with a line every tenth of the
+            training if it is no terminal.
         callbacks: Other Lightning callbacks.
         run: Run folder for checkpoints; training resumes from the newest one.
         machines: Devices and machines; one rank by default. All ranks call this and end with the whole module.
@@ -163,6 +164,7 @@ def fit(
     """
     config, machines = module.config, machines or Machines()
     _check_partitions(config, machines)
+    lines = console is None
     console = (console or plain_console(stderr=True)) if is_first_process() else Console(quiet=True)
     budget = config.budget(len(train), tokens_per_window)
     n_micro_batches = config.micro_batches(budget.batch_size, -(-tokens_per_window // machines.n_ranks))
@@ -172,7 +174,10 @@ def fit(
         len(train), budget.batch_size, n_micro_batches, seed=config.seed, steps_per_epoch=budget.steps_per_epoch
     )
     checkpointing = run and Checkpointing(run, batches, config.checkpoint_minutes, console)
-    own = _Callbacks.create(config, budget, console, callbacks, checkpointing)
+    progress = ProgressBar(console, best := BestWeights(budget.patience), lines=lines)
+    own = _Callbacks.create(
+        config, budget, console, best=best, others=[progress, *callbacks], checkpointing=checkpointing
+    )
     loaders = training_loader(train, batches), window_loader(validation, 2 * -(-budget.batch_size // n_micro_batches))
     with _ignore_lightning_hints():
         log_folder = _log_folder(config, run)
@@ -211,15 +216,17 @@ class _Callbacks:
         config: TrainingConfig,
         budget: Budget,
         console: Console,
-        user_callbacks: Sequence[pl.Callback],
+        *,
+        best: BestWeights,
+        others: Sequence[pl.Callback],
         checkpointing: Checkpointing | None,
     ) -> _Callbacks:
         """Create the callbacks of a training."""
-        clock, best, steps = Clock(), BestWeights(budget.patience), SkipNonFiniteSteps()
+        clock, steps = Clock(), SkipNonFiniteSteps()
         history = History(clock)
         stopping = StopOnSignal(checkpointing, console)
         calibration = Calibration(best, stopping)
-        ordered = [clock, history, best, steps, RescaleLastStep(), ProgressBar(console, best), *user_callbacks]
+        ordered = [clock, history, best, steps, RescaleLastStep(), *others]
         if config.averaged_epochs:
             # After the callbacks that may copy the validated weights, before those that write checkpoints.
             ordered.append(AveragedWeights(config.averaged_epochs * budget.averaged_steps))

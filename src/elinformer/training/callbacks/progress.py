@@ -1,15 +1,19 @@
-"""Time and progress of a training: a clock that survives restarts, and a progress bar for terminals."""
+"""Time and progress of a training: a clock that survives restarts, and a bar, or lines where there is no terminal."""
 
 from __future__ import annotations
 
+import math
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Task
 
     from elinformer.training.callbacks.best_weights import BestWeights
 
@@ -35,30 +39,31 @@ class Clock(pl.Callback):
 
 
 class ProgressBar(pl.Callback):
-    """One line with epoch, loss, validation MAE and remaining time; nothing unless `console` is a terminal."""
+    """Progress of a training: one line with a bar on a terminal, else a line every tenth of the epochs.
 
-    def __init__(self, console: Console, best: BestWeights) -> None:
-        self._best = best
+    Args:
+        console: Console of the progress.
+        best: Best weights so far.
+        lines: Whether lines are printed if the console is no terminal.
+    """
+
+    def __init__(self, console: Console, best: BestWeights, *, lines: bool) -> None:
+        self._console, self._best, self._lines = console, best, lines and not console.is_terminal
         self._progress = Progress(
-            TextColumn("[bold]training"),
-            BarColumn(bar_width=24),
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}  validation MAE {task.fields[mae]} (best {task.fields[best]})"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
+            BarColumn(bar_width=max(6, min(24, console.width // 5))),
+            StatusColumn(console),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("", total=None, loss="-", mae="-", best="-")
-        self._n_batches = 1
+        self._n_batches, self._tenths = 1, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar."""
         self._n_batches = int(trainer.num_training_batches)
-        self._progress.update(self._task, total=trainer.max_epochs)
+        self._progress.update(self._task, total=trainer.max_epochs, completed=trainer.current_epoch)
+        self._tenths = self._tenths_done()
         self._progress.start()
 
     def on_train_batch_end(
@@ -67,13 +72,59 @@ class ProgressBar(pl.Callback):
         """Advance the bar by one batch."""
         n_epochs = trainer.current_epoch + (batch_idx + 1) / self._n_batches
         self._progress.update(self._task, completed=n_epochs, loss=f"{float(outputs['loss']):.3f}")
+        if batch_idx + 1 < self._n_batches:
+            self._print_tenth()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the validation error."""
         if "validation_mae" in trainer.callback_metrics:
             mae = float(trainer.callback_metrics["validation_mae"])
             self._progress.update(self._task, mae=f"{mae:.4g}", best=f"{self._best.mae:.4g}")
+        self._print_tenth()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Remove the bar, also after an error."""
         self._progress.stop()
+
+    def _tenths_done(self) -> int:
+        task = self._progress.tasks[0]
+        return int(10 * task.completed / task.total + 1e-9) if task.total else 0
+
+    def _print_tenth(self) -> None:
+        """Print a line if another tenth is done."""
+        if self._lines and (tenths := self._tenths_done()) > self._tenths:
+            self._tenths = tenths
+            self._console.print(
+                f"training {10 * tenths} %: {', '.join(_parts(self._progress.tasks[0]))}", soft_wrap=True
+            )
+
+
+class StatusColumn(ProgressColumn):
+    """Epoch, time and errors: as much of it as fits beside the bar, the most important first."""
+
+    max_refresh = 0.5
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def render(self, task: Task) -> Text:
+        """Return the status as one line."""
+        room = self._console.width - max(6, min(24, self._console.width // 5)) - 2
+        parts = _parts(task)
+        while len(parts) > 1 and len("  ".join(parts)) > room:
+            parts.pop()
+        return Text("  ".join(parts)[:room], no_wrap=True)
+
+
+def _parts(task: Task) -> list[str]:
+    """Return epoch, remaining time, validation error, best one and loss."""
+    total = int(task.total or 0)
+    left = task.time_remaining
+    parts = [f"epoch {max(1, math.ceil(task.completed - 1e-9))}/{total}"]
+    if left is not None and task.completed < total:
+        parts.append(f"{timedelta(seconds=int(left))} left")
+    for words, value in (("validation MAE", "mae"), ("best", "best"), ("loss", "loss")):
+        if task.fields[value] != "-":
+            parts.append(f"{words} {task.fields[value]}")
+    return parts
