@@ -313,7 +313,7 @@ def _names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
 
 def _check_shapes(panel: Panel) -> None:
     shape = panel.values.shape
-    if len(shape) != 3 or panel.values.dtype not in FLOATS:
+    if len(shape) != 3 or not any(panel.values.dtype == kind for kind in FLOATS):
         raise InputError(f"expected float32 or float64 values of shape (T, N, C), got {panel.values.dtype} of {shape}")
     if 0 in shape:
         raise InputError(f"expected at least one step, series and channel, got values of shape {shape}")
@@ -428,7 +428,7 @@ def check_neighbours(panel: Panel) -> None:
     distances, times = np.unique(np.diff(seen), return_counts=True)
     apart = f"{distances[times.argmax()]} steps apart"
     if panel.has_time:
-        apart = f"{_duration(panel.timestamps[seen[1]] - panel.timestamps[seen[0]])} apart"
+        apart = f"{_duration(np.diff(panel.timestamps[seen[:2]])[0])} apart"
     raise InputError(
         f"expected values at neighbouring steps of {panel.freq or 'one'}, but no series has any: series "
         f"{panel.series[counts.argmax()]!r} has values that are {apart}; pass freq=... as the data were recorded, or "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -195,7 +195,7 @@ def combined(pieces: Pieces, places: np.ndarray, n_steps: int, how: str, null_va
         totals, counts = np.zeros(shape), np.zeros(shape, np.int32)
         for rows, series, numbers in pieces.read():
             values, observed = values_and_mask(numbers, null_value)
-            index = _index(places[rows], series, paired=numbers.ndim == 2)
+            index: Any = _index(places[rows], series, paired=numbers.ndim == 2)
             np.add.at(totals, index, np.where(observed, values, 0))
             np.add.at(counts, index, observed)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -116,8 +116,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    filters: dict[str, Any] = {"number": number, "percent": percent, "duration": duration}
-    environment.filters.update({**filters, "time": _time, "part": _part, "heat": _heat})
+    filters: dict[str, Any] = environment.filters
+    filters |= {"number": number, "percent": percent, "duration": duration, "time": _time, "part": _part, "heat": _heat}
     return environment
 
 

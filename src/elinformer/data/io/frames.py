@@ -160,7 +160,8 @@ class FrameStream:
         InputError: The object is no eager frame, or two columns have the same name.
     """
 
-    decimal, notes = ".", ()
+    decimal = "."
+    notes: Sequence[str] = ()
 
     def __init__(self, frame: object) -> None:
         try:

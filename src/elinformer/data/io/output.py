@@ -45,7 +45,7 @@ def _localized(frame: pd.DataFrame, zone: str, *, by_clock: bool) -> pd.DataFram
     frame = frame.assign(
         **{
             name: frame[name].dt.tz_localize(zone, nonexistent="shift_forward", ambiguous=_first(frame))
-            for name in frame.columns.intersection(KEYS[2:])
+            for name in frame.columns.intersection(list(KEYS[2:]))
         }
     )
     wall = pd.DatetimeIndex(frame["ds"])
@@ -53,7 +53,7 @@ def _localized(frame: pd.DataFrame, zone: str, *, by_clock: bool) -> pd.DataFram
     if not by_clock:
         return frame.assign(ds=early)
     late = wall.tz_localize(zone, nonexistent="NaT", ambiguous=~_first(frame))
-    repeated = np.flatnonzero((early != late) & ~early.isna())
+    repeated = np.flatnonzero((early != late) & np.logical_not(early.isna()))
     skipped = np.flatnonzero(early.isna())
     if not len(repeated) and not len(skipped):
         return frame.assign(ds=early)

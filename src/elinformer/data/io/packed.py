@@ -15,9 +15,19 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-PARTS = {"YYYY": (1900, 2100), "YY": (0, 99), "MM": (1, 12), "DD": (1, 31), "hh": (0, 23), "mm": (0, 59), "ss": (0, 59)}
+PARTS = {
+    "YYYY": (1900, 2100),
+    "YY": (0, 99),
+    "Q": (1, 4),
+    "MM": (1, 12),
+    "WW": (1, 53),
+    "DDD": (1, 366),
+    "DD": (1, 31),
+    "hh": (0, 23),
+    "mm": (0, 59),
+    "ss": (0, 59),
+}
 """Least and largest number of every part of a date."""
-PARTS |= {"WW": (1, 53), "Q": (1, 4), "DDD": (1, 366)}
 MAX_GROUPS = 10_000
 """Largest unit in which numbers are grouped."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -176,7 +176,7 @@ class Recording:
         panel = Panel(values=values, mask=mask, **fields, form=form, notes=(*self.notes, *notes), checked=True)
         if places is not None and (self.resample is not None or len(np.unique(places)) < n_rows):
             pieces, places = combined(pieces, places, shape[0], self.resample or "mean", self.null_value), None
-        options = {"places": None if shape[0] == n_rows else places, "null_value": self.null_value}
+        options: dict[str, Any] = {"places": None if shape[0] == n_rows else places, "null_value": self.null_value}
         if fill_arrays(values, mask, pieces, **options, progress=progress) is np.float64:
             _check_readable_twice(pieces)
             del values, mask

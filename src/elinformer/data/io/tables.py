@@ -62,7 +62,7 @@ class TableStream(Protocol):
 
     names: list[str]
     decimal: str
-    notes: list[str]
+    notes: Sequence[str]
 
     def first_cells(self, name: str) -> Column:
         """Return the first cells of a column."""
@@ -115,7 +115,8 @@ class CsvStream:
     def __init__(self, path: Path, sep: str | None = None, decimal: str | None = None) -> None:
         dialect = read_dialect(path, sep, decimal)
         self.names, self._places = _named_columns(dialect)
-        self.decimal, self.notes = dialect.decimal, dialect.notes
+        self.decimal = dialect.decimal
+        self.notes: Sequence[str] = dialect.notes
         self._path, self._dialect = path, dialect
         self._keys = [str(place) for place in range(len(dialect.names))]
         self._bytes = max(CSV_BYTES, 64 * sum(len(name) + 1 for name in dialect.names))
@@ -179,7 +180,8 @@ class ParquetStream:
         declared: Columns that the index of pandas tells.
     """
 
-    decimal, notes = ".", ()
+    decimal = "."
+    notes: Sequence[str] = ()
 
     def __init__(self, path: Path) -> None:
         pa.array(pd.PeriodIndex([], freq="D"))  # makes pandas register its types with Arrow
