@@ -155,7 +155,8 @@ class Row:
         if self.automatic and text.lower() == AUTO:
             return AUTO
         try:
-            parts = [part.strip() for part in text.replace("/", ",").split(",")] if self.many else [text]
+            numbers = text if self.kind is str else text.replace("/", ",")  # a name may have a slash
+            parts = [part.strip() for part in numbers.split(",")] if self.many else [text]
             values = [_from_text(part, self.kind) for part in parts]
         except (KeyError, ValueError) as error:
             raise self._refusal(f"{self.name} to be {self.expected}", text) from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,12 +18,16 @@ from elinformer._process import is_first_process
 from elinformer.backtests import Backtest, place_of, sums_of
 from elinformer.cross_validation import RollingOrigin, cross_validate
 from elinformer.data.appending import append
+from elinformer.data.covariates import LEVEL
 from elinformer.data.defaults import choose_reach
+from elinformer.data.io.ahead import check_known_ahead, with_future
 from elinformer.data.io.frames import as_panel, long_frame
 from elinformer.data.io.output import in_form
+from elinformer.data.io.static import static_covariates
 from elinformer.data.options import TaskOptions
 from elinformer.data.panel import Panel, data_description
 from elinformer.data.reach import PartName, chronological_split, part_origins, window_origins
+from elinformer.data.roles import Roles
 from elinformer.data.series_info import SeriesInfo
 from elinformer.data.windows import SplitPanel
 from elinformer.errors import InputError
@@ -157,6 +162,10 @@ class Forecaster:
         run: str | Path | UnfinishedRun | None = None,
         machines: Machines | None = None,
         start: TrainedModel | None = None,
+        futr_exog_list: Sequence[str] = (),
+        hist_exog_list: Sequence[str] = (),
+        stat_exog_list: Sequence[str] | None = None,
+        static_df: Any | None = None,
     ) -> Forecaster:
         """Train on the training steps, and keep the weights with the lowest validation error.
 
@@ -170,6 +179,11 @@ class Forecaster:
                 `Forecaster.resume(run, data)` resumes it and ends with the same weights.
             machines: Number of devices. Each is a process that calls this method: see docs/scale.md.
             start: Model of the same series and options that training starts from; random weights by default.
+            futr_exog_list: Columns that are known over the horizon too: see docs/covariates.md. Rows after the last `y`
+                tell them ahead.
+            hist_exog_list: Columns that are known up to the present.
+            stat_exog_list: Columns of `static_df` to use; all by default.
+            static_df: Frame with `unique_id` and numbers or categories, one row a series.
 
         Returns:
             This forecaster.
@@ -179,7 +193,8 @@ class Forecaster:
         """
         from elinformer.training.fit import train
 
-        panel = as_panel(data, freq=freq)
+        roles = _roles(futr_exog_list, hist_exog_list, stat_exog_list, static_df)
+        panel = as_panel(data, freq=freq, roles=roles)
         self._reach, why = self._chosen_reach(panel)
         check_writable(self._config)
         split_panel = self.split_panel(panel)
@@ -223,6 +238,10 @@ class Forecaster:
         callbacks: Sequence[Callback] = (),
         machines: Machines | None = None,
         start: TrainedModel | None = None,
+        futr_exog_list: Sequence[str] = (),
+        hist_exog_list: Sequence[str] = (),
+        stat_exog_list: Sequence[str] | None = None,
+        static_df: Any | None = None,
     ) -> Forecaster:
         """Resume a `fit(data, run=folder)` that was killed, from its newest checkpoint. `save` finishes the run.
 
@@ -234,11 +253,16 @@ class Forecaster:
             callbacks: Callbacks of Lightning.
             machines: Number of devices. It can differ from that of the killed training.
             start: Model that the killed training started from; it is used if there is no checkpoint yet.
+            futr_exog_list: See `fit`.
+            hist_exog_list: See `fit`.
+            stat_exog_list: See `fit`.
+            static_df: See `fit`.
 
         Raises:
             InputError: The folder holds no unfinished run, or the data differ from those that it started with.
         """
-        run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq)
+        roles = _roles(futr_exog_list, hist_exog_list, stat_exog_list, static_df)
+        run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq, roles=roles)
         run.check_data(panel)
         with refuse_mismatched_files(folder):
             forecaster = cls._from_config(run.config)
@@ -269,6 +293,8 @@ class Forecaster:
         *,
         horizon: int | None = None,
         recursive: bool = False,
+        futr_df: Any | None = None,
+        static_df: Any | None = None,
         level: Sequence[float] | float | None = None,
         quantiles: Sequence[float] | float | None = None,
         scenarios: int | None = None,
@@ -286,6 +312,9 @@ class Forecaster:
             horizon: Number of steps; that of training by default.
             recursive: True allows more steps than the model was trained for: it then reads its own forecasts. Their
                 errors add up; `backtest(horizon=..., recursive=True)` measures them.
+            futr_df: Frame with `unique_id`, `ds` and the future covariates of the steps to forecast; without
+                `unique_id`, all series share them. It is not needed if the data go on with them.
+            static_df: Frame with static covariates, if they differ from those of training.
             level: Levels of intervals in percent: 80 adds `elinformer-lo-80` and `elinformer-hi-80`.
             quantiles: Numbers between 0 and 1, instead of levels: 0.1 adds `elinformer-q-10`.
             scenarios: Number of joint scenarios: paths that hang together across series and steps, so that sums,
@@ -307,8 +336,8 @@ class Forecaster:
         """
         wanted = wanted_quantiles(level, quantiles)
         n_scenarios = _checked_scenarios(scenarios, seed)
-        trained, panel = self.trained, self._as_panel(data, freq)
-        n_steps = self._checked_horizon(horizon, recursive)
+        trained, n_steps = self.trained, self._checked_horizon(horizon, recursive)
+        panel = self._known_ahead(self._as_panel(data, freq, static_df), futr_df, max(n_steps, self.reach.horizon))
         if not wanted.quantiles and not n_scenarios:
             columns = {"": trained.next_steps(panel, series_at_once, horizon=n_steps)}  # (S, n, C)
         elif n_steps > self.reach.horizon:
@@ -714,8 +743,8 @@ class Forecaster:
         Args:
             data: History of the new series and of the series of training. All of it is used for learning.
             freq: Time between the steps of a data frame; that of training by default.
-            features: A frame with `unique_id` and columns of numbers, one row for each series of `data`. Locations of
-                a panel are used too.
+            features: A frame with `unique_id` and columns of numbers or categories, one row for each series of `data`.
+                They are the static covariates, if training had some. Locations of a panel are used too.
             steps: Number of optimiser steps, of 16 windows each. They are taken twice: for the errors, and for the
                 result.
 
@@ -723,7 +752,7 @@ class Forecaster:
             InputError: There is no new series, a new series has less than a day of history, or the model has to be
                 trained again.
         """
-        panel = self._as_panel(data, freq)
+        panel = self._as_panel(data, freq, features if self.info.covariates.static.names else None)
         trained = with_new_series(
             self.trained, panel, scale_per=self.scale_per, features=features, steps=steps, seed=self.training.seed
         )
@@ -877,15 +906,43 @@ class Forecaster:
         train_end = chronological_split(panel.n_steps, self.split).train[1]
         return choose_reach(panel, steps.horizon, steps.window, lags, train_end)
 
-    def _as_panel(self, data: Panel | Any | None, freq: Freq | None) -> Panel:
-        if data is not None:
-            info = self.info
-            return as_panel(
-                data, freq=freq or info.freq, steps_per_day=info.steps_per_day, null_value=info.form.null_value
-            )
-        if self._panel is None:
-            raise InputError("expected data, because a loaded forecaster has no data: pass a panel or a frame")
-        return self._panel
+    def _as_panel(self, data: Panel | Any | None, freq: Freq | None, static_df: Any | None = None) -> Panel:
+        """Return the data as a panel, with the covariates of training; static ones only if they are given."""
+        info = self.info
+        static = [*dict.fromkeys(name.partition(LEVEL)[0] for name in info.covariates.static.names)]
+        roles = _roles((), (), None if static_df is None else static, static_df)
+        if data is None:
+            if self._panel is None:
+                raise InputError("expected data, because a loaded forecaster has no data: pass a panel or a frame")
+            return roles.assign(self._panel)
+        if not isinstance(data, Panel):
+            roles = replace(roles, future=info.covariates.future.names, past=info.covariates.past.names)
+        time = {"freq": freq or info.freq, "steps_per_day": info.steps_per_day}
+        return as_panel(data, **time, null_value=info.form.null_value, roles=roles)
+
+    def _known_ahead(self, panel: Panel, futr_df: Any | None, n_steps: int) -> Panel:
+        """Return the panel with the future covariates of the next `n_steps`.
+
+        Raises:
+            InputError: They are missing.
+        """
+        if futr_df is not None:
+            return with_future(panel.last_steps(self.reach.history), futr_df, n_steps)
+        if panel.future:
+            check_known_ahead(panel.last_steps(self.reach.history), n_steps)
+        return panel
+
+
+def _roles(future: Sequence[str], past: Sequence[str], static: Sequence[str] | None, static_df: Any | None) -> Roles:
+    """Return the roles of columns and of a frame of static covariates.
+
+    Raises:
+        InputError: Static covariates are named, but there is no frame of them.
+    """
+    if static_df is None and static:
+        raise InputError(f"expected static_df=... with {', '.join(static)} beside stat_exog_list, got none: pass it")
+    make = None if static_df is None else partial(static_covariates, static_df, columns=static)
+    return Roles(tuple(future), tuple(past), make)
 
 
 def _table(name: str, options: Any) -> dict[str, Any]:

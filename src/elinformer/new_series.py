@@ -20,7 +20,7 @@ from torch import nn
 from torch.func import functional_call
 
 from elinformer._dtype import float32_default
-from elinformer.data.io.static import static_features
+from elinformer.data.io.static import static_covariates
 from elinformer.data.panel import data_description
 from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.reach import window_origins
@@ -112,7 +112,7 @@ def with_new_series(
     new = trained.info.new_series(history)
     if not new:
         raise InputError(f"expected series that training did not have, but it had all {history.n_series}: add others")
-    info = trained.info.with_series(new)
+    info = trained.info.with_series(new, history)
     panel = info.align(history)
     min_steps = _min_observed_steps(panel, trained.reach)
     _check_history(panel, len(new), min_steps)
@@ -234,11 +234,13 @@ def _features(panel: Panel, scaler: Scaler, usable: np.ndarray, static: Sequence
 def _static_features(
     history: Panel, series: Sequence[str], usable: np.ndarray, features: Any | None
 ) -> list[np.ndarray]:
-    """Return the static features and the locations (n, F) of the usable series, if there are any."""
+    """Return the static features, covariates and locations (n, F) of the usable series, if there are any."""
     names = [name for name, is_usable in zip(series, usable, strict=True) if is_usable]
-    static = [] if features is None else [static_features(features, names)]
+    static = [] if features is None else [static_covariates(features, names).values]
+    positions = {name: i for i, name in enumerate(history.series)}
+    if history.static is not None:
+        static.append(history.static.values[[positions[name] for name in names]])
     if history.locations is not None:
-        positions = {name: i for i, name in enumerate(history.series)}
         static.append(history.locations[[positions[name] for name in names]])
     return static
 

@@ -47,7 +47,8 @@ class Settings(ReadingOptions, TaskOptions):
     @property
     def reading(self) -> dict[str, Any]:
         """Options of reading by name, as `read_panel` takes them and a run keeps them."""
-        return {name: getattr(self, name) for name in rows(ReadingOptions)}
+        found = {name: getattr(self, name) for name in rows(ReadingOptions)}
+        return found if self.static is None else found | {"static": str(Path(self.static).expanduser().resolve())}
 
     def updated(self, changes: Mapping[str, Any]) -> Settings:
         """Return settings with `changes`, in which None changes nothing; `model` and `training` are merged by name.

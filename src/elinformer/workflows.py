@@ -217,13 +217,21 @@ def cross_validate_data(
     return frame
 
 
-def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None, **options: Any) -> int:
+def forecast_run(
+    run: str | Path,
+    out: str | Path,
+    *,
+    data: str | None = None,
+    future_data: str | Path | None = None,
+    **options: Any,
+) -> int:
     """Forecast the steps after the end of the data, and write them to a file.
 
     Args:
         run: Folder of the run.
         out: File that ends in `.csv` or `.parquet`.
         data: Path, or name of a data set of the catalogue; the data of training by default.
+        future_data: Table with the future covariates of the steps to forecast, `.csv` or `.parquet`.
         options: `level`, `quantiles`, `scenarios` and `seed` of `Forecaster.predict`.
 
     Returns:
@@ -236,7 +244,10 @@ def forecast_run(run: str | Path, out: str | Path, *, data: str | None = None, *
     if suffix not in {".csv", ".parquet"}:
         raise InputError(f"expected a file that ends in .csv or .parquet, got {str(out)!r}")
     forecaster, panel = open_run(run, data)
-    frame = forecaster.predict(panel, **options)
+    from elinformer.data.io.ahead import read_table
+
+    known_ahead = None if future_data is None else read_table(future_data)
+    frame = forecaster.predict(panel, futr_df=known_ahead, **options)
     with new_file(out) as path:
         frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path, index=False)
     return len(frame)
@@ -296,9 +307,7 @@ def add_series_run(
     """
     with held_run_folder(out, overwrite=overwrite):
         forecaster, panel = open_run(run, data)
-        from elinformer.data.io.static import read_features
-
-        extended = forecaster.add_series(panel, features=None if features is None else read_features(features))
+        extended = forecaster.add_series(panel, features=features)
         extended.save(out, source=_source(run, read_config(Path(run))) | {"data": portable_address(data, out)})
         return dict(extended.added or {})
 

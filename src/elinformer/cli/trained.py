@@ -35,6 +35,12 @@ def forecast(
     run: Run,
     out: Annotated[Path, typer.Option(help="File that ends in .csv or .parquet.", show_default=False)],
     data: OtherData = None,
+    future_data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of unique_id, ds and the future covariates of the steps to forecast, .csv or .parquet."
+        ),
+    ] = None,
     level: Annotated[
         str | None, typer.Option(help="Levels of intervals in percent: 80,95.", metavar="<numbers>")
     ] = None,
@@ -51,7 +57,7 @@ def forecast(
 
     say(f"reading {data or run}", stderr=True)
     wanted = {"level": _numbers("level", level), "quantiles": _numbers("quantiles", quantiles)}
-    rows = forecast_run(run, out, data=data, **wanted, scenarios=scenarios, seed=seed)
+    rows = forecast_run(run, out, data=data, future_data=future_data, **wanted, scenarios=scenarios, seed=seed)
     say(f"{rows} forecasts in {out}")
 
 

@@ -27,10 +27,15 @@ def load_panel(address: str, **options: Any) -> Panel:
         InputError: Nothing is there, or it is no panel.
     """
     if is_in_catalogue(address):
+        from elinformer.data.io.read import roles_of
+
+        roles = roles_of(
+            *(options.pop(name, default) for name, default in (("future", ()), ("past", ()), ("static", None)))
+        )
         refuse_options(
             address, {name: None if value == () else value for name, value in options.items() if name != "step"}
         )
-        return load_dataset(address)
+        return roles.assign(load_dataset(address))
     check_address(address)
     from elinformer.data.io.read import read_panel
 

@@ -69,7 +69,8 @@ class Covariates:
                 names.append(name)
                 found.append(column.astype(np.float32))
                 continue
-            texts = np.array(["" if cell is None else str(cell) for cell in column.tolist()])
+            empty = [cell is None or cell != cell for cell in column.tolist()]  # noqa: PLR0124  NaN
+            texts = np.array(["" if void else str(cell) for void, cell in zip(empty, column.tolist(), strict=True)])
             levels = [level for level in np.unique(texts).tolist() if level]
             names += [f"{name}{LEVEL}{level}" for level in levels]
             found += [(texts == level).astype(np.float32) for level in levels]

@@ -46,6 +46,15 @@ class ReadingOptions(Options):
     decimal: Literal[".", ","] | None = option(
         None, "Point or comma before the decimals of a CSV file. Default: plain to see.", flag=True
     )
+    future: tuple[str, ...] = option(
+        (),
+        "Columns that are known over the horizon too, such as a weather forecast; a * stands for any text.",
+        flag=True,
+    )
+    past: tuple[str, ...] = option((), "Columns that are known up to the present.", flag=True)
+    static: str | None = option(
+        None, "CSV file with unique_id and static covariates of every series, numbers or categories.", flag=True
+    )
 
 
 @dataclass(frozen=True)

@@ -155,11 +155,25 @@ class SeriesInfo:
         known = set(self.series)
         return tuple(name for name in panel.series if name not in known)
 
-    def with_series(self, new: tuple[str, ...]) -> SeriesInfo:
-        """Return the information with the series `new` appended, whose static covariates are not known yet."""
-        n_static = len(self.covariates.static.names)
-        rows = self.covariates.static_values + ((0.0,) * n_static,) * len(new) if n_static else ()
-        return replace(self, series=self.series + new, covariates=replace(self.covariates, static_values=rows))
+    def with_series(self, new: tuple[str, ...], panel: Panel) -> SeriesInfo:
+        """Return the information with the series `new` of a panel appended.
+
+        Raises:
+            InputError: Training had static covariates, and the panel has none.
+        """
+        names = self.covariates.static.names
+        if not names:
+            return replace(self, series=self.series + new)
+        if panel.static is None:
+            raise InputError(
+                f"expected static covariates of the new series, {', '.join(names)}, as in training, but {new[0]!r} has "
+                "none: pass them as features=... or in the panel"
+            )
+        rows = self.covariates.static_values + ((0.0,) * len(names),) * len(new)
+        unknown = replace(self, series=self.series + new, covariates=replace(self.covariates, static_values=rows))
+        static = unknown.align(panel).static
+        values = () if static is None else tuple(tuple(row) for row in static.values.tolist())
+        return replace(unknown, covariates=replace(self.covariates, static_values=values))
 
     def check_scaler(self, scaler: Scaler) -> None:
         """Check that a scaler belongs to these series.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elinformer.data.io.static import read_features, static_features
+from elinformer.data.io.static import static_covariates
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,13 +16,31 @@ if TYPE_CHECKING:
 
 
 def test_covariates_have_the_order_of_the_series() -> None:
-    frame = pd.DataFrame({"unique_id": ["b", "c", "a"], "x": [1, 2, 3], "y": [0.5, 0.25, 0.125]})
-    np.testing.assert_array_equal(static_features(frame, ["a", "b"]), [[3, 0.125], [1, 0.5]])
+    frame = pd.DataFrame({"unique_id": ["b", "c", "a"], "x": [1, 2, 3], "kind": ["s", "t", None]})
+    found = static_covariates(frame, ["a", "b"])
+    assert found.names == ("x", "kind=s")
+    np.testing.assert_array_equal(found.values, [[3, 0], [1, 1]])
+    assert static_covariates(frame, ["a"], columns=["x"]).names == ("x",)
 
 
 def test_names_in_a_file_keep_their_zeros(tmp_path: Path) -> None:
     path = tmp_path / "features.csv"
     path.write_text("unique_id,height\n007,12\n7,3\n", encoding="utf-8")
-    np.testing.assert_array_equal(static_features(read_features(path), ["7", "007"]), [[3], [12]])
+    np.testing.assert_array_equal(static_covariates(path, ["7", "007"]).values, [[3], [12]])
     with pytest.raises(InputError, match="expected a CSV file with unique_id"):
-        read_features(tmp_path / "none.csv")
+        static_covariates(tmp_path / "none.csv", ["7"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        ({"unique_id": ["a"], "x": [1.0]}, ["b", "x"]),
+        ({"unique_id": ["a", "b"], "x": [1.0, np.nan]}, ["b", "x"]),
+        ({"unique_id": ["a", "b", "b"], "x": [1.0, 2.0, 3.0]}, ["b"]),
+        ({"unique_id": ["a", "b"]}, ["unique_id"]),
+    ],
+)
+def test_missing_cells_are_refused_with_column_and_series(rows: dict[str, list[object]], names: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        static_covariates(pd.DataFrame(rows), ["a", "b"])
+    assert all(f"{name}" in str(error.value) for name in names)

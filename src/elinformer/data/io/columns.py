@@ -7,7 +7,8 @@ declared is never forecast in silence.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from elinformer.errors import InputError
@@ -55,22 +56,29 @@ class Columns:
         time_col: Name of the column with the times; None = it is found.
         targets: Names of the columns with the values: the channels of a long table, the series of a wide one. Empty =
             they are found.
+        covariates: Names of columns with covariates, which are read after the values; a `*` stands for any text.
     """
 
     id_col: str | None = None
     time_col: str | None = None
     targets: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
 
     def beside(self, others: Columns) -> Columns:
         """Return these columns, completed by others."""
-        return Columns(self.id_col or others.id_col, self.time_col or others.time_col, self.targets or others.targets)
+        found = {name: getattr(self, name) or getattr(others, name) for name in vars(self)}
+        return Columns(**found)
 
 
 NOTHING_DECLARED = Columns()
 
 
 def declared_columns(
-    id_col: str | None, time_col: str | None, target_col: str | None, targets: Sequence[str] | None
+    id_col: str | None,
+    time_col: str | None,
+    target_col: str | None,
+    targets: Sequence[str] | None,
+    covariates: Sequence[str] = (),
 ) -> Columns:
     """Return the columns that a caller declares.
 
@@ -84,7 +92,7 @@ def declared_columns(
     values = (target_col,) if target_col is not None else tuple(targets or ())
     if wrong := [name for name in (id_col, time_col, *values) if not isinstance(name, str | None)]:
         raise InputError(f"expected names of columns as text, got {wrong[0]!r}: pass its name")
-    return Columns(id_col, time_col, values)
+    return Columns(id_col, time_col, values, tuple(covariates))
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,16 @@ def find_roles(names: Sequence[str], declared: Columns, peek: Peek) -> Roles:
         InputError: A declared column is missing, or a column is left whose role is not clear.
     """
     _check_declared(names, declared)
+    for pattern in declared.covariates:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(
+                f"expected a column {pattern!r} for the covariates, got {', '.join(map(repr, names[:20]))}: correct it"
+            )
+    if declared.covariates:
+        taken = [name for name in names if any(fnmatchcase(name, pattern) for pattern in declared.covariates)]
+        rest = [name for name in names if name not in taken]
+        roles = find_roles(rest, replace(declared, covariates=()), peek)
+        return replace(roles, values=[*roles.values, *taken])
     notes: list[str] = []
     names, declared = _without_levels(names, declared, peek)
     names = _without_row_numbers(names, declared, peek, notes)

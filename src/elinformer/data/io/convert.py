@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from elinformer.data.io.columns import declared_columns
 from elinformer.data.io.folder import check_panel_folder, is_panel_folder, open_panel, write_recording
-from elinformer.data.io.read import Reading, checked_path, default_name, name_in_errors, read_recording
+from elinformer.data.io.read import Reading, checked_path, default_name, name_in_errors, read_recording, roles_of
 from elinformer.data.io.recording import Recording
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def convert_panel(
     resample: Resample | None = None,
     sep: str | None = None,
     decimal: str | None = None,
+    future: Sequence[str] = (),
+    past: Sequence[str] = (),
+    static: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Panel:
@@ -61,6 +64,10 @@ def convert_panel(
         resample: "mean" or "sum" brings irregular times to steps of `freq`.
         sep: Separator of the columns of a CSV file; by default it is plain to see.
         decimal: "." or "," before the decimals of a CSV file; by default it is plain to see.
+        future: Names of columns that are future covariates: see docs/covariates.md. All series share a column of a wide
+            table.
+        past: Names of columns that are past covariates.
+        static: CSV file with `unique_id` and static covariates.
         overwrite: Replace a panel that is in `folder`.
         progress: Called with the number of values that are written, and of all.
 
@@ -71,8 +78,9 @@ def convert_panel(
     path = checked_path(source)
     with name_in_errors(path):
         is_panel = path.is_dir() and is_panel_folder(path)
+        roles = roles_of(future, past, static)
         reading = Reading(
-            declared=declared_columns(id_col, time_col, target_col, targets),
+            declared=declared_columns(id_col, time_col, target_col, targets, roles.columns),
             tz=tz, resample=resample, sep=sep, decimal=decimal,
         )  # fmt: skip
         recording = Recording.of_panel(open_panel(path)) if is_panel else read_recording(path, reading)
@@ -84,4 +92,5 @@ def convert_panel(
             steps_per_day=steps_per_day,
             name=name or (None if is_panel else default_name(path)),
         )
+        recording = recording.with_roles(roles)
         return write_recording(recording, folder, overwrite=overwrite, progress=progress)

@@ -243,13 +243,17 @@ def _write_files(panel: Panel, folder: Path) -> None:
     for array in (panel.values, panel.mask):
         if isinstance(array, np.memmap):
             array.flush()  # raises an error of the disk, which would be lost later
-    np.save(folder / TIMESTAMPS, panel.timestamps)
-    if panel.locations is not None:
-        np.save(folder / LOCATIONS, panel.locations)
     blocks = {"past": panel.past, "future": panel.future, "static": () if panel.static is None else (panel.static,)}
     for role, of_role in blocks.items():
         for i, block in enumerate(of_role):
             np.save(folder / f"{role}_{i}.npy", block.values)
+    for name, array in ((VALUES, panel.values), (MASK, panel.mask)):
+        if map_array(folder / name).shape != array.shape:  # without the columns that are covariates
+            np.save(folder / f"new_{name}", array)
+            (folder / f"new_{name}").replace(folder / name)
+    np.save(folder / TIMESTAMPS, panel.timestamps)
+    if panel.locations is not None:
+        np.save(folder / LOCATIONS, panel.locations)
     header = {"format": FORMAT, "schema": SCHEMA, "shape": panel.values.shape, "dtype": panel.values.dtype.name}
     fields = {name: getattr(panel, name) for name in FIELDS}
     covariates = {role: [block.names for block in of_role] for role, of_role in blocks.items()}

@@ -20,6 +20,7 @@ from elinformer.data.io.packed import looks_like_time
 from elinformer.data.io.recording import Recording
 from elinformer.data.io.tables import FIRST_ROWS, KEYS, TABLE_ROWS, distinct_names, index_roles, read_table
 from elinformer.data.panel import Panel
+from elinformer.data.roles import Roles
 from elinformer.data.steps import same_step, step_name
 from elinformer.errors import InputError
 
@@ -37,6 +38,7 @@ def as_panel(
     freq: Freq | None = None,
     steps_per_day: int | None = None,
     null_value: float | None = None,
+    roles: Roles | None = None,
 ) -> Panel:
     """Return a panel, put on the step `freq` if it has another, or make one of an eager data frame, long or wide.
 
@@ -45,14 +47,16 @@ def as_panel(
         freq: Step; that of the panel, or inferred from the times of the frame, by default.
         steps_per_day: As in `panel_from_frame`; a panel keeps its own.
         null_value: As in `panel_from_frame`; a panel keeps its own.
+        roles: Columns that are covariates.
 
     Raises:
         InputError: The frame does not make a panel, or the times do not lie on these steps.
     """
     if not isinstance(data, Panel):
-        return panel_from_frame(data, freq=freq, steps_per_day=steps_per_day, null_value=null_value)
+        options = {"freq": freq, "steps_per_day": steps_per_day, "null_value": null_value}
+        return panel_from_frame(data, **options, roles=roles)
     if freq is None or data.freq is None or same_step(data.freq, step_name(freq, data.timestamps)):
-        return data
+        return data if roles is None else roles.assign(data)
     rows = np.flatnonzero(data.mask.any((1, 2)))
     recorded = replace(
         Recording.of_panel(data), values=data.values[rows], times=data.timestamps[rows], freq=None, steps_per_day=None
@@ -77,6 +81,7 @@ def panel_from_frame(
     targets: Sequence[str] | None = None,
     tz: str | None = None,
     resample: Resample | None = None,
+    roles: Roles | None = None,
 ) -> Panel:
     """Make a panel of a pandas, polars or pyarrow frame, or of any other eager frame that narwhals supports.
 
@@ -98,21 +103,23 @@ def panel_from_frame(
             that are neither are left out.
         tz: Zone by whose clock times with a zone are read; their own by default.
         resample: "mean" or "sum" brings irregular times to steps of `freq`.
+        roles: Columns that are covariates.
 
     Raises:
         InputError: The object is no eager frame, a column is missing, a cell is no number or no time, times repeat or
             go back, or no value is observed.
     """
-    declared = declared_columns(id_col, time_col, target_col, targets)
+    declared = declared_columns(id_col, time_col, target_col, targets, (roles or Roles()).columns)
     table, found = index_as_columns(frame, declared) if isinstance(frame, pd.DataFrame) else (frame, Columns())
     recording = read_table(FrameStream(table), declared.beside(found), tz=tz, ordered=resample is None)
     form = replace(recording.form, **_form_of(frame, recording.form.id_column))
     if found.time_col is not None:  # levels of an index are no columns whose names could come back
         form = replace(form, id_column=id_col or PLAIN.id_column, time_column=time_col or PLAIN.time_column)
     recording = replace(recording, form=form)
-    return recording.with_options(
+    recording = recording.with_options(
         null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, name=name, resample=resample
-    ).to_panel()
+    )
+    return recording.with_roles(roles or Roles()).to_panel()
 
 
 def index_as_columns(frame: pd.DataFrame, declared: Columns) -> tuple[pd.DataFrame, Columns]:

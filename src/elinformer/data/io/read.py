@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from elinformer.data.io.folder import is_panel_folder, open_panel
 from elinformer.data.io.hdf5 import read_hdf5
 from elinformer.data.io.limits import check_regular
 from elinformer.data.io.npz import read_npz
+from elinformer.data.io.static import static_covariates
 from elinformer.data.io.tables import CsvStream, ParquetStream, read_table
 from elinformer.data.panel import Panel
+from elinformer.data.roles import Roles
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +50,9 @@ def read_panel(
     resample: Resample | None = None,
     sep: str | None = None,
     decimal: str | None = None,
+    future: Sequence[str] = (),
+    past: Sequence[str] = (),
+    static: str | Path | None = None,
 ) -> Panel:
     """Read a panel from a file, or a folder, of one of these kinds.
 
@@ -83,20 +89,24 @@ def read_panel(
         resample: "mean" or "sum" brings irregular times to steps of `freq`.
         sep: Separator of the columns of a CSV file; by default it is plain to see.
         decimal: "." or "," before the decimals of a CSV file; by default it is plain to see.
+        future: Names of columns that are future covariates: see docs/covariates.md. All series share a column of a wide
+            table.
+        past: Names of columns that are past covariates.
+        static: CSV file with `unique_id` and static covariates.
 
     Raises:
         InputError: There is no such file, or it does not make a panel. The message begins with the path.
     """
-    source = checked_path(path)
+    source, roles = checked_path(path), roles_of(future, past, static)
     with name_in_errors(source):
         reading = Reading(
-            declared=declared_columns(id_col, time_col, target_col, targets),
+            declared=declared_columns(id_col, time_col, target_col, targets, roles.columns),
             tz=tz, resample=resample, sep=sep, decimal=decimal,
         )  # fmt: skip
         if source.is_dir() and is_panel_folder(source):
             given = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
             _refuse_options(**given, **reading.given)
-            return _rename(open_panel(source), series=series, channels=channels, name=name)
+            return roles.assign(_rename(open_panel(source), series=series, channels=channels, name=name))
         recording = read_recording(source, reading)
         recording = recording.with_options(
             resample=resample,
@@ -108,7 +118,12 @@ def read_panel(
             channels=channels,
             name=name or default_name(source),
         )
-        return recording.to_panel()
+        return recording.with_roles(roles).to_panel()
+
+
+def roles_of(future: Sequence[str], past: Sequence[str], static: str | Path | None) -> Roles:
+    """Return the roles of columns, with static covariates from a CSV file."""
+    return Roles(tuple(future), tuple(past), None if static is None else partial(static_covariates, static))
 
 
 def checked_path(path: str | Path) -> Path:
@@ -184,7 +199,7 @@ class Reading:
     def given(self) -> dict[str, object]:
         """Options that were given, by their names in `read_panel`."""
         options = {"tz": self.tz, "resample": self.resample, "sep": self.sep, "decimal": self.decimal}
-        columns = {**asdict(self.declared), "targets": self.declared.targets or None}
+        columns = {**asdict(self.declared), "targets": self.declared.targets or None, "covariates": None}
         return {name: value for name, value in {**columns, **options}.items() if value is not None}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from elinformer.data.options import Resample
     from elinformer.data.pieces import DType, Progress
+    from elinformer.data.roles import Roles
     from elinformer.data.steps import Freq
 
     Allocate = Callable[[tuple[int, int, int], DType], tuple[np.ndarray, np.ndarray]]
@@ -81,6 +82,15 @@ class Recording:
             name=panel.name,
             form=panel.form,
             complete=lambda made: replace(made, **covariates, checked=True),
+        )
+
+    def with_roles(self, roles: Roles) -> Recording:
+        """Return the recording of a panel whose columns have roles, such as that of a covariate."""
+        if not roles:
+            return self
+        earlier, roles = self.complete, replace(roles, null_value=self.null_value)
+        return replace(
+            self, null_value=None, complete=lambda panel: roles.assign(panel if earlier is None else earlier(panel))
         )
 
     @property

@@ -1,66 +1,85 @@
-"""Static covariates: numbers that describe a series and do not change with time."""
+"""Static covariates from frames and files: one row for each series, numbers or categories in the columns."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from elinformer.data.covariates import Covariates
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
-def static_features(frame: Any, series: Sequence[str], *, id_column: str = "unique_id") -> np.ndarray:
-    """Return static covariates (N, F) float64 of the series, in the order of `series`.
+def static_covariates(
+    frame: Any, series: Sequence[str], *, columns: Sequence[str] | None = None, id_column: str = "unique_id"
+) -> Covariates:
+    """Return the static covariates of the series, in the order of `series`.
 
     Args:
-        frame: Eager data frame with `id_column`, and numbers in every other column. It has one row a series and may
-            have rows of other series.
+        frame: Eager data frame with `id_column`, and numbers or categories (text) in the other columns; or the path of
+            a CSV file of one. It has one row a series and may have rows of other series.
         series: N names.
+        columns: Names of the columns to use; all others than `id_column` by default.
         id_column: Name of the column with the series.
 
     Raises:
-        InputError: The frame has other columns, a series has no row or two, or a cell is no finite number.
+        InputError: A column is missing, a series has no row or two, or a number is missing or not finite.
     """
+    if isinstance(frame, str | Path):
+        frame = _read_csv(frame, id_column)
     table = nw.from_native(frame, eager_only=True, pass_through=True)
     if not isinstance(table, nw.DataFrame):
-        raise InputError(f"expected features as an eager data frame, got {type(frame).__name__}")
-    columns = [name for name in table.columns if name != id_column]
-    if id_column not in table.columns or not columns:
+        raise InputError(f"expected static covariates as an eager data frame, got {type(frame).__name__}")
+    names = [name for name in table.columns if name != id_column] if columns is None else list(columns)
+    missing = [name for name in (id_column, *names) if name not in table.columns]
+    if missing or not names:
         raise InputError(
-            f"expected features with the column {id_column} and at least one column of numbers, got "
+            f"expected static covariates with {id_column} and the columns {', '.join(names) or 'of covariates'}, got "
             f"{', '.join(table.columns)}"
         )
-    place = {str(name): i for i, name in enumerate(table[id_column].to_list())}
-    if len(place) != len(table):
-        raise InputError(f"expected one row of features a series, got {len(table)} rows of {len(place)} series")
-    if missing := [name for name in series if name not in place]:
-        raise InputError(f"expected features of every series, but {missing[0]!r} has none ({len(missing)} in all)")
-    return _numbers(table, columns)[[place[name] for name in series]]
+    rows = _rows_of(table, series, id_column, names[0])
+    return Covariates.of_series({name: _cells(table, name, rows, series) for name in names}, len(series))
 
 
-def read_features(path: str | Path, *, id_column: str = "unique_id") -> pd.DataFrame:
-    """Read a CSV file for `static_features`. The names of the series stay as they are written.
+def _rows_of(table: nw.DataFrame[Any], series: Sequence[str], id_column: str, example: str) -> list[int]:
+    """Return the number of the row of every series."""
+    ids = [str(name) for name in table[id_column].to_list()]
+    place = {name: i for i, name in enumerate(ids)}
+    if len(place) != len(ids):
+        twice = next(name for i, name in enumerate(ids) if name in ids[:i])
+        raise InputError(f"expected one row of static covariates a series, got two of {twice!r}: drop one")
+    if absent := [name for name in series if name not in place]:
+        raise InputError(
+            f"expected static covariates of every series, but {absent[0]!r} has no {example!r} ({len(absent)} series "
+            "in all): add a row for it"
+        )
+    return [place[name] for name in series]
 
-    Raises:
-        InputError: The file cannot be read.
-    """
+
+def _cells(table: nw.DataFrame[Any], name: str, rows: list[int], series: Sequence[str]) -> np.ndarray:
+    """Return the cells of a column as float64, or as text."""
+    column = table[name]
+    if not column.dtype.is_numeric() and column.dtype != nw.Boolean:
+        return np.array([column[row] for row in rows], object)
+    cells = column.cast(nw.Float64).to_numpy().astype(np.float64)[rows]
+    if not np.isfinite(cells).all():
+        absent = series[int(np.argmax(~np.isfinite(cells)))]
+        raise InputError(
+            f"expected the static covariate {name!r} of every series, but {absent!r} has none: fill it in, or leave "
+            "the column out"
+        )
+    return cells
+
+
+def _read_csv(path: str | Path, id_column: str) -> pd.DataFrame:
+    """Read a CSV file. The names of the series stay as they are written."""
     try:
-        return pd.read_csv(path, dtype={id_column: str})
+        return pd.read_csv(Path(path).expanduser(), dtype={id_column: str})
     except (OSError, ValueError) as error:
-        raise InputError(f"expected a CSV file with {id_column} and numbers in {path}: {error}") from error
-
-
-def _numbers(table: nw.DataFrame[Any], columns: list[str]) -> np.ndarray:
-    try:
-        numbers = np.stack([table[name].to_numpy().astype(np.float64) for name in columns], axis=1)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected numbers in the columns {', '.join(columns)} of the features: {error}") from error
-    if not np.isfinite(numbers).all():
-        raise InputError("expected finite numbers as features, got one that is missing: fill it in or drop its column")
-    return numbers
+        raise InputError(f"expected a CSV file with {id_column} and static covariates in {path}: {error}") from error

@@ -1,0 +1,140 @@
+"""Tables of what is known ahead: future covariates over the horizon, as `predict(futr_df=...)` takes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from elinformer.data.covariates import Covariates, names_of
+from elinformer.data.io.cells import read_numbers, read_times
+from elinformer.data.io.frames import FrameStream
+from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from elinformer.data.io.cells import Times
+    from elinformer.data.panel import Panel
+
+
+def with_future(
+    panel: Panel, frame: Any, horizon: int, *, id_column: str = "unique_id", time_column: str = "ds"
+) -> Panel:
+    """Return a panel whose future covariates go on over the horizon, as a frame says.
+
+    Args:
+        panel: History, with the future covariates up to its end.
+        frame: Eager data frame with `time_column` and the future covariates. With `id_column` it has a row for each
+            series and step; without it a row for each step, which all series share. Further rows are left out.
+        horizon: S, steps after the panel.
+        id_column: Name of the column with the series.
+        time_column: Name of the column with the times.
+
+    Raises:
+        InputError: A column, or a row of a series and step, is missing, or repeats. An empty cell is a gap.
+    """
+    names = names_of(panel.future)
+    if not names:
+        raise InputError("expected no futr_df, because the model was trained without future covariates: leave it out")
+    table = FrameStream(frame)
+    if missing := [name for name in (time_column, *names) if name not in table.names]:
+        raise InputError(
+            f"expected futr_df with the columns {', '.join((time_column, *names))}, got none called "
+            f"{' or '.join(missing)}: pass the future covariates of training for the next {horizon} steps"
+        )
+    columns = dict(zip(table.names, table.read_group(0, table.names), strict=True))
+    times = panel.future_timestamps(horizon)
+    step = _places(_clock(read_times(time_column, columns[time_column])), times)
+    shared = id_column not in table.names
+    series = np.zeros(len(step), np.int64)
+    if not shared:
+        series = _places(np.array([str(cell) for cell in columns[id_column].to_pylist()]), np.array(panel.series))
+    rows = np.flatnonzero((step >= 0) & (series >= 0))
+    known = np.zeros((horizon, 1 if shared else panel.n_series), np.int64)
+    np.add.at(known, (step[rows], series[rows]), 1)
+    _check_rows(known, times, () if shared else panel.series, names)
+    numbers = np.empty((*known.shape, len(names)), np.float32)
+    cells = np.stack([read_numbers(name, columns[name]) for name in names], -1)
+    numbers[step[rows], series[rows]] = cells[rows]
+    return replace(panel, future=tuple(_extended(panel, numbers, names)), checked=True)
+
+
+def _clock(times: Times) -> np.ndarray:
+    """Return times by the wall clock of their zone, if they have one."""
+    if times.zone is None:
+        return times.instants
+    index = pd.DatetimeIndex(times.instants).tz_localize("UTC").tz_convert(times.zone)
+    return index.tz_localize(None).to_numpy("datetime64[ns]")
+
+
+def _places(cells: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return the place of every cell in `among`, -1 where it is absent."""
+    order = np.argsort(among)
+    found = order[np.searchsorted(among, cells, sorter=order).clip(max=len(among) - 1)]
+    return np.where(among[found] == cells, found, -1)
+
+
+def _check_rows(known: np.ndarray, times: np.ndarray, series: Sequence[str], names: Sequence[str]) -> None:
+    """Check that there is one row for each step (S,) and series."""
+    wrong = np.argwhere(known.T != 1)
+    if len(wrong):
+        place, step = wrong[0]
+        of_series = f" of series {series[place]!r}" if series else ""
+        number = "no row" if known[step, place] == 0 else f"{known[step, place]} rows"
+        raise InputError(
+            f"expected one row of futr_df with {', '.join(map(repr, names))}{of_series} at every step from {times[0]} "
+            f"to {times[-1]}, got {number} at {times[step]}: pass one row for each step of the horizon"
+        )
+
+
+def _extended(panel: Panel, numbers: np.ndarray, names: Sequence[str]) -> list[Covariates]:
+    """Return the future covariates of a panel with those of the horizon (S, N or 1, F) after them."""
+    blocks: list[Covariates] = []
+    for block in panel.future:
+        ahead = numbers[..., [names.index(name) for name in block.names]]
+        history = block.values[: panel.n_steps]
+        n_series = max(history.shape[1], ahead.shape[1])
+        parts = (np.broadcast_to(part, (len(part), n_series, part.shape[2])) for part in (history, ahead))
+        blocks.append(Covariates(block.names, np.concatenate(list(parts))))
+    return blocks
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV or Parquet file for `with_future`. The names of the series stay as they are written.
+
+    Raises:
+        InputError: The file cannot be read, or has another ending.
+    """
+    source = Path(path).expanduser()
+    if source.suffix not in {".csv", ".parquet"}:
+        raise InputError(f"expected future covariates in a .csv or .parquet file, got {str(path)!r}")
+    try:
+        return pd.read_csv(source, dtype={"unique_id": str}) if source.suffix == ".csv" else pd.read_parquet(source)
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a table of future covariates in {path}, but it cannot be read: {error}") from error
+
+
+def check_known_ahead(panel: Panel, horizon: int) -> None:
+    """Refuse a panel with a series whose future covariates end before the horizon does.
+
+    Raises:
+        InputError: A covariate that was known for a series is missing at the end of the horizon.
+    """
+    stop = panel.n_steps + horizon
+    for block in panel.future:
+        observed = ~np.isnan(block.values)  # (T', N, F)
+        last = len(observed) - 1 - observed[::-1].argmax(0)
+        ends = np.argwhere(observed.any(0) & (last < stop - 1))
+        if len(ends):
+            place, covariate = ends[0]
+            times = np.concatenate([panel.timestamps, panel.future_timestamps(horizon)])
+            of_series = f" of series {panel.series[place]!r}" if block.values.shape[1] > 1 else ""
+            raise InputError(
+                f"expected the future covariate {block.names[covariate]!r}{of_series} up to {times[-1]}, the last step "
+                f"to forecast, but it is first missing at {times[last[place, covariate] + 1]}: pass "
+                "futr_df=... (--future-data FILE) with a row for each step of the horizon"
+            )

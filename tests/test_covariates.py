@@ -1,0 +1,142 @@
+"""Covariates from frames and files to the forecast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elinformer.data.covariates import names_of
+from elinformer.data.io.convert import convert_panel
+from elinformer.data.io.frames import panel_from_frame
+from elinformer.data.io.read import read_panel
+from elinformer.data.panel import fingerprint
+from elinformer.data.roles import Roles
+from elinformer.errors import InputError
+from elinformer.forecaster import Forecaster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HORIZON = 3
+
+
+def long_table(n_steps: int = 60, ahead: int = HORIZON) -> pd.DataFrame:
+    """Return a long table of two series, with `temp` and `price` ahead of the last `y`, and `sold` up to it."""
+    rng = np.random.default_rng(0)
+    times = pd.date_range("2024-01-01", periods=n_steps + ahead, freq="h")
+    parts = []
+    for name in ("a", "b"):
+        temp, known = rng.normal(size=len(times)), np.arange(len(times)) < n_steps
+        parts.append(
+            pd.DataFrame(
+                {
+                    "unique_id": name,
+                    "ds": times,
+                    "y": np.where(known, 5 + temp, np.nan),
+                    "temp": temp,
+                    "sold": np.where(known, 1.0, np.nan),
+                    "price": rng.normal(size=len(times)),
+                }
+            )
+        )
+    return pd.concat(parts)
+
+
+STATIC = pd.DataFrame({"unique_id": ["a", "b"], "height": [1.0, 3.0], "kind": ["x", "y"]})
+LISTS: dict[str, Any] = {"futr_exog_list": ["temp", "price"], "hist_exog_list": ["sold"]}
+
+
+@pytest.fixture(scope="module")
+def forecaster(make_forecaster: Callable[..., Forecaster]) -> Forecaster:
+    return make_forecaster(epochs=1).fit(long_table(), **LISTS, static_df=STATIC)
+
+
+def test_columns_take_their_roles_and_rows_after_the_values_are_known_ahead() -> None:
+    panel = panel_from_frame(long_table(), roles=Roles(future=("temp", "price"), past=("sold",)))
+    assert (panel.n_steps, panel.channels, names_of(panel.past)) == (60, ("y",), ("sold",))
+    assert names_of(panel.future) == ("temp", "price")
+    assert {len(block.values) for block in panel.future} == {63}
+
+
+def test_columns_of_a_wide_table_are_shared() -> None:
+    times = pd.date_range("2024-01-01", periods=30, freq="h")
+    wide = pd.DataFrame({"time": times, "a": np.arange(30.0), "t/1": 0.0, "b": 1.0, "t/2": 2.0})
+    panel = panel_from_frame(wide, null_value=0.0, roles=Roles(future=("t/*",)))
+    assert (panel.series, names_of(panel.future)) == (("a", "b"), ("t/1", "t/2"))
+    assert panel.future[0].values.shape == (30, 1, 1)
+    assert not panel.mask[0, 0, 0]  # null_value is for values alone
+    np.testing.assert_array_equal(panel.future[0].values, np.zeros((30, 1, 1)))
+
+
+def test_forecasts_need_what_training_knew(forecaster: Forecaster) -> None:
+    whole = forecaster.predict()
+    table = long_table()
+    history, ahead = table[table["y"].notna()], table[table["y"].isna()]
+    given = forecaster.predict(history, futr_df=ahead[["unique_id", "ds", "temp", "price"]])
+    pd.testing.assert_frame_equal(given, whole)
+    other = forecaster.predict(history, futr_df=ahead.assign(temp=9.0))
+    assert not np.allclose(other.iloc[:, -1], whole.iloc[:, -1])
+
+
+def test_a_saved_run_knows_its_covariates(forecaster: Forecaster, tmp_path: Path) -> None:
+    forecaster.save(tmp_path / "run")
+    loaded = Forecaster.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(loaded.predict(long_table()), forecaster.predict())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda ahead: None, ["temp", "2024-01-03T12", "futr_df"]),
+        (lambda ahead: ahead.iloc[:-1], ["temp", "'b'", "2024-01-03T14"]),
+        (lambda ahead: ahead.drop(columns="price"), ["price"]),
+        (lambda ahead: pd.concat([ahead, ahead]), ["2 rows"]),
+    ],
+)
+def test_what_is_missing_ahead_is_named(forecaster: Forecaster, change: Any, words: list[str]) -> None:
+    ahead = change(long_table().groupby("unique_id").tail(HORIZON))
+    with pytest.raises(InputError) as error:
+        forecaster.predict(long_table(ahead=0), futr_df=ahead)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_series_whose_covariates_end_early_is_named(forecaster: Forecaster) -> None:
+    table = long_table()
+    last = table["ds"] == table["ds"].max()
+    table.loc[last & (table["unique_id"] == "b"), "temp"] = np.nan
+    with pytest.raises(InputError, match=r"'temp' of series 'b'.*2024-01-03T14"):
+        forecaster.predict(table)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"futr_exog_list": ["wind"]}, "wind"),
+        ({"hist_exog_list": ["wind"]}, "wind"),
+        ({"static_df": STATIC.iloc[:1]}, "'b'"),
+        ({"stat_exog_list": ["height"]}, "static_df"),
+        ({"hist_exog_list": ["temp", "sold"]}, "temp"),
+    ],
+)
+def test_wrong_lists_are_refused_by_name(make_forecaster: Any, options: dict[str, Any], name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        make_forecaster().fit(long_table(), **(LISTS | options))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_and_its_folder_hold_the_covariates_of_the_frame(tmp_path: Path, ending: str) -> None:
+    path, static = tmp_path / f"table.{ending}", tmp_path / "static.csv"
+    table = long_table()
+    table.to_csv(path, index=False) if ending == "csv" else table.to_parquet(path, index=False)
+    STATIC.to_csv(static, index=False)
+    roles: dict[str, Any] = {"future": ["temp", "price"], "past": ["sold"], "static": static}
+    panel = read_panel(path, **roles)
+    folder = convert_panel(path, tmp_path / "folder", **roles)
+    assert fingerprint(folder) == fingerprint(panel)
+    assert folder.values.shape == (60, 2, 1)
+    assert panel.static is not None
+    assert panel.static.names == ("height", "kind=x", "kind=y")
