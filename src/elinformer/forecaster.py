@@ -677,7 +677,7 @@ class Forecaster:
                 "expected data, because a loaded forecaster has no data: call update with the old data first"
             )
         new = self._as_panel(new_rows, freq)
-        info = self.info.with_series(self.info.new_series(new))
+        info = self.info.with_series(self.info.new_series(new), new)
         n_old, panel = self._panel.n_steps, append(info.align(self._panel), info.align(new))
         base = self if info.series == self.info.series else self.add_series(panel, features=features, steps=steps)
         trained, report = finetuned(base.trained, panel, n_old, self.split, steps=steps, seed=self.training.seed)
@@ -917,7 +917,7 @@ class Forecaster:
             return roles.assign(self._panel)
         if not isinstance(data, Panel):
             roles = replace(roles, future=info.covariates.future.names, past=info.covariates.past.names)
-        time = {"freq": freq or info.freq, "steps_per_day": info.steps_per_day}
+        time: dict[str, Any] = {"freq": freq or info.freq, "steps_per_day": info.steps_per_day}
         return as_panel(data, **time, null_value=info.form.null_value, roles=roles)
 
     def _known_ahead(self, panel: Panel, futr_df: Any | None, n_steps: int) -> Panel:

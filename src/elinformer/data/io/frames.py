@@ -53,7 +53,7 @@ def as_panel(
         InputError: The frame does not make a panel, or the times do not lie on these steps.
     """
     if not isinstance(data, Panel):
-        options = {"freq": freq, "steps_per_day": steps_per_day, "null_value": null_value}
+        options: dict[str, Any] = {"freq": freq, "steps_per_day": steps_per_day, "null_value": null_value}
         return panel_from_frame(data, **options, roles=roles)
     if freq is None or data.freq is None or same_step(data.freq, step_name(freq, data.timestamps)):
         return data if roles is None else roles.assign(data)
