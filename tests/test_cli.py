@@ -38,7 +38,7 @@ n_heads = 2
 """
 
 
-NOTES = ("reading ", "read Panel(", "training ")
+NOTES = ("reading ", "read ", "training ")
 
 
 @dataclass
@@ -453,7 +453,7 @@ def test_a_name_in_brackets_is_printed_as_it_is(channel: str, cli: Cli, folder: 
     hours = pd.date_range("2024-01-01", periods=120, freq="1h")
     rows = [f"{name},{hour},{i % 5 + 2},{i % 3 + 1}\n" for name in "pq" for i, hour in enumerate(hours)]
     Path("t.csv").write_text(f"unique_id,ds,y,{channel}\n" + "".join(rows), encoding="utf-8")
-    result = cli("train", "t.csv", "--config", "narrow.toml", "--out", "run")
+    result = cli("train", "t.csv", "--config", "narrow.toml", "--out", "run", "--target", f"y,{channel}")
     assert result.code == 0
     assert channel in result.out
 
@@ -485,12 +485,16 @@ def table(*rows: str, head: str = "time,a,b") -> bytes:
 
 BROKEN = {
     "a text cell": ("bad.csv", table(*ROWS[:5], f"{HOURS[5]},many,3", *ROWS[6:]), ["many"]),
-    "a missing column": ("bad.csv", table(*ROWS, head="ds,unique_id,value"), ["y"]),
+    "a missing column": ("bad.csv", table(*(f"{hour},p" for hour in HOURS), head="ds,unique_id"), ["y"]),
     "times that go back": ("bad.csv", table(*ROWS[:5], *ROWS[6:9], ROWS[5], *ROWS[9:]), ["goes back"]),
     "a time twice": ("bad.csv", table(*ROWS[:5], ROWS[4], *ROWS[5:]), ["repeats"]),
     "one row": ("bad.csv", table(ROWS[0]), ["got 1"]),
     "a head alone": ("bad.csv", table(), []),
-    "a series that is all missing": ("bad.csv", table(*(f"{hour},1," for hour in HOURS)), ["'b'", "all missing"]),
+    "a series that is all missing": (
+        "bad.csv",
+        table(*(f"{hour},{i}," for i, hour in enumerate(HOURS))),
+        ["'b'", "all missing"],
+    ),
     "nothing but missing": ("bad.csv", table(*(f"{hour},," for hour in HOURS)), ["missing"]),
     "an empty file": ("bad.csv", b"", ["empty file"]),
     "an empty archive": ("bad.npz", b"", ["empty file"]),
