@@ -114,9 +114,9 @@ def refuse_options(dataset: str, options: Mapping[str, object]) -> None:
     """Refuse options of reading, since the catalogue says how a data set is read.
 
     Raises:
-        InputError: An option is not None.
+        InputError: An option is neither None nor empty.
     """
-    given = [option for option, value in options.items() if value is not None]
+    given = [option for option, value in options.items() if value not in (None, (), [])]
     if given:
         raise InputError(f"expected no {' or '.join(given)} for {dataset}: the catalogue says how its sets are read")
 
