@@ -38,7 +38,7 @@ def answer(arguments: list[str], folder: Path) -> tuple[str, str]:
         (["compare", "missing.csv", "--out", "table"], "no such file"),
         (["train", "metrla", "--out", "run"], "did you mean metr-la?"),
         (["train", "broken.csv", "--out", "run", "--epochs", "0"], "expected epochs"),
-        (["train", "broken.csv"], "expected data and --out RUN"),
+        (["train"], "expected data, or --resume RUN"),
         (["info", "nowhere"], "expected the folder of a run"),
         (["evaluate", "nowhere"], "expected the folder of a run"),
         (["forecast", "nowhere", "--out", "f.csv"], "expected the folder of a run"),

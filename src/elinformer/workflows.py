@@ -323,6 +323,8 @@ def information(path: str | Path, *, check: bool = False) -> Document:
     Raises:
         InputError: The folder holds neither, or something is damaged.
     """
+    if not Path(path).is_dir():
+        read_config(Path(path))
     from elinformer.data.io.folder import check_panel, is_panel_folder, open_panel
 
     if not is_panel_folder(Path(path)):

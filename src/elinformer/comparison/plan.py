@@ -55,8 +55,7 @@ class Task:
         settings = asdict(self.settings)
         training = asdict(self.training(seed=0))
         shared = {name: value for name, value in training.items() if TRAINING[name].compared}
-        for name in ("lags", "split"):
-            settings[name] = settings[name] if isinstance(settings[name], str) else list(settings[name])
+        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
         del settings["model"]
         return {**settings, "training": shared, "fingerprint": self.fingerprint}
 

@@ -138,7 +138,7 @@ class WindowDataset(Dataset[Batch]):
         rows = np.maximum(steps if self.with_targets else steps[:, : self.n_inputs], 0)
         calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
         values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
-        if steps[:, 0].min() < 0:
+        if (steps[:, 0] < 0).any():
             mask &= torch.from_numpy(steps[:, : rows.shape[1]] >= 0)[:, :, None, None]
         covariates = {
             "past": _gather(self.past, steps[:, : self.n_inputs]),

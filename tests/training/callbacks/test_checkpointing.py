@@ -23,6 +23,7 @@ from interruptions import (
     flip_bit,
 )
 from rich.console import Console
+from sealed import seal
 from torch import Tensor
 
 import elinformer.run_folder.checkpoints
@@ -289,6 +290,7 @@ def test_a_checkpoint_of_another_model_is_refused(hourly_panel: Panel, crashed_r
     config = json.loads((crashed_run / "config.json").read_text(encoding="utf-8"))
     config["model"]["options"]["window_width"] = 16
     (crashed_run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    seal(crashed_run)
     with pytest.raises(InputError, match="expected a checkpoint of this training") as refusal:
         Forecaster.resume(crashed_run, hourly_panel)
     assert "\n" not in str(refusal.value)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parent / "train_on_ranks.py"
 WITHOUT_DROPOUT = NARROW | {"dropout": 0.0}
-TRAINING = {"epochs": 4, "batch_size": 15, "checkpoint_minutes": 0, "device": "cpu"}
+TRAINING = {"epochs": 4, "batch_size": 15, "checkpoint_minutes": 0, "device": "cpu", "precision": "32-true"}
 
 MESHES = {"series": (2, 2), "windows": (2, 1), "both": (4, 2)}
 """Number of ranks, and number of ranks that share the series of a window."""
