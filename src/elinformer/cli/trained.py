@@ -78,14 +78,14 @@ def plot(
     data: OtherData = None,
     series: Annotated[str, typer.Option(help="worst, best, or names with commas between them.")] = "worst",
     n: Annotated[int, typer.Option("--number", help="Number of the worst or best series.")] = 6,
-    future: Annotated[
+    ahead: Annotated[
         bool, typer.Option("--future", help="Draw the steps after the end of the data, not those that are scored.")
     ] = False,
 ) -> None:
     """Draw forecasts beside what happened, or those of the steps after the end of the data."""
     from elinformer.workflows import plot_run
 
-    plot_run(run, out, data=data, series=series, n=n, future=future)
+    plot_run(run, out, data=data, series=series, n=n, future=ahead)
     say(f"picture: {out}")
 
 
