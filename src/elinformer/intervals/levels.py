@@ -98,6 +98,7 @@ def interpolated(outputs: Array, trained: Sequence[float], quantiles: Sequence[f
         quantiles: Quantiles of the result.
 
     Example:
+        >>> import numpy as np
         >>> low, high = interpolated(np.array([-1.2816, 0.0, 1.2816]), (0.1, 0.5, 0.9), (0.25, 0.975))
         >>> print(f"{low:.4f} {high:.4f}")
         -0.6745 1.9600
