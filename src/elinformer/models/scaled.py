@@ -114,7 +114,8 @@ class ScaledModel(nn.Module):
             InputError: The batch has covariates that the model does not use.
         """
         _refuse_unused(self.model, batch)
-        return self._unscale(self.model(self.scale(batch)), batch)
+        window = self._window_scale(batch)
+        return self._unscale(self.model(self._scaled(batch, window)), batch, window)
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return the tokens and the key mask of the model."""
@@ -123,16 +124,19 @@ class ScaledModel(nn.Module):
 
     def head(self, x: Tensor, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Map the tokens after the last block to outputs."""
-        return self._unscale(self.model.head(x, self.scale(batch)), batch)  # pyright: ignore[reportCallIssue]
+        window = self._window_scale(batch)
+        return self._unscale(self.model.head(x, self._scaled(batch, window)), batch, window)  # pyright: ignore[reportCallIssue]
 
     def scale(self, batch: Batch) -> Batch:
         """Return a batch with scaled values, and scaled targets where it has targets."""
+        return self._scaled(batch, self._window_scale(batch))
+
+    def _scaled(self, batch: Batch, window: WindowScale | None) -> Batch:
         mean, std = self._mean_and_std(batch)
         covariates = {name: self._scale_covariates(name, getattr(batch, name)) for name in self.scaled_covariates}
         batch = batch._replace(**covariates)
         values = (batch.values - mean) / std
         target = None if batch.target is None else (batch.target - mean) / std
-        window = self._window_scale(values, batch)
         if window is None:
             return batch._replace(values=values.to(self._dtype), target=target)
         level, deviation = window
@@ -151,17 +155,17 @@ class ScaledModel(nn.Module):
         """Type in which the model computes; values and outputs may be float64."""
         return next((p.dtype for p in self.model.parameters()), torch.float32)
 
-    def _window_scale(self, values: Tensor, batch: Batch) -> WindowScale | None:
-        """Return the scales of windows with values that are scaled by training; None for a model without them."""
+    def _window_scale(self, batch: Batch) -> WindowScale | None:
+        """Return the scales of the windows, in the units of training; None for a model without them."""
         if not self.scales_windows:
             return None
+        mean, std = self._mean_and_std(batch)
         model: Any = self.model
-        return window_scale(values, batch.mask, model.config.window)
+        return window_scale((batch.values - mean) / std, batch.mask, model.config.window)
 
-    def _unscale(self, raw: Tensor, batch: Batch) -> Tensor:
+    def _unscale(self, raw: Tensor, batch: Batch, window: WindowScale | None) -> Tensor:
         mean, std = self._mean_and_std(batch)
         outputs = raw if self._arrange is None else self._arrange(raw)
-        window = self._window_scale((batch.values - mean) / std, batch)
         if window is not None:
             outputs = outputs * window.deviation[..., None] + window.level[..., None]
         return outputs * std[..., None] + mean[..., None]
