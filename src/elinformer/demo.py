@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elinformer.data.address import load_panel
 from elinformer.evaluation import naives_for, score_naives
 from elinformer.options import Settings, catalogue_settings
 from elinformer.report.groups import groups_of
@@ -42,7 +41,6 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
         of the same time yesterday (of the last value where there is no day), overall and by horizon step.
     """
     settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
-    panel = load_panel(data, **settings.reading)
     console.print(f"training on {_machine()}")
     metrics = train_run(data, out, settings, overwrite=True, console=progress)
     forecaster, panel = open_run(out)
