@@ -220,6 +220,11 @@ def _shift(rows: Index, steps: int, n_rows: int) -> Index:
     return rows + steps
 
 
+def evenly_spaced(n: int, at_most: int) -> np.ndarray:
+    """Return at most `at_most` of the numbers from 0 to n - 1, evenly spaced, the first and the last among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(int))
+
+
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     """Yield slices of the first axis of an array of `shape`, in order, of about `VALUES_AT_A_TIME` values each."""
     rows = max(1, VALUES_AT_A_TIME // max(1, math.prod(shape[1:])))

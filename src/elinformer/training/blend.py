@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from elinformer.data.pieces import evenly_spaced
 from elinformer.evaluation import targets_of
 from elinformer.models.inputs import earlier_values
 from elinformer.partition import forecasting
@@ -87,8 +88,8 @@ def _samples(
     scaled: ScaledModel, windows: WindowDataset, forecast: Callable[[Batch], Tensor] | None
 ) -> Iterator[_Sample]:
     config: Any = scaled.model.config
-    n_windows = min(len(windows), max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series)))
-    for index in np.unique(np.linspace(0, len(windows) - 1, n_windows).astype(int)):
+    at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series))
+    for index in evenly_spaced(len(windows), at_most):
         batch = windows[[int(index)]]
         yield _Sample(scaled, batch, None if forecast is None else forecast(batch))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
+from elinformer.data.pieces import evenly_spaced
 from elinformer.evaluation import targets_of
 from elinformer.models.inputs import earlier_values
 
@@ -47,8 +47,8 @@ def _simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
     n = config.n_lags + 1
     products, matches = (torch.zeros(config.horizon, *shape, dtype=torch.float64) for shape in ((n, n), (n,)))
     errors = torch.zeros(n, dtype=torch.float64)
-    n_windows = min(len(windows), max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series)))
-    for index in np.unique(np.linspace(0, len(windows) - 1, n_windows).astype(int)):
+    at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series))
+    for index in evenly_spaced(len(windows), at_most):
         batch: Batch = scaled.scale(windows[[int(index)]])
         target, mask = targets_of(batch)
         earlier = earlier_values(batch.values, batch.mask, config.n_lags, config.horizon)[0]  # (n, S, N, C)
