@@ -215,6 +215,7 @@ class Forecaster:
                 self.training,
                 scaler=scaler,
                 loss=self.loss,
+                is_trained=start is not None,
                 console=console,
                 callbacks=callbacks,
                 run=run,

@@ -102,3 +102,11 @@ def test_a_blend_is_saved_and_partitions_have_the_same(
     loaded = Forecaster.load(tmp_path / "run")
     assert loaded.predict(hourly_panel)["elinformer"].equals(expected)
     np.testing.assert_allclose(loaded.predict(hourly_panel, series_at_once=2)["elinformer"], expected, rtol=1e-4)
+
+
+def test_training_from_trained_weights_keeps_their_head(
+    make_forecaster: Callable[..., Forecaster], hourly_panel: Panel
+) -> None:
+    first = make_forecaster(epochs=2, learning_rate=1e-2).fit(hourly_panel).trained
+    again = make_forecaster(epochs=1, learning_rate=1e-12).fit(hourly_panel, start=first).trained
+    torch.testing.assert_close(again.model.output.earlier.bias, first.model.output.earlier.bias, atol=1e-6, rtol=0)

@@ -55,12 +55,18 @@ def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, los
     scaled.eval()
     config = model.config
     outputs = forecasting(scaled, config.n_series, tokens=model.tokens_per_window, tokens_at_once=tokens_at_once)
-    model.output.trust.fill_(1)
+    reset_blend(model)
     with torch.inference_mode():
         simple = _best_simple(_samples(scaled, windows, None))
         trust = _best_weights(_samples(scaled, windows, lambda batch: loss.point(outputs(batch))), simple)
     model.set_blend(simple, trust)
     scaled.train(was_training)
+
+
+def reset_blend(model: Any) -> None:
+    """Let the forecast be that of the model alone, as training and validation need it."""
+    if hasattr(model, "set_blend"):
+        model.set_blend(torch.zeros_like(model.output.simple), torch.ones_like(model.output.trust))
 
 
 class _Sample:

@@ -22,7 +22,7 @@ from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.training.batches import ShuffledBatches, training_loader
-from elinformer.training.blend import blend_with_simple_forecasts
+from elinformer.training.blend import blend_with_simple_forecasts, reset_blend
 from elinformer.training.callbacks.averaging import AveragedWeights
 from elinformer.training.callbacks.best_weights import BestWeights
 from elinformer.training.callbacks.calibration import Calibration
@@ -104,6 +104,7 @@ def train(
     *,
     scaler: Scaler,
     loss: Loss,
+    is_trained: bool = False,
     **options: Any,
 ) -> TrainingOutput:
     """Train a new model on the training windows, and keep the weights with the lowest validation loss.
@@ -117,6 +118,7 @@ def train(
         config: Options of training.
         scaler: Mean and standard deviation of training.
         loss: Meaning of the outputs.
+        is_trained: True if `new_model` returns trained weights, which training goes on from.
         options: `console`, `callbacks`, `run` and `machines` of `fit`.
     """
     with seeded(config.seed), float32_default():
@@ -125,7 +127,9 @@ def train(
         module = ForecastModule(model, scaler, scale, config, loss, covariates=info.covariates.moments)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)
         windows, validation = (data.windows(split, info.calendar) for split in ("train", "validation"))
-        start_from_simple_forecast(module.scaled, windows)
+        reset_blend(model)
+        if not is_trained:
+            start_from_simple_forecast(module.scaled, windows)
         result = fit(module, windows, validation, tokens_per_window=tokens, **options)
         blend_with_simple_forecasts(module.scaled, validation, loss, config.tokens_at_once)
     return TrainingOutput(model, module.mesh, result)
