@@ -39,13 +39,13 @@ test: install  ## Run all tests, and some again with the shapes in signatures ch
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	$(BIN)/python -m pytest -q -n 2 $(SHAPES) -k "not refused and not compiles" tests/models tests/nn tests/ops/test_golden.py
 
-check: install  ## Format, lint, types, import direction, docstrings, doctests and the fast tests.
+check: install  ## Format, lint, types, import direction, docstrings and doctests.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_docstrings.py src
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --doctest-modules src tests
+	$(BIN)/python -m pytest -q -n 2 --doctest-modules src
 
 bench: install  ## Run the benchmarks (long).
 	$(BIN)/python -m benchmarks.ops
