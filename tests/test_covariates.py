@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from elinformer.data.covariates import names_of
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.frames import panel_from_frame
 from elinformer.data.io.read import read_panel
-from elinformer.data.panel import fingerprint
+from elinformer.data.panel import Panel, fingerprint
 from elinformer.data.roles import Roles
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
+from elinformer.options import Settings
+from elinformer.workflows import forecast_run, train_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,3 +143,39 @@ def test_a_file_and_its_folder_hold_the_covariates_of_the_frame(tmp_path: Path, 
     assert folder.values.shape == (60, 2, 1)
     assert panel.static is not None
     assert panel.static.names == ("height", "kind=x", "kind=y")
+
+
+@pytest.fixture(scope="module")
+def with_holidays(narrow: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that was trained on a file of two weeks around a holiday, with the holidays of New York."""
+    pytest.importorskip("holidays")
+    folder = tmp_path_factory.mktemp("holidays")
+    times = pd.date_range("2023-06-26", periods=24 * 14, freq="h")
+    values = 10 + np.sin(np.arange(len(times)) / 4)[:, None] + np.random.default_rng(0).normal(size=(len(times), 2))
+    pd.DataFrame(values, columns=["a", "b"]).assign(time=times).set_index("time").to_csv(folder / "d.csv")
+    given = {"window": 6, "horizon": HORIZON, "holidays": ["US-NY"], "model": narrow, "training": {"epochs": 1}}
+    train_run(str(folder / "d.csv"), folder / "run", Settings().updated(given | {"lags": ()}))
+    return folder
+
+
+def test_a_loaded_run_computes_its_holidays_from_the_times(with_holidays: Path) -> None:
+    forecaster = Forecaster.load(with_holidays / "run")
+    panel = read_panel(with_holidays / "d.csv")
+    assert forecast_run(with_holidays / "run", with_holidays / "f.csv") == 2 * HORIZON
+    written = pd.read_csv(with_holidays / "f.csv")["elinformer"]
+    np.testing.assert_allclose(written, forecaster.predict(panel)["elinformer"], rtol=1e-6)
+    assert forecaster.holidays == ("US-NY",)
+    before, of_holiday = (panel.select(steps=slice(24 * days)) for days in (7, 8))
+    ordinary = replace(of_holiday, timestamps=of_holiday.timestamps - np.timedelta64(7 * 24, "h"), checked=True)
+    (one, other) = (forecaster.predict(shown)["elinformer"] for shown in (of_holiday, ordinary))
+    assert not np.allclose(one, other)  # the same weekday and values, but the fourth of July
+    assert len(forecaster.predict(before, horizon=2 * HORIZON, recursive=True)) == 4 * HORIZON
+
+
+def test_holidays_are_refused_without_times_and_without_a_model_that_uses_them(make_forecaster: Any) -> None:
+    pytest.importorskip("holidays")
+    numbered = Panel.from_arrays(np.random.default_rng(0).normal(size=(60, 2)))
+    with pytest.raises(InputError, match="times for the holidays of DE"):
+        Forecaster(6, 3, lags=(), holidays="DE", model=make_forecaster().model_options).fit(numbered)
+    with pytest.raises(InputError, match=r"holidays for dlinear"):
+        Forecaster(6, 3, lags=(), holidays="DE", model="dlinear").fit(long_table()[["unique_id", "ds", "y"]])

@@ -89,7 +89,7 @@ class TrainedModel:
             self.scaler.mean,
             self.scaler.std,
             self.loss.arrange,
-            covariates=self.info.covariates.moments,
+            covariates=self.info.moments,
         ).eval()
         object.__setattr__(self, "scaled", scaled.to(_device_of(self.model)))
 

@@ -471,6 +471,7 @@ def forecaster_for(settings: Settings, model: Mapping[str, Any], training: Train
         split=settings.split,
         scale_per=settings.scale_per,
         minimum=settings.minimum,
+        holidays=settings.holidays,
         model=model,
         training=training,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from elinformer.data.public_holidays import features
 from elinformer.data.time_grid import DAY, step_length
 
 DAYS_PER_WEEK = 7
@@ -28,22 +29,29 @@ class Calendar:
         n_slots: Slots of a whole day, including hours that are not recorded; at most one a minute.
         known_slots: Slots (0 = midnight) that occur in training.
         known_days: Weekdays (0 = Monday) that occur in training at least half as often as the most frequent one.
+        holidays: Regions whose holidays are future covariates of every step: see `elinformer.data.public_holidays`.
     """
 
     freq: str
     n_slots: int
     known_slots: tuple[int, ...]
     known_days: tuple[int, ...]
+    holidays: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, timestamps: np.ndarray, freq: str) -> Calendar:
+    def fit(cls, timestamps: np.ndarray, freq: str, holidays: tuple[str, ...] = ()) -> Calendar:
         """Return the calendar of training, which forecasts from the times `timestamps` (n,)."""
         step = step_length(freq)
         n_slots = 1 if step is None or step >= DAY else min(MAX_SLOTS, int(np.ceil(DAY / step)))
         slot, day = _slot_and_day(timestamps, n_slots)
         counts = np.bincount(day, minlength=DAYS_PER_WEEK)
         known_days = np.flatnonzero((counts > 0) & (2 * counts >= counts.max()))
-        return cls(freq, n_slots, *(tuple(int(i) for i in x) for x in (np.unique(slot), known_days)))
+        known_slots, known_days = (tuple(int(i) for i in found) for found in (np.unique(slot), known_days))
+        return cls(freq, n_slots, known_slots, known_days, holidays)
+
+    def holiday_features(self, timestamps: np.ndarray) -> np.ndarray | None:
+        """Return the holidays (n, F) of successive time stamps (n,) as covariates; None without a region."""
+        return features(timestamps, self.freq, self.holidays) if self.holidays else None
 
     def encode(self, timestamps: np.ndarray) -> np.ndarray:
         """Encode (n,) time stamps as (n, 2) int64: slot + 1 and weekday + 1, those of the substitute, or `NEUTRAL`."""

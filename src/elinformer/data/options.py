@@ -15,6 +15,14 @@ def _unlike_a_split(fractions: tuple[float, ...]) -> str | None:
     return "a split of three fractions (training, validation, test) that add up to 1, such as 0.6,0.2,0.2"
 
 
+def _unknown_holidays(regions: tuple[str, ...]) -> None:
+    """Refuse regions that have no holidays here, with the reason."""
+    if regions:
+        from elinformer.data.public_holidays import check_regions
+
+        check_regions(regions)
+
+
 Resample = Literal["mean", "sum"]
 """Ways to bring irregular times to a grid."""
 
@@ -86,6 +94,13 @@ class TaskOptions(Options):
         "auto",
         "Number that no forecast, quantile or scenario is below. auto: 0 for a series whose training values are never "
         "negative, unless its window has a negative value; none: no minimum.",
+        flag=True,
+    )
+
+    holidays: tuple[str, ...] = option(
+        (),
+        "Countries or regions whose public holidays are known ahead, such as DE or US-NY.",
+        check=_unknown_holidays,
         flag=True,
     )
 

@@ -11,6 +11,7 @@ from elinformer.data.calendar import Calendar
 from elinformer.data.covariates import LEVEL, CovariateInfo, Covariates, Scales, names_of, select_blocks
 from elinformer.data.form import PLAIN, Form
 from elinformer.data.panel import UNNAMED
+from elinformer.data.public_holidays import names_of_features
 from elinformer.data.steps import same_step
 from elinformer.errors import InputError
 
@@ -46,9 +47,23 @@ class SeriesInfo:
     covariates: CovariateInfo = field(default_factory=CovariateInfo)
 
     @classmethod
-    def of(cls, panel: Panel, steps: np.ndarray) -> SeriesInfo:
-        """Return the information on `panel` if training forecasts from the steps `steps` (n,)."""
-        calendar = None if panel.freq is None else Calendar.fit(panel.timestamps[steps], panel.freq)
+    def of(cls, panel: Panel, steps: np.ndarray, holidays: tuple[str, ...] = ()) -> SeriesInfo:
+        """Return the information on `panel` if training forecasts from the steps `steps` (n,).
+
+        Args:
+            panel: The data of training.
+            steps: Steps that training forecasts from.
+            holidays: Regions whose holidays are future covariates.
+
+        Raises:
+            InputError: There are regions, and the times of the panel are unknown.
+        """
+        if holidays and panel.freq is None:
+            raise InputError(
+                f"expected times for the holidays of {', '.join(holidays)}, but {panel.name} has step numbers: pass "
+                "start=... and freq=..., or leave the holidays out"
+            )
+        calendar = None if panel.freq is None else Calendar.fit(panel.timestamps[steps], panel.freq, holidays)
         covariates = _covariates_of(panel, int(steps.max()) + 1)
         time = panel.freq, panel.steps_per_day, calendar
         return cls(panel.name, panel.series, panel.channels, *time, panel.form, covariates)
@@ -60,9 +75,24 @@ class SeriesInfo:
 
     @property
     def n_covariates(self) -> dict[str, int]:
-        """Numbers of covariates, as in `elinformer.models.Sizes`."""
+        """Numbers of covariates, as in `elinformer.models.Sizes`; holidays are future covariates."""
         names = {role: getattr(self.covariates, role).names for role in ("past", "future", "static")}
+        names["future"] += self.holidays
         return {f"n_{role}": len(found) for role, found in names.items()}
+
+    @property
+    def holidays(self) -> tuple[str, ...]:
+        """Names of the covariates that the holidays make, which follow the other future covariates."""
+        return () if self.calendar is None else names_of_features(self.calendar.holidays)
+
+    @property
+    def moments(self) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
+        """Mean and standard deviation of the covariates by their field in `Batch`. Holidays keep their numbers."""
+        found, n = self.covariates.moments, len(self.holidays)
+        if not n:
+            return found
+        mean, std = found.get("future", ((), ()))
+        return {**found, "future": (mean + (0.0,) * n, std + (1.0,) * n)}
 
     def to_document(self) -> dict[str, Any]:
         """Return the information as a document for JSON."""
@@ -79,7 +109,9 @@ class SeriesInfo:
         calendar = document["calendar"]
         if calendar is not None:
             known = {name: tuple(int(n) for n in calendar[name]) for name in ("known_slots", "known_days")}
-            calendar = Calendar(calendar["freq"], calendar["n_slots"], **known)
+            calendar = Calendar(
+                calendar["freq"], calendar["n_slots"], **known, holidays=tuple(calendar.get("holidays", ()))
+            )
         return cls(
             name=document["name"],
             series=tuple(document["series"]),

@@ -103,7 +103,7 @@ class WindowDataset(Dataset[Batch]):
     """Windows with the origins `origins` (n,). An index, a list of B numbers, returns a `Batch`.
 
     The arrays of the panel are used in place, in memory or mapped from a file: a window is read when a batch needs it.
-    Steps before the first one are missing.
+    Steps before the first one are missing. Holidays of the calendar are further future covariates.
     Without targets, an origin may be the step after the last one.
     """
 
@@ -114,7 +114,12 @@ class WindowDataset(Dataset[Batch]):
         self.past, self.future = (tuple(block.values for block in blocks) for blocks in (panel.past, panel.future))
         self.static = None if panel.static is None else panel.static.values
         _check_future(panel, int(origins.max(initial=0)) + reach.horizon)
-        self.calendar = None if calendar is None else _encode_steps(panel, calendar, reach.horizon)
+        self.calendar = None
+        if calendar is not None:
+            times = np.concatenate([panel.timestamps, panel.future_timestamps(reach.horizon)])
+            self.calendar = torch.from_numpy(calendar.encode(times))  # (T' + S, 2)
+            if (holidays := calendar.holiday_features(times)) is not None:
+                self.future += (holidays[:, None],)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
         self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
         self.steps = np.concatenate([reach.inputs, np.arange(reach.horizon)])  # (T + S,)
@@ -177,12 +182,6 @@ def _check_future(panel: Panel, stop: int) -> None:
                 f"expected the future covariate {block.names[0]!r} up to {times[stop - 1]}, the last step to forecast, "
                 f"but it is first missing at {times[known]}: pass futr_df=... with the steps of the horizon"
             )
-
-
-def _encode_steps(panel: Panel, calendar: Calendar, horizon: int) -> Tensor:
-    """Return slot and weekday of all T' steps of a panel and of the horizon after it, (T' + S, 2)."""
-    times = np.concatenate([panel.timestamps, panel.future_timestamps(horizon)])
-    return torch.from_numpy(calendar.encode(times))
 
 
 def window_loader(dataset: WindowDataset, batch_size: int) -> DataLoader[Batch]:

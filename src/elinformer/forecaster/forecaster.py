@@ -57,12 +57,15 @@ class Forecaster(Predicting, Adapting):
             standard deviation for all series of a channel.
         minimum: Number that no forecast, quantile or scenario is below. "auto" = 0 for a series whose training values
             are never negative, unless its window has a negative value; None = no minimum.
+        holidays: Countries or regions whose public holidays are known ahead: "US-NY", or a list. They need the extra
+            `holidays`; see docs/covariates.md.
         model: A name of `elinformer.models.MODELS`, or a dict with the options of a model and its `name`:
             `{"name": "stid", "n_layers": 2}`. Without a name, the model is "elinformer".
         training: Options of training, or a dict of those that differ from the defaults: `{"epochs": 10}`.
 
     Raises:
         InputError: An option does not exist, or has a value that cannot be used.
+        MissingExtraError: There are holidays, and the package is not installed.
 
     Example:
         >>> import numpy as np
@@ -128,7 +131,7 @@ class Forecaster(Predicting, Adapting):
         split_panel = self.split_panel(panel)
         if run is not None and not isinstance(run, UnfinishedRun):
             run = self.new_run(run, panel)
-        info = SeriesInfo.of(panel, split_panel.origins("train") - 1)
+        info = SeriesInfo.of(panel, split_panel.origins("train") - 1, self.holidays)
         scaler = split_panel.scaler(self.scale_per, by_window=scales_windows(self.model_name))
 
         def new_weights() -> nn.Module:

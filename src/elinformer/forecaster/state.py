@@ -51,15 +51,17 @@ class ForecasterState:
         split: Sequence[float] = (0.6, 0.2, 0.2),
         scale_per: ScalePer = "series",
         minimum: float | Literal["auto"] | None = "auto",
+        holidays: str | Sequence[str] = (),
         model: str | Mapping[str, Any] | None = None,
         training: TrainingConfig | Mapping[str, Any] | None = None,
     ) -> None:
-        given: tuple[Any, ...] = (window, horizon, lags, split, scale_per, minimum)
+        regions = [holidays] if isinstance(holidays, str) else holidays
+        given: tuple[Any, ...] = (window, horizon, lags, split, scale_per, minimum, regions)
         self._steps = TaskOptions(*given)
         self._reach = self._steps.reach
         self.split: tuple[float, ...] = self._steps.split
         self.scale_per: ScalePer = self._steps.scale_per
-        self.minimum = self._steps.minimum
+        self.minimum, self.holidays = self._steps.minimum, self._steps.holidays
         options = {"name": model} if isinstance(model, str) else _table("model", model or {})
         self.model_name, self.model_options = options.pop("name", "elinformer"), options
         check_model(self.model_name, options)
@@ -198,6 +200,7 @@ class ForecasterState:
                 "split": self.split,
                 "scale_per": self.scale_per,
                 "minimum": self.minimum,
+                "holidays": self.holidays,
             },
             "model": {"name": self.model_name, "options": whole_options(self.model_name, self.model_options)},
             "training": {**asdict(self.training), "log_dir": TrainingConfig.log_dir},  # which may name a user

@@ -133,9 +133,10 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
         raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: remove the lags")
     covariates = [name for name in COVARIATES if getattr(sizes, f"n_{name}") and f"n_{name}" not in used]
     if covariates:
+        holidays = " or holidays" if "future" in covariates else ""
         raise InputError(
-            f"expected no {' and '.join(covariates)} covariates for {name}, which does not use them: leave them out, "
-            "or choose another model"
+            f"expected no {' and '.join(covariates)} covariates{holidays} for {name}, which does not use them: leave "
+            "them out, or choose another model"
         )
     if sizes.n_outputs > 1 and "n_outputs" not in used:
         raise InputError(

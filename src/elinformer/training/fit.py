@@ -124,7 +124,7 @@ def train(
     with seeded(config.seed), float32_default():
         model = new_model()
         scale = data.error_scale(config.loss_scale)
-        module = ForecastModule(model, scaler, scale, config, loss, covariates=info.covariates.moments)
+        module = ForecastModule(model, scaler, scale, config, loss, covariates=info.moments)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)
         windows, validation = (data.windows(split, info.calendar) for split in ("train", "validation"))
         reset_blend(model)
