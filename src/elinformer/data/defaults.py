@@ -21,10 +21,9 @@ WINDOW_HORIZONS = 2
 """Horizons that a window holds, if that is more than `MIN_WINDOW` steps."""
 WINDOW_SHARE = 0.25
 """Largest window, as a share of the training steps."""
-LAG_SHARE = 0.7
-"""Largest lag, as a share of the training steps."""
-REPEATS = {"day": 1, "week": 3, "year": 3}
-"""Lags of each season, one period apart: several weeks fill each other's gaps, and their mean has less noise."""
+LAGS = {"day": (1, 0.7), "week": (3, 0.7), "year": (5, 1.0)}
+"""Lags of each season, one period apart, at most; and the longest of them, as a share of the training steps. Several
+weeks fill each other's gaps, and their mean has less noise. Years are few in most data, so that each one counts."""
 MAX_STEPS = 2000
 """Training steps that a season is confirmed on, at most, if `MAX_VALUES` allows so many."""
 MAX_VALUES = 1 << 24
@@ -65,9 +64,7 @@ def choose_reach(
         return ChosenReach(reach, _words(panel, reach, ()))
     chosen: dict[int, str] = {}
     for season, offset in _with_offsets(seasons_of(panel)):
-        first = season.steps * -(-horizon // season.steps)
-        fitting = [first + i * season.steps for i in range(_repeats(season, panel))]
-        fitting = [lag for lag in fitting if lag <= LAG_SHARE * train_end]
+        fitting = _lags_of(season, panel, horizon, train_end)
         if fitting and is_confirmed(panel, season.steps, offset, train_end):
             chosen |= {lag: season.name for lag in fitting if lag not in chosen}
     reach = Reach(window, horizon, tuple(sorted(chosen)))
@@ -111,10 +108,15 @@ def _with_offsets(seasons: Sequence[Season]) -> list[tuple[Season, int]]:
     ]
 
 
-def _repeats(season: Season, panel: Panel) -> int:
-    """Return how many lags a season has; a year of steps of an hour or less has none."""
+def _lags_of(season: Season, panel: Panel, horizon: int, train_end: int) -> list[int]:
+    """Return the lags of a season that fit; a year of steps of an hour or less has none."""
     below_a_day = panel.steps_of_day is not None and panel.steps_of_day > 1
-    return 0 if below_a_day and season.name == "year" else REPEATS[season.name]
+    if below_a_day and season.name == "year":
+        return []
+    count, share = LAGS[season.name]
+    first = season.steps * -(-horizon // season.steps)
+    lags = (first + i * season.steps for i in range(count))
+    return [lag for lag in lags if lag <= share * train_end]
 
 
 def _words(panel: Panel, reach: Reach, seasons: tuple[str, ...]) -> str:
