@@ -5,6 +5,7 @@ import sys
 from io import TextIOWrapper
 
 from elinformer._allocator import keep_freed_memory
+from elinformer._memory import explained_memory
 from elinformer.errors import InputError, MissingExtraError
 
 
@@ -20,7 +21,8 @@ def main() -> None:
     from elinformer.cli import app
 
     try:
-        app()
+        with explained_memory("this command", "end other programs, or give it a machine with more"):
+            app()
     except (InputError, MissingExtraError) as error:
         sys.exit(_report(f"error: {error}", 2))
     except KeyboardInterrupt:

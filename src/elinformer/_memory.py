@@ -13,8 +13,16 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
-"""Parts of the messages of PyTorch, CUDA and C++ where memory ended, in small letters."""
+NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+    "failed to map segment",
+    "cannot allocate memory",
+)
+"""Parts of the messages of PyTorch, CUDA, C++ and the loader of libraries where memory ended, in small letters."""
 
 NO_THREAD = ("can't start new thread", "resource temporarily unavailable")
 """Parts of messages where the system refuses one more thread."""
@@ -29,11 +37,11 @@ def explained_memory(what: str, remedy: str) -> Generator[None]:
         remedy: How to need less.
 
     Raises:
-        InputError: In place of a MemoryError, or of an error of PyTorch, CUDA or the system that says the same.
+        InputError: In place of a MemoryError, or of an error of PyTorch, CUDA, an import or the system that says so.
     """
     try:
         yield
-    except (MemoryError, RuntimeError, OSError) as error:
+    except (MemoryError, RuntimeError, OSError, ImportError) as error:
         message = str(error).lower()
         if isinstance(error, MemoryError) or _says(error, errno.ENOMEM, NO_MEMORY, message):
             raise InputError(f"expected enough memory for {what}, but it ended: {remedy}") from error

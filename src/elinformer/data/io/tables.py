@@ -21,10 +21,11 @@ import pyarrow.parquet as pa_parquet
 from elinformer.data.form import Form
 from elinformer.data.io.cells import MISSING, Times, plain, read_numbers, read_times
 from elinformer.data.io.columns import ID_NAMES, LONG, TIME_NAMES, Columns, Roles, find_roles
-from elinformer.data.io.dialect import read_dialect
+from elinformer.data.io.dialect import MAX_LINE, read_dialect
 from elinformer.data.io.output import id_type_of
 from elinformer.data.io.packed import looks_like_time
 from elinformer.data.io.recording import Recording
+from elinformer.data.io.rows import MANY_COLUMNS, NotNumbersError, numbers_by_row
 from elinformer.data.pieces import Piece, Pieces
 from elinformer.errors import InputError
 
@@ -97,10 +98,6 @@ class ColumnStream(TableStream, Protocol):
         ...
 
 
-class NotNumbersError(Exception):
-    """Raised if a cell of a column of numbers is no number."""
-
-
 class CsvStream:
     """CSV file with a header.
 
@@ -131,9 +128,7 @@ class CsvStream:
         text = set(as_text)
         keys = [self._keys[self._places[name]] for name in columns]
         types = {key: pa.string() if name in text else pa.float64() for key, name in zip(keys, columns, strict=True)}
-        options = pa_csv.ConvertOptions(
-            column_types=types, include_columns=keys, null_values=NULLS, decimal_point=self.decimal
-        )
+        options = self._conversion(column_types=types, include_columns=keys)
         dialect = self._dialect
         read = pa_csv.ReadOptions(
             block_size=self._bytes, column_names=self._keys, skip_rows=dialect.skipped, skip_rows_after_names=1
@@ -151,6 +146,31 @@ class CsvStream:
             if "conversion error" in str(error) and set(columns) - text:
                 raise NotNumbersError from error
             raise InputError(f"expected a CSV file whose rows are as long as its header, got: {error}") from error
+
+    def numbers(self, columns: Sequence[str]) -> Iterator[np.ndarray]:
+        """Yield the numbers (rows, columns) of some columns, some rows at a time.
+
+        Raises:
+            NotNumbersError: A cell is no number.
+            InputError: The file is damaged.
+        """
+        dialect = self._dialect
+        if len(columns) < 2 or len(dialect.names) < MANY_COLUMNS:
+            for cells in self.batches(columns, as_text=()):
+                yield _stacked(cells)
+            return
+        yield from numbers_by_row(
+            self._path,
+            [self._places[name] for name in columns],
+            len(dialect.names),
+            sep=dialect.sep,
+            skipped=dialect.skipped + 1,
+            longest=MAX_LINE,
+            convert=self._conversion(),
+        )
+
+    def _conversion(self, **options: Any) -> pa_csv.ConvertOptions:
+        return pa_csv.ConvertOptions(null_values=NULLS, decimal_point=self.decimal, **options)
 
     @staticmethod
     def _trimmed(column: Column) -> Column:
@@ -210,7 +230,7 @@ class ParquetStream:
         stored = [self._stored[name] for name in columns]
         with _refuse_damage():
             table = self._file.read_row_group(group, columns=stored)
-        return [plain(table.column(name)) for name in stored]
+        return [plain(column) for column in table.select(stored).columns]
 
 
 def distinct_names(names: Iterable[Any]) -> list[str]:
@@ -339,11 +359,10 @@ def read_table(
             f"column that names the series, as id_col={roles.values[0]!r}, and the values, as "
             f"target_col={roles.values[-1]!r} (--id, --target)"
         )
-    by_row = isinstance(table, CsvStream)
     n_rows = len(times.instants)
     return Recording(
         values=_pieces_by_row(table, n_rows, roles.values)
-        if by_row
+        if isinstance(table, CsvStream)
         else _pieces_by_column(table, n_rows, roles.values),
         times=times.instants,
         zone=times.zone,
@@ -353,14 +372,17 @@ def read_table(
     )
 
 
-def _pieces_by_row(table: TableStream, n_rows: int, series: Sequence[str]) -> Pieces:
+def _pieces_by_row(table: CsvStream, n_rows: int, series: Sequence[str]) -> Pieces:
     """Return the values of a wide table that is stored row by row."""
 
     def read() -> Iterator[Piece]:
+        first = 0
         try:
-            yield from _wide_pieces(table, series, as_text=())
+            for numbers in table.numbers(series):
+                yield Piece(slice(first, first + len(numbers)), slice(None), numbers[..., None])
+                first += len(numbers)
         except NotNumbersError:  # a word for a missing value, or a wrong cell, which is then named
-            yield from _wide_pieces(table, series, as_text=series)
+            yield from _pieces_of_text(table, series)
 
     return Pieces((n_rows, len(series), 1), read)
 
@@ -396,9 +418,9 @@ def time_type_of(kind: pa.DataType, zone: object, tz: str | None) -> str:
     return str(kind) if zone is None or tz is None else f"timestamp[ns, tz={tz}]"
 
 
-def _wide_pieces(table: TableStream, series: Sequence[str], *, as_text: Sequence[str]) -> Iterator[Piece]:
+def _pieces_of_text(table: TableStream, series: Sequence[str]) -> Iterator[Piece]:
     first = 0
-    for columns in table.batches(series, as_text=as_text):
+    for columns in table.batches(series, as_text=series):
         numbers = _stack_columns(series, columns, first, table.decimal)
         yield Piece(slice(first, first + len(numbers)), slice(None), numbers)
         first += len(numbers)
@@ -406,11 +428,20 @@ def _wide_pieces(table: TableStream, series: Sequence[str], *, as_text: Sequence
 
 def _stack_columns(names: Sequence[str], columns: Sequence[Column], first_row: int, decimal: str) -> np.ndarray:
     """Return the numbers (rows, columns, 1) of some columns. `first_row` is counted from 0."""
+    if {column.type for column in columns} in ({pa.float32()}, {pa.float64()}):
+        return _stacked(columns)[..., None]
     dtype = np.float32 if all(pa.types.is_float32(column.type) for column in columns) else np.float64
     numbers = np.empty((len(columns), len(columns[0])), dtype)
     for row, name, column in zip(numbers, names, columns, strict=True):
         row[:] = read_numbers(name, column, first_row + 1, decimal)
     return numbers.T[..., None]
+
+
+def _stacked(columns: Sequence[Column]) -> np.ndarray:
+    """Return floats (rows, columns) of columns of one type, NaN where a cell is empty."""
+    table = pa.Table.from_arrays([*columns], [str(i) for i in range(len(columns))])
+    (batch,) = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
+    return np.asarray(batch.to_tensor(null_to_nan=True))
 
 
 def read_long(table: TableStream, roles: Roles, *, tz: str | None = None, ordered: bool = True) -> Recording:
