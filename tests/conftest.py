@@ -65,7 +65,7 @@ def make_forecaster(narrow: dict[str, int]) -> Callable[..., Forecaster]:
     from elinformer.training import TrainingConfig
 
     def make(*, model: dict[str, Any] | None = None, **training: Any) -> Forecaster:
-        options: dict[str, Any] = {"epochs": 2} | training
+        options: dict[str, Any] = {"epochs": 2, "refit": False} | training
         return Forecaster(6, 3, lags=(), model=narrow | (model or {}), training=TrainingConfig(**options))
 
     return make

@@ -3,7 +3,8 @@
 Half of the windows of a step are old ones, so that the model keeps what it knew. The result is a mean of the weights
 before and after: the share of the new weights is the largest one that costs at most half a percent on the old
 validation windows. The errors to expect are measured first, without the old test windows and the last fifth of the new
-ones; then the same steps are taken with all windows.
+ones; then the same steps are taken with all windows. Intervals are calibrated on the newest windows that the first
+steps did not see.
 """
 
 from __future__ import annotations
@@ -106,7 +107,9 @@ def finetuned(
         last = scored.learn(
             window_origins((0, n_old), trained.reach), np.concatenate([origins.new, origins.held_out]), steps
         )
-    return scored.mixed(last, share), FineTuning(steps, share, *errors)
+    unseen = np.concatenate([origins.validation, origins.test, origins.held_out])  # by `model`
+    calibration = model.calibrated(panel, unseen[-len(origins.validation) :]).calibration
+    return scored.mixed(last, share).replaced(calibration=calibration), FineTuning(steps, share, *errors)
 
 
 def _origins(trained: TrainedModel, panel: Panel, n_old: int, split: Sequence[float]) -> _Origins:
@@ -132,7 +135,7 @@ class _Learner:
 
     def learn(self, old: np.ndarray, new: np.ndarray, steps: int) -> TrainedModel:
         """Return a model after steps on batches of which half are old windows."""
-        result = self._trained.replaced(model=copy.deepcopy(self._trained.model))
+        result = self._trained.replaced(model=copy.deepcopy(self._trained.model), refitted=None)
         parameters = [p for p in result.model.parameters() if p.requires_grad]
         training = self._trained.config["training"]
         rate = RATE_SHARE * training["learning_rate"]

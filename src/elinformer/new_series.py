@@ -123,36 +123,61 @@ def with_new_series(
             "expected series of training in the history too, to learn from, got none with "
             f"{min_steps} observed steps since the first step of a new series: pass the history of both"
         )
-    extended = _extend_model(trained, info, panel, _extend_scaler(trained, panel, scale_per))
-    static = _static_features(history, info.series, usable, features)
+    scaler = _extend_scaler(trained, panel, scale_per)
+    rows = _NewRows(panel, len(new), usable, _static_features(history, info.series, usable, features), steps)
+    extended = _extend_model(trained, info, panel, scaler)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        added = _add(extended, panel, len(new), usable, static, steps=steps)
+        added = rows.measure(extended)
+        rows.learn(extended)
+        if trained.refitted is not None:
+            latest = _extend_model(trained.latest, info, panel, scaler)
+            rows.learn(latest)
+            extended = extended.replaced(refitted=latest.model)
     return extended.replaced(data=data_description(history), added=added.to_document())
 
 
-def _add(
-    extended: TrainedModel, panel: Panel, n_new: int, usable: np.ndarray, static: Sequence[np.ndarray], *, steps: int
-) -> AddedSeries:
-    """Measure the errors, then learn the rows of the new series from all steps, and write them into the model."""
-    is_new = torch.arange(panel.n_series) >= panel.n_series - n_new
-    stop = panel.n_steps - _scored_steps(panel, n_new, extended.reach)
+@dataclass(frozen=True, eq=False)
+class _NewRows:
+    """Search for the rows of new series.
 
-    def learn_rows(stop: int) -> tuple[RowSearch, Tensor]:
-        features = _features(panel.select(steps=slice(stop)), extended.scaler, usable, static)
-        search = RowSearch(extended, panel, features, is_new, torch.from_numpy(usable))
-        return search, search.learn(window_origins((0, stop), extended.reach), steps)
+    Attributes:
+        panel: The history of all series.
+        n_new: Number of new series, which are the last ones.
+        usable: (N,) bool, True = the series has enough history.
+        static: Static features of the usable series.
+        steps: Number of optimiser steps.
+    """
 
-    extended.scaled.requires_grad_(False)
-    origins = window_origins((stop, panel.n_steps), extended.reach)
-    added = _measure_errors(*learn_rows(stop), origins[:: -(-len(origins) // MAX_SCORED_WINDOWS)], stop)
-    _, rows = learn_rows(panel.n_steps)
-    tables = series_tables(extended.model)
-    with torch.no_grad():
-        for name, table in split_rows(rows, tables).items():
-            tables[name][is_new] = table[is_new]
-    extended.scaled.requires_grad_(True)
-    return added
+    panel: Panel
+    n_new: int
+    usable: np.ndarray
+    static: Sequence[np.ndarray]
+    steps: int
+
+    def measure(self, extended: TrainedModel) -> AddedSeries:
+        """Measure the errors at the end of the history, with rows from the steps before it."""
+        stop = self.panel.n_steps - _scored_steps(self.panel, self.n_new, extended.reach)
+        origins = window_origins((stop, self.panel.n_steps), extended.reach)
+        return _measure_errors(*self._found(extended, stop), origins[:: -(-len(origins) // MAX_SCORED_WINDOWS)], stop)
+
+    def learn(self, extended: TrainedModel) -> None:
+        """Learn the rows from all steps, and write them into the model."""
+        search, rows = self._found(extended, self.panel.n_steps)
+        tables = series_tables(extended.model)
+        with torch.no_grad():
+            for name, table in split_rows(rows, tables).items():
+                tables[name][search.is_new] = table[search.is_new]
+
+    def _found(self, extended: TrainedModel, stop: int) -> tuple[RowSearch, Tensor]:
+        """Return a search and the rows that it has found in the steps before `stop`; the weights are frozen in it."""
+        features = _features(self.panel.select(steps=slice(stop)), extended.scaler, self.usable, self.static)
+        is_new = torch.arange(self.panel.n_series) >= self.panel.n_series - self.n_new
+        extended.scaled.requires_grad_(False)
+        search = RowSearch(extended, self.panel, features, is_new, torch.from_numpy(self.usable))
+        rows = search.learn(window_origins((0, stop), extended.reach), self.steps)
+        extended.scaled.requires_grad_(True)
+        return search, rows
 
 
 def _measure_errors(search: RowSearch, rows: Tensor, origins: np.ndarray, stop: int) -> AddedSeries:
@@ -197,7 +222,7 @@ def _extend_model(trained: TrainedModel, info: SeriesInfo, panel: Panel, scaler:
     model.load_state_dict(weights)
     nonnegative = torch.from_numpy(lowest_values(panel.values, panel.mask)[-n_new:] >= 0)
     calibration = trained.calibration and trained.calibration.with_new_series(nonnegative)
-    return trained.replaced(info=info, model=model, scaler=scaler, calibration=calibration)
+    return trained.replaced(info=info, model=model, scaler=scaler, calibration=calibration, refitted=None)
 
 
 def _check_sizes(model: nn.Module, weights: dict[str, Tensor]) -> None:

@@ -24,7 +24,7 @@ from elinformer.models.stored import refuse_other_sizes
 from elinformer.partition import forecasting
 from elinformer.partition.ranks import Mesh, backtest_on_ranks
 from elinformer.recursion import recursive_forecast
-from elinformer.run_folder.folder import load_run, refuse_mismatched_files, save_run
+from elinformer.run_folder.folder import MODEL, REFIT, load_run, refuse_mismatched_files, save_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ class TrainedModel:
     """Trained model with the scaler, the names and the calendar of training.
 
     Attributes:
-        model: Module from a scaled batch to scaled outputs (B, S, N, C, K).
+        model: Module from a scaled batch to scaled outputs (B, S, N, C, K). It has not seen the test part.
         scaler: Mean and standard deviation (N, C) of the training steps.
         info: Names, frequency and calendar of the training data.
         reach: Window, horizon and lags.
@@ -57,6 +57,7 @@ class TrainedModel:
         added: Names and errors of the series that were added last: see docs/new_series.md.
         mesh: Ranks that score together.
         calibration: What the errors on the validation part say about quantiles and scenarios; None before `calibrated`.
+        refitted: The model refitted on all data, for forecasts of what comes after them; None if there is none.
         scaled: The model in the units of the data.
 
     Example:
@@ -81,6 +82,7 @@ class TrainedModel:
     added: Mapping[str, Any] | None = None
     mesh: Mesh = field(default_factory=Mesh)
     calibration: Calibration | None = None
+    refitted: nn.Module | None = None
     scaled: ScaledModel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,19 +107,25 @@ class TrainedModel:
             info, config = SeriesInfo.from_document(run.panel), run.config
             forecaster = config["forecaster"]
             reach = Reach(forecaster["window"], forecaster["horizon"], tuple(forecaster["lags"]))
-            name, options = config["model"]["name"], config["model"]["options"]
+            name = config["model"]["name"]
             loss = loss_for(name, config["training"]["loss"])
             if not isinstance(config["training"]["tokens_at_once"], int):
                 raise TypeError("tokens_at_once is no whole number")
             info.check_scaler(run.scaler)
-            with refuse_other_sizes(run.weights):
-                model = new_model(name, options, reach, info, loss)
-            model.load_state_dict(run.weights)
+
+            def model_of(weights: dict[str, Tensor]) -> nn.Module:
+                with refuse_other_sizes(weights):
+                    model = new_model(name, config["model"]["options"], reach, info, loss)
+                model.load_state_dict(weights)
+                return model
+
+            model, refitted = model_of(run.weights), run.refitted and model_of(run.refitted)
             options = {name: config[name] for name in ("version", "forecaster", "model", "training")}
             shape = reach.horizon, len(info.series), len(info.channels)
             calibration = Calibration.from_tensors(run.calibration, loss.quantiles, *shape)
             data, added = config.get("data"), config.get("added")
-            return cls(model, run.scaler, info, reach, options, loss, data, added, calibration=calibration)
+            fixed = model, run.scaler, info, reach, options, loss, data, added
+            return cls(*fixed, calibration=calibration, refitted=refitted)
 
     def save(
         self,
@@ -140,14 +148,25 @@ class TrainedModel:
         added = {} if self.added is None else {"added": self.added}
         save_run(
             folder,
-            config={**self.config, "data": self.data, "source": source, **added},
+            config={**self.config, "data": self.data, "source": source, **added, "weights": self.weights},
             panel=self.info.to_document(),
             weights=self.model.state_dict(),
+            refitted=None if self.refitted is None else self.refitted.state_dict(),
             scaler=self.scaler,
             calibration=self._calibration.to_tensors(),
             metrics=metrics,
             interrupted=interrupted,
         )
+
+    @property
+    def latest(self) -> TrainedModel:
+        """Model for forecasts of what comes after the data: the refitted one if there is one, else this one."""
+        return self if self.refitted is None else self.replaced(model=self.refitted, refitted=None)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Files of a run with the weights of scores, and with those of forecasts."""
+        return {"scores": MODEL, "forecasts": MODEL if self.refitted is None else REFIT}
 
     @property
     def n_parameters(self) -> int:

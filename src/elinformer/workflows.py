@@ -503,6 +503,8 @@ def _metrics(forecaster: Forecaster, panel: Panel, result: FitResult) -> Documen
         "sharpness": result.sharpness,
         "interrupted": result.interrupted,
         "skipped_steps": result.skipped_steps,
+        "refit_steps": result.refit_steps,
+        "weights": forecaster.trained.weights,
         "history": list(result.history),
         "peak_memory_bytes": _peak_memory(),
         "parameters": forecaster.n_parameters,

@@ -125,7 +125,8 @@ def is_finished(run: Path) -> bool:
 
 
 def assert_same_run(run: Path, other: Path) -> None:
-    assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    for name in ("model.safetensors", "refit.safetensors"):
+        assert (run / name).read_bytes() == (other / name).read_bytes()
     assert load_run(run).config == load_run(other).config
     names = [
         "calibration.safetensors",
@@ -133,6 +134,7 @@ def assert_same_run(run: Path, other: Path) -> None:
         "metrics.json",
         "model.safetensors",
         "panel.json",
+        "refit.safetensors",
         "scaler.safetensors",
     ]
     assert sorted(path.name for path in run.iterdir()) == names

@@ -87,7 +87,7 @@ def train(
         typer.echo(f"forecast: {written[0]}, picture: {written[1]}")
 
 
-@with_flags(flag_rows())
+@with_flags({name: row for name, row in flag_rows().items() if name != "refit"})
 def cross_validate(
     data: Annotated[str, typer.Argument(help="File, folder, or name of the catalogue.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the forecasts and of the trainings.", show_default=False)],
@@ -138,6 +138,10 @@ def _show_training(run: Path, metrics: dict[str, Any]) -> None:
         )
         raise typer.Exit(130)
     show_scores(metrics)
+    if steps := metrics["refit_steps"]:
+        say(
+            f"scores are of weights that have not seen the test part, forecasts of them after {steps} steps on all data"
+        )
     say(f"run: {run}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
     if is_first_process():
         report_on(run)

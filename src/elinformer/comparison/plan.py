@@ -66,8 +66,8 @@ class Task:
         return Reach(int(self.settings.window), self.settings.horizon, lags)
 
     def training(self, seed: int, device: str = "auto") -> TrainingConfig:
-        """Return the configuration of a training with that seed on that device."""
-        return TrainingConfig.of(self.settings.training, seed=seed, device=device)
+        """Return the configuration of a training with that seed on that device; scores need no refit."""
+        return TrainingConfig.of(self.settings.training, seed=seed, device=device, refit=False)
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,10 @@ class SplitPanel:
         """Return all windows of a part."""
         return WindowDataset(self.panel, calendar, self.origins(part), self.reach)
 
+    def all_windows(self, calendar: Calendar | None) -> WindowDataset:
+        """Return the windows of all steps, also those whose targets lie in two parts."""
+        return WindowDataset(self.panel, calendar, window_origins((0, self.panel.n_steps), self.reach), self.reach)
+
 
 class WindowDataset(Dataset[Batch]):
     """Windows with the origins `origins` (n,). An index, a list of B numbers, returns a `Batch`.

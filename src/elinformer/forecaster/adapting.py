@@ -90,7 +90,9 @@ class Adapting(ForecasterState):
         """Return a forecaster that was trained further, with new rows. This forecaster does not change.
 
         Half of the windows are old ones, and the weights before and after are averaged so that the error on the old
-        validation windows grows by half a percent at most. New series are added first, as by `add_series`.
+        validation windows grows by half a percent at most. Intervals are calibrated anew. New series are added first,
+        as by `add_series`. It goes on from the weights before a refit, and its result forecasts and is scored with
+        the same weights.
 
         Args:
             new_rows: Rows that follow the data. They may have new series.

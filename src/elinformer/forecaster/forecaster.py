@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elinformer._arguments import explain_arguments
@@ -100,6 +101,9 @@ class Forecaster(Predicting, Adapting):
     ) -> Forecaster:
         """Train on the training steps, and keep the weights with the lowest validation error.
 
+        They give the scores. The weights of forecasts are then trained further on all data, test part included, unless
+        the training option `refit` is False: see docs/defaults.md.
+
         Args:
             data: A panel, or an eager data frame, long (`unique_id, ds, y`) or wide (time first).
             freq: Time between the steps of a data frame, as pandas, polars or the Nixtla libraries write it (1 with
@@ -154,7 +158,15 @@ class Forecaster(Predicting, Adapting):
             )
         data_document = data_description(panel) if run is None else run.config.get("data")
         self._trained = TrainedModel(
-            trained.model, scaler, info, self.reach, self._config, self.loss, data=data_document, mesh=trained.mesh
+            trained.model,
+            scaler,
+            info,
+            self.reach,
+            self._config,
+            self.loss,
+            data=data_document,
+            mesh=trained.mesh,
+            refitted=trained.refitted,
         ).calibrated(panel, split_panel.origins("validation"), split_panel.split.train[1])
         self._result, self._split_panel, self._panel = trained.result, split_panel, panel
         return self
@@ -265,6 +277,7 @@ class Forecaster(Predicting, Adapting):
         fold = copy.copy(self)
         vars(fold).update(split=(train, validation, 0.0), _reach=self._reach or self._chosen_reach(known).reach)
         vars(fold).update(_trained=None, _result=None, _panel=None, _split_panel=None)
+        fold.training = replace(self.training, refit=False)
         config = self._config_of(fold.reach)
 
         def fit(known: Panel, run: Path | None, start: TrainedModel | None) -> TrainedModel:
@@ -316,7 +329,8 @@ class Forecaster(Predicting, Adapting):
 
         def train(options: Mapping[str, Any], report: Report) -> float:
             callback = ReportValidation(report)
-            self._with_options(options).fit(panel, console=console or Console(quiet=True), callbacks=[callback])
+            trial = self._with_options({**options, "refit": False})
+            trial.fit(panel, console=console or Console(quiet=True), callbacks=[callback])
             return callback.best
 
         result = tune(

@@ -83,7 +83,7 @@ class Predicting(ForecasterState):
         """
         wanted = wanted_quantiles(level, quantiles)
         n_scenarios = _checked_scenarios(scenarios, seed)
-        trained, n_steps = self.trained, self._checked_horizon(horizon, recursive)
+        trained, n_steps = self.trained.latest, self._checked_horizon(horizon, recursive)
         panel = self._known_ahead(self._as_panel(data, freq, static_df), futr_df, max(n_steps, self.reach.horizon))
         if not wanted.quantiles and not n_scenarios:
             columns = {"": trained.next_steps(panel, series_at_once, horizon=n_steps)}  # (S, n, C)
@@ -195,7 +195,7 @@ class Predicting(ForecasterState):
         """
         from elinformer.plots import Forecasts, figure_of
 
-        trained, panel = self.trained, self._as_panel(data, freq)
+        trained, panel = self.trained.latest, self._as_panel(data, freq)
         names = range(min(6, panel.n_series)) if series is None else series
         chosen = [place_of(name, panel.series, "series") for name in names]
         shown = Forecasts(np.array([panel.n_steps]), trained.next_steps(panel)[None])
@@ -219,7 +219,8 @@ class Predicting(ForecasterState):
             InputError: A series has no reading, or the data do not match those of training.
         """
         given = self._as_panel(data, freq)
-        panel = fill(self.trained, self.info.align(given).select([self.info.series.index(s) for s in given.series]))
+        chosen = [self.info.series.index(name) for name in given.series]
+        panel = fill(self.trained.latest, self.info.align(given).select(chosen))
         if data is None or isinstance(data, Panel):
             return panel
         frame = long_frame({"": panel.values}, panel.timestamps, panel.series, panel.channels, "y")

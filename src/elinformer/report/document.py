@@ -93,14 +93,15 @@ def _data(panel: Panel, data: SplitPanel) -> Document:
 
 
 def _training(forecaster: Forecaster, metrics: Mapping[str, Any]) -> Document:
-    known = ("train_seconds", "epochs", "best_epoch", "sharpness", "interrupted", "skipped_steps", "peak_memory_bytes")
+    known = ("train_seconds", "epochs", "best_epoch", "sharpness", "interrupted", "skipped_steps")
     return {
         "model": {"name": forecaster.model_name, **forecaster.trained.config["model"]["options"]},
         "options": dict(forecaster.trained.config["training"]),
         "parameters": forecaster.n_parameters,
         "versions": metrics.get("versions", {"elinformer": forecaster.trained.config["version"]}),
         "history": metrics.get("history", []),
-        **{name: metrics[name] for name in known if name in metrics},
+        "weights": forecaster.trained.weights,
+        **{name: metrics[name] for name in (*known, "refit_steps", "peak_memory_bytes") if name in metrics},
     }
 
 

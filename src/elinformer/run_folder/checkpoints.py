@@ -2,6 +2,9 @@
 
 step-00000120.safetensors   the tensors of a training state, named by their path; the header holds the rest of the state
                             as JSON, and a SHA-256 of both, which detects damage
+step-end.safetensors        what a stage of the training ended with, where another stage follows it
+
+A later stage has another word than "step".
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from elinformer.errors import InputError
 
 FORMAT = "elinformer-checkpoint"
 SCHEMA = "1"
-PATTERN = "step-*.safetensors"
+SUFFIX = ".safetensors"
+END = "end"
 N_KEPT = 2
 """Number of newest checkpoints that are kept."""
 
@@ -45,18 +49,20 @@ class NewestCheckpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """Checkpoints of one training.
+    """Checkpoints of one stage of a training.
 
     Attributes:
         path: Folder; created with the first checkpoint.
+        stage: First word of the names of the files.
     """
 
     path: Path
+    stage: str = "step"
 
     def files(self) -> list[Path]:
         """Return the checkpoints, newest first; pipes and links are none."""
-        files = (path for path in self.path.glob(PATTERN) if path.is_file() and not path.is_symlink())
-        return sorted(files, key=_step_of, reverse=True)
+        files = (path for path in self.path.glob(f"{self.stage}-*{SUFFIX}") if path.is_file() and not path.is_symlink())
+        return sorted((path for path in files if path != self._end), key=_step_of, reverse=True)
 
     def write(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of a step; remove all but the newest few, and those of later steps.
@@ -66,13 +72,7 @@ class CheckpointFolder:
         Raises:
             InputError: The file cannot be written, for example because the disk is full.
         """
-        data = _encode(state)
-        path = self.path / f"step-{step:08d}.safetensors"
-        if path.is_symlink():
-            path.unlink()  # or the file that it leads to would be replaced
-        with new_file(path) as new:
-            write_durably(new, data)
-        _sync_folder(self.path)
+        _write(self.path / f"{self.stage}-{step:08d}{SUFFIX}", state)
         up_to_step = [file for file in self.files() if _step_of(file) <= step]
         for file in {*self.files()} - {*up_to_step[:N_KEPT]}:
             file.unlink(missing_ok=True)
@@ -87,9 +87,32 @@ class CheckpointFolder:
                 problems.append(str(error))
         return NewestCheckpoint(None, problems)
 
+    def write_end(self, state: dict[str, Any]) -> None:
+        """Write what the stage ended with; remove its checkpoints.
+
+        Raises:
+            InputError: The file cannot be written, for example because the disk is full.
+        """
+        _write(self._end, state)
+        for file in self.files():
+            file.unlink(missing_ok=True)
+
+    def read_end(self) -> NewestCheckpoint:
+        """Read what the stage ended with; None if it has not ended, or the file is not usable."""
+        if not self._end.is_file() or self._end.is_symlink():
+            return NewestCheckpoint(None, [])
+        try:
+            return NewestCheckpoint(read_checkpoint(self._end), [])
+        except UnusableCheckpointError as error:
+            return NewestCheckpoint(None, [str(error)])
+
+    @property
+    def _end(self) -> Path:
+        return self.path / f"{self.stage}-{END}{SUFFIX}"
+
     def remove_partial_files(self) -> None:
-        """Remove temporary files of a process that was killed while it wrote."""
-        for file in self.path.glob(f".{PATTERN}"):
+        """Remove temporary files of a process that was killed while it wrote, in any stage."""
+        for file in self.path.glob(f".*{SUFFIX}"):
             file.unlink(missing_ok=True)
 
 
@@ -184,6 +207,16 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    """Write a state to a file, whole or not at all, so that it survives a power cut."""
+    data = _encode(state)
+    if path.is_symlink():
+        path.unlink()  # or the file that it leads to would be replaced
+    with new_file(path) as new:
+        write_durably(new, data)
+    _sync_folder(path.parent)
 
 
 def _step_of(path: Path) -> int:

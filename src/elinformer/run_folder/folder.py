@@ -4,7 +4,8 @@ config.json         format, schema, state, versions, options of model, training 
                     checksums of all files
 checkpoints/        checkpoints of an unfinished training: see `elinformer.run_folder.checkpoints`
 panel.json          names of series and channels, frequency, calendar
-model.safetensors   weights
+model.safetensors   weights that were scored: they have not seen the test part
+refit.safetensors   weights that were trained further on all data, for forecasts, if training did so
 scaler.safetensors  mean and standard deviation (N, C)
 calibration.safetensors  errors of the validation part: see `elinformer.intervals`
 metrics.json        scores, if the model was scored
@@ -19,7 +20,7 @@ import json
 import os
 import shutil
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +42,9 @@ FORMAT = "elinformer-run"
 SCHEMA = 1
 CONFIG, PANEL, METRICS = "config.json", "panel.json", "metrics.json"
 MODEL, SCALER, CALIBRATION = "model.safetensors", "scaler.safetensors", "calibration.safetensors"
+REFIT = "refit.safetensors"
+OPTIONAL = (METRICS, REFIT)
+"""Files that not every run has."""
 CHECKPOINTS, LOGS = "checkpoints", "logs"
 CHECKSUMS = "checksums"
 """Key of config.json: the SHA-256 of the other files, and that of config.json itself."""
@@ -48,18 +52,26 @@ CHECKSUMS = "checksums"
 MAX_JSON = 1 << 28
 """Largest size of a JSON file in bytes, enough for the names of ten million series."""
 
+STAGES = ("step", "refit")
+"""Stages of a training: the first chooses weights by validation, the second trains them further on all data."""
+
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
 """States of a run. An interrupted run has all files, and checkpoints from which training can resume."""
 
 
 class Run(NamedTuple):
-    """Contents of a run folder: two JSON documents, the weights, the scaler and the calibration."""
+    """Contents of a run folder: two JSON documents, the weights, the scaler and the calibration.
+
+    Attributes:
+        refitted: Weights that were trained further on all data; None if there are none.
+    """
 
     config: dict[str, Any]
     panel: dict[str, Any]
     weights: dict[str, Tensor]
     scaler: Scaler
     calibration: dict[str, Tensor]
+    refitted: dict[str, Tensor] | None = None
 
 
 def save_run(
@@ -70,6 +82,7 @@ def save_run(
     weights: Mapping[str, Tensor],
     scaler: Scaler,
     calibration: Mapping[str, Tensor],
+    refitted: Mapping[str, Tensor] | None = None,
     metrics: Mapping[str, Any] | None = None,
     interrupted: bool = False,
 ) -> None:
@@ -80,8 +93,12 @@ def save_run(
     import torch
     from safetensors.torch import save
 
+    def packed(weights: Mapping[str, Tensor]) -> bytes:
+        return save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
+
     files = {
-        MODEL: save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}),
+        MODEL: packed(weights),
+        **({} if refitted is None else {REFIT: packed(refitted)}),
         SCALER: save({name: torch.tensor(array) for name, array in vars(scaler).items()}),
         CALIBRATION: save(dict(calibration)),
         PANEL: _to_json(panel),
@@ -92,7 +109,8 @@ def save_run(
         state = INTERRUPTED if interrupted and (path / CHECKPOINTS).is_dir() else FINISHED
         files[CONFIG] = _config_file(config, state, files)  # last
         if _is_in_training(path):
-            (path / METRICS).unlink(missing_ok=True)
+            for name in OPTIONAL:
+                (path / name).unlink(missing_ok=True)
             for name, content in files.items():
                 with new_file(path / name) as new:
                     write_durably(new, content)
@@ -120,6 +138,7 @@ def load_run(folder: str | Path) -> Run:
         _read_tensors(path / MODEL),
         _read_scaler(path / SCALER),
         _read_tensors(path / CALIBRATION),
+        _read_tensors(path / REFIT) if REFIT in config[CHECKSUMS] else None,
     )
 
 
@@ -227,12 +246,14 @@ class UnfinishedRun:
         config: Contents of `config.json`.
         exists: True if training began earlier and resumes.
         overwrite: True replaces a run in the folder.
+        stage: Stage of the training that the checkpoints are of.
     """
 
     folder: Path
     config: dict[str, Any]
     exists: bool = False
     overwrite: bool = False
+    stage: str = STAGES[0]
 
     @classmethod
     def new(cls, folder: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> UnfinishedRun:
@@ -261,10 +282,14 @@ class UnfinishedRun:
 
     @property
     def checkpoints(self) -> CheckpointFolder:
-        """Checkpoints of the run."""
+        """Checkpoints of the stage."""
         from elinformer.run_folder.checkpoints import CheckpointFolder
 
-        return CheckpointFolder(self.folder / CHECKPOINTS)
+        return CheckpointFolder(self.folder / CHECKPOINTS, self.stage)
+
+    def at(self, stage: str) -> UnfinishedRun:
+        """Return the run at another stage of its training."""
+        return replace(self, stage=stage)
 
     @property
     def resume_command(self) -> str:
@@ -291,7 +316,7 @@ class UnfinishedRun:
         with held_run_folder(self.folder, overwrite=self.overwrite):
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)  # first: no other training may resume them
             self._write_config()
-            for name in (METRICS, MODEL, SCALER, CALIBRATION, PANEL):
+            for name in (*OPTIONAL, MODEL, SCALER, CALIBRATION, PANEL):
                 (self.folder / name).unlink(missing_ok=True)
             yield
 
@@ -315,7 +340,7 @@ class UnfinishedRun:
             write_durably(new, _config_file(self.config, TRAINING))
 
     def _remove_partial_files(self) -> None:
-        for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, METRICS):
+        for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, *OPTIONAL):
             for file in self.folder.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
                 file.unlink(missing_ok=True)
         self.checkpoints.remove_partial_files()
@@ -331,20 +356,25 @@ def run_state(folder: str | Path) -> str | None:
 
 
 def read_progress(folder: str | Path) -> dict[str, Any] | None:
-    """Return epoch, step and steps of the newest checkpoint of an unfinished run; None before the first one."""
+    """Return stage, epoch, step and steps of the newest checkpoint of an unfinished run; None before the first one."""
     from elinformer.run_folder.checkpoints import CheckpointFolder
 
-    state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS).read_newest()
-    if state is None:
-        return None
-    with refuse_mismatched_files(folder):
-        return {name: int(state["position"][name]) for name in ("epoch", "steps_in_epoch", "step", "steps")}
+    for stage in reversed(STAGES):
+        state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS, stage).read_newest()
+        if state is not None:
+            with refuse_mismatched_files(folder):
+                position = {name: int(state["position"][name]) for name in ("epoch", "steps_in_epoch", "step", "steps")}
+            return {"stage": stage, **position}
+    return None
 
 
 def describe_progress(folder: str | Path) -> str:
     """Return the progress of an unfinished run in words: "at step 120 of 900"."""
     progress = read_progress(folder)
-    return "without a checkpoint" if progress is None else f"at step {progress['step']} of {progress['steps']}"
+    if progress is None:
+        return "without a checkpoint"
+    stage = "" if progress["stage"] == STAGES[0] else f" of the {progress['stage']}"
+    return f"at step {progress['step']} of {progress['steps']}{stage}"
 
 
 def resume_command(folder: str | Path) -> str:
@@ -434,7 +464,7 @@ def _checked_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _files_of(config: Mapping[str, Any]) -> list[str]:
     """Return the names of the files of a finished run, apart from config.json."""
-    return [PANEL, MODEL, SCALER, CALIBRATION, *([METRICS] if METRICS in config[CHECKSUMS] else [])]
+    return [PANEL, MODEL, SCALER, CALIBRATION, *(name for name in OPTIONAL if name in config[CHECKSUMS])]
 
 
 def _damage(folder: Path, name: str) -> InputError:
@@ -451,7 +481,7 @@ def _refuse_links(folder: Path) -> None:
         InputError: There is such a link.
     """
     home = Path(os.path.realpath(folder))  # `resolve` fails where links go round in a ring
-    for name in (CONFIG, PANEL, METRICS, MODEL, SCALER, CALIBRATION, CHECKPOINTS, LOGS):
+    for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, *OPTIONAL, CHECKPOINTS, LOGS):
         place = Path(os.path.realpath(folder / name))
         if place.parent != home:
             raise InputError(f"expected the files of a run in {folder}, but {name} is a link to {place}: copy it there")

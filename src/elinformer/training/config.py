@@ -22,6 +22,12 @@ PASSES, MIN_STEPS, MAX_STEPS = 30, 600, 3000
 FAST = 10
 """Factor by which the preset "fast" has fewer steps."""
 VALIDATIONS = 20
+REFIT_SHARE = 1 / 3
+"""Steps of the refit, as a share of those that led to the chosen weights."""
+REFIT_RATE = 0.25
+"""Peak of its learning rate, as a share of that of training."""
+REFIT_PARTS = 10
+"""Parts of the refit, for its progress."""
 
 
 class Budget(NamedTuple):
@@ -40,6 +46,14 @@ class Budget(NamedTuple):
     averaged_steps: int
     steps_per_epoch: int | None
     patience: int
+
+    def refit(self, epochs: int, n_windows: int) -> Budget:
+        """Return the steps of a refit on `n_windows`, once validation has chosen the weights after so many epochs."""
+        pass_steps = self.averaged_steps  # where an epoch is a pass
+        steps = max(1, round(REFIT_SHARE * epochs * (self.steps_per_epoch or pass_steps)))
+        parts = min(REFIT_PARTS, steps)
+        part = -(-steps // parts)
+        return Budget(min(self.batch_size, n_windows), parts, part, part, 0)
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,13 @@ class TrainingConfig(Options):
         "Epochs over which weights are averaged exponentially, or parts of the training, of which auto epochs have 20; "
         "validation sees the averages and training ends with them. 0 = no averages.",
         at_least=0,
+    )
+    refit: bool = option(
+        True,
+        "Whether the chosen weights are then trained further on all data, test part included, for forecasts. Scores "
+        "stay those of the weights that have not seen the test part.",
+        flag=True,
+        compared=False,
     )
     seed: int = option(
         0,

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+import copy
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytorch_lightning as pl
-import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from rich.console import Console
-
-from elinformer._console import plain_console
 from elinformer._dtype import float32_default
 from elinformer._process import is_first_process
-from elinformer._processor import emulates_bfloat16
-from elinformer._quiet import LIGHTNING, quiet
 from elinformer.data.windows import window_loader
-from elinformer.errors import InputError, MissingExtraError
-from elinformer.training.batches import ShuffledBatches, training_loader
+from elinformer.errors import InputError
+from elinformer.run_folder.folder import first_line
 from elinformer.training.blend import blend_with_simple_forecasts, reset_blend
 from elinformer.training.callbacks.averaging import AveragedWeights
 from elinformer.training.callbacks.best_weights import BestWeights
 from elinformer.training.callbacks.calibration import Calibration
-from elinformer.training.callbacks.checkpointing import Checkpointing
 from elinformer.training.callbacks.gradients import MAX_SKIPPED_IN_A_ROW, RescaleLastStep, SkipNonFiniteSteps
 from elinformer.training.callbacks.history import History
 from elinformer.training.callbacks.progress import Clock, ProgressBar
 from elinformer.training.callbacks.signals import StopOnSignal
 from elinformer.training.module import ForecastModule
-from elinformer.training.ranks.machines import Machines, explain_lost_rank
 from elinformer.training.ranks.random_numbers import seeded
 from elinformer.training.ranks.strategy import sharded_of
+from elinformer.training.refit import config_of_refit, refit
+from elinformer.training.stage import Stage
 from elinformer.training.start import start_from_simple_forecast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
 
+    import pytorch_lightning as pl
+    from rich.console import Console
     from torch import nn
 
     from elinformer.data.scaling import Scaler
@@ -49,18 +40,8 @@ if TYPE_CHECKING:
     from elinformer.partition.ranks import Mesh
     from elinformer.run_folder.folder import UnfinishedRun
     from elinformer.training.callbacks.history import Epoch
-    from elinformer.training.config import Budget, TrainingConfig
-
-SLOW_PRECISION = "bfloat16 is emulated on this processor, which is slower than float32: use precision=32-true"
-
-IGNORED_WARNINGS = (
-    ".*does not have many workers.*",  # a batch is one indexing operation
-    ".*GPU available but not used.*",  # the user chose the device
-    ".*your dataloader is not resumable.*",  # `ShuffledBatches` is
-    ".*LeafSpec.*",  # Lightning uses a deprecated function of PyTorch
-    ".*sync_dist=True.*",  # logged values are the same on all ranks
-)
-"""Warnings of Lightning that concern neither data nor settings."""
+    from elinformer.training.config import TrainingConfig
+    from elinformer.training.ranks.machines import Machines
 
 
 @dataclass(frozen=True)
@@ -68,7 +49,7 @@ class FitResult:
     """Course of a training.
 
     Attributes:
-        seconds: Wall-clock time, including the time before a restart.
+        seconds: Wall-clock time, including the time before a restart and that of the refit.
         epochs: Number of epochs that were started.
         best_epoch: Epoch of the best weights, from 1.
         interrupted: True if Ctrl-C ended training early.
@@ -76,6 +57,7 @@ class FitResult:
         diverged: True if too many steps in a row were skipped.
         sharpness: Sharpness of attention chosen on validation: see `elinformer.training.callbacks.calibration`.
         history: Losses of every epoch: see `elinformer.training.callbacks.history`.
+        refit_steps: Number of steps of the refit on all data; 0 = there was none.
     """
 
     seconds: float
@@ -86,12 +68,14 @@ class FitResult:
     diverged: bool = False
     sharpness: float = 1.0
     history: Sequence[Epoch] = ()
+    refit_steps: int = 0
 
 
 class TrainingOutput(NamedTuple):
-    """Trained model, the ranks that trained it, and the course of the training."""
+    """Trained model, the same model refitted on all data, the ranks that trained it, and the course of the training."""
 
     model: nn.Module
+    refitted: nn.Module | None
     mesh: Mesh
     result: FitResult
 
@@ -105,10 +89,14 @@ def train(
     scaler: Scaler,
     loss: Loss,
     is_trained: bool = False,
-    **options: Any,
+    console: Console | None = None,
+    machines: Machines | None = None,
+    run: UnfinishedRun | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> TrainingOutput:
     """Train a new model on the training windows, and keep the weights with the lowest validation loss.
 
+    If `config` says so, a copy of it is then trained further on all windows: see `elinformer.training.refit`.
     The caller's random numbers do not change.
 
     Args:
@@ -119,20 +107,64 @@ def train(
         scaler: Mean and standard deviation of training.
         loss: Meaning of the outputs.
         is_trained: True if `new_model` returns trained weights, which training goes on from.
-        options: `console`, `callbacks`, `run` and `machines` of `fit`.
+        console: Console for messages and progress; see `fit`.
+        machines: Devices and machines; one rank by default.
+        run: Run folder for checkpoints; training resumes from the newest one.
+        callbacks: Other Lightning callbacks of the training before the refit.
     """
     with seeded(config.seed), float32_default():
         model = new_model()
+        parts: dict[str, Any] = {"loss": loss, "covariates": info.moments}
         scale = data.error_scale(config.loss_scale)
-        module = ForecastModule(model, scaler, scale, config, loss, covariates=info.moments)
+        module = ForecastModule(model, scaler, scale, config, **parts)
         tokens = getattr(model, "tokens_per_window", data.panel.n_series)
-        windows, validation = (data.windows(split, info.calendar) for split in ("train", "validation"))
-        reset_blend(model)
-        if not is_trained:
-            start_from_simple_forecast(module.scaled, windows)
-        result = fit(module, windows, validation, tokens_per_window=tokens, **options)
-        blend_with_simple_forecasts(module.scaled, validation, loss, config.tokens_at_once)
-    return TrainingOutput(model, module.mesh, result)
+        options: dict[str, Any] = {"tokens_per_window": tokens, "console": console, "machines": machines, "run": run}
+        if (result := _ended(run, model)) is None:
+            windows, validation = (data.windows(split, info.calendar) for split in ("train", "validation"))
+            reset_blend(model)
+            if not is_trained:
+                start_from_simple_forecast(module.scaled, windows)
+            result = fit(module, windows, validation, callbacks=callbacks, **options)
+            blend_with_simple_forecasts(module.scaled, validation, loss, config.tokens_at_once)
+        if not config.refit or result.interrupted:
+            return TrainingOutput(model, None, module.mesh, result)
+        _keep_end(run, model, result)
+        windows, budget = data.all_windows(info.calendar), config.budget(len(data.origins("train")), tokens)
+        module = ForecastModule(copy.deepcopy(model), scaler, scale, config_of_refit(config), **parts)
+        refitted = refit(module, windows, budget.refit(result.best_epoch, len(windows)), **options)
+    result = replace(
+        result,
+        seconds=result.seconds + refitted.seconds,
+        refit_steps=refitted.steps,
+        interrupted=refitted.interrupted,
+    )
+    return TrainingOutput(model, refitted.model, module.mesh, result)
+
+
+def _keep_end(run: UnfinishedRun | None, model: nn.Module, result: FitResult) -> None:
+    """Write the chosen weights to the run folder, so that a killed refit need not repeat what was before it."""
+    if run is not None and is_first_process():
+        run.checkpoints.write_end({"model": dict(model.state_dict()), "result": asdict(result)})
+
+
+def _ended(run: UnfinishedRun | None, model: nn.Module) -> FitResult | None:
+    """Load the chosen weights into the model, and return their result, if the run is at its refit.
+
+    Raises:
+        InputError: The weights are those of another model.
+    """
+    if run is None or not run.exists:
+        return None
+    state, _ = run.checkpoints.read_end()
+    if state is None:
+        return None
+    try:
+        model.load_state_dict(state["model"])
+        return FitResult(**state["result"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"expected weights of this training, but they do not match ({first_line(error)}): train it again"
+        ) from error
 
 
 def fit(
@@ -166,36 +198,16 @@ def fit(
         InputError: All validation errors were NaN, or no step was finite; or another rank ended.
         SystemExit: SIGTERM ended training, with exit code 143.
     """
-    config, machines = module.config, machines or Machines()
-    _check_partitions(config, machines)
-    lines = console is None
-    console = (console or plain_console(stderr=True)) if is_first_process() else Console(quiet=True)
+    config = module.config
     budget = config.budget(len(train), tokens_per_window)
-    n_micro_batches = config.micro_batches(budget.batch_size, -(-tokens_per_window // machines.n_ranks))
-    if config.precision != "32-true" and config.device in {"auto", "cpu"} and _is_slow_in_bfloat16():
-        console.print(SLOW_PRECISION, style="yellow", highlight=False, soft_wrap=True)
-    batches = ShuffledBatches(
-        len(train), budget.batch_size, n_micro_batches, seed=config.seed, steps_per_epoch=budget.steps_per_epoch
+    stage = Stage.of(
+        config, budget, train, tokens_per_window=tokens_per_window, console=console, machines=machines, run=run
     )
-    checkpointing = run and Checkpointing(run, batches, config.checkpoint_minutes, console)
-    progress = ProgressBar(console, best := BestWeights(budget.patience), lines=lines)
-    own = _Callbacks.create(
-        config, budget, console, best=best, others=[progress, *callbacks], checkpointing=checkpointing
-    )
-    loaders = training_loader(train, batches), window_loader(validation, 2 * -(-budget.batch_size // n_micro_batches))
-    with _ignore_lightning_hints():
-        log_folder = _log_folder(config, run)
-        trainer = _new_trainer(
-            config,
-            epochs=budget.epochs,
-            n_micro_batches=n_micro_batches,
-            callbacks=own.ordered,
-            machines=machines,
-            log_folder=log_folder,
-        )
-        with run.locked() if run else nullcontext(), own.stopping.catch_interrupts(), explain_lost_rank(run):
-            trainer.fit(module, *loaders)
-    return own.finish(trainer, module, console)
+    stage.warn_if_slow()
+    own = _Callbacks.create(stage, callbacks)
+    loader = window_loader(validation, 2 * -(-budget.batch_size // stage.batches.micro_batches))
+    trainer = stage.carry_out(module, own.ordered, own.stopping, loader)
+    return own.finish(trainer, module, stage.console)
 
 
 @dataclass(frozen=True)
@@ -215,25 +227,17 @@ class _Callbacks:
     ordered: list[pl.Callback]
 
     @classmethod
-    def create(
-        cls,
-        config: TrainingConfig,
-        budget: Budget,
-        console: Console,
-        *,
-        best: BestWeights,
-        others: Sequence[pl.Callback],
-        checkpointing: Checkpointing | None,
-    ) -> _Callbacks:
-        """Create the callbacks of a training."""
-        clock, steps = Clock(), SkipNonFiniteSteps()
-        history = History(clock)
-        stopping = StopOnSignal(checkpointing, console)
+    def create(cls, stage: Stage, others: Sequence[pl.Callback]) -> _Callbacks:
+        """Create the callbacks of a training, with `others` of the user."""
+        clock, steps, best = Clock(), SkipNonFiniteSteps(), BestWeights(stage.budget.patience)
+        history, checkpointing = History(clock), stage.checkpointing()
+        stopping = StopOnSignal(checkpointing, stage.console)
         calibration = Calibration(best, stopping)
-        ordered = [clock, history, best, steps, RescaleLastStep(), *others]
-        if config.averaged_epochs:
+        progress = ProgressBar(stage.console, best, lines=stage.lines)
+        ordered = [clock, history, best, steps, RescaleLastStep(), progress, *others]
+        if stage.config.averaged_epochs:
             # After the callbacks that may copy the validated weights, before those that write checkpoints.
-            ordered.append(AveragedWeights(config.averaged_epochs * budget.averaged_steps))
+            ordered.append(AveragedWeights(stage.config.averaged_epochs * stage.budget.averaged_steps))
         ordered += [stopping, calibration] if checkpointing is None else [stopping, checkpointing, calibration]
         return cls(clock, history, best, steps, stopping, calibration, ordered)
 
@@ -269,18 +273,6 @@ class _Callbacks:
         )
 
 
-def _is_slow_in_bfloat16() -> bool:
-    return not torch.cuda.is_available() and not torch.backends.mps.is_available() and emulates_bfloat16()
-
-
-def _check_partitions(config: TrainingConfig, machines: Machines) -> None:
-    if config.series_at_once and machines.series_parallel > 1:
-        raise InputError(
-            f"expected series in partitions or on several ranks, got series_at_once={config.series_at_once} and "
-            f"series_parallel={machines.series_parallel}: leave one of them out"
-        )
-
-
 def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, steps: SkipNonFiniteSteps, rate: float) -> None:
     reason = "" if best.epoch else "the validation error was never finite"
     if steps.n_skipped == trainer.global_step:
@@ -290,70 +282,3 @@ def _refuse_divergence(trainer: pl.Trainer, best: BestWeights, steps: SkipNonFin
             f"expected training to converge, but {reason}: lower learning_rate (now {rate}) or check the scale of the "
             "data"
         )
-
-
-def _new_trainer(
-    config: TrainingConfig,
-    *,
-    epochs: int,
-    n_micro_batches: int,
-    callbacks: list[pl.Callback],
-    machines: Machines,
-    log_folder: Path,
-) -> pl.Trainer:
-    try:
-        return pl.Trainer(
-            accelerator=config.device,
-            **machines.trainer_options(),
-            max_epochs=epochs,
-            min_epochs=0,
-            accumulate_grad_batches=n_micro_batches,
-            gradient_clip_val=config.gradient_clip,
-            callbacks=callbacks,
-            logger=_new_logger(config, log_folder),
-            log_every_n_steps=1,
-            num_sanity_val_steps=0,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (RuntimeError, MisconfigurationException) as error:  # raised by Lightning for an absent device
-        raise InputError(
-            f"expected a device of this machine, got {config.device!r}: use --device auto or cpu"
-        ) from error
-
-
-def _log_folder(config: TrainingConfig, run: UnfinishedRun | None) -> Path:
-    """Return the folder of curves. A run can name none outside its own folder: it may have come from others.
-
-    Raises:
-        InputError: It does.
-    """
-    if run is None:
-        return Path(config.log_dir)
-    home = run.folder.resolve()
-    if not (home / config.log_dir).resolve().is_relative_to(home):
-        raise InputError(
-            f"expected log_dir inside the folder of the run, got {config.log_dir!r}: choose a name such as logs"
-        )
-    return run.folder / config.log_dir
-
-
-def _new_logger(config: TrainingConfig, folder: Path) -> Any:
-    if config.logger == "csv":
-        return CSVLogger(folder, name="")
-    if config.logger == "tensorboard":
-        try:
-            return TensorBoardLogger(folder, name="")
-        except ModuleNotFoundError as error:
-            raise MissingExtraError('TensorBoard logs need an extra: pip install "elinformer[tensorboard]"') from error
-    return False
-
-
-@contextmanager
-def _ignore_lightning_hints() -> Generator[None]:
-    """Hide Lightning's messages about devices and workers of loaders."""
-    with quiet(*LIGHTNING), warnings.catch_warnings():
-        for message in IGNORED_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        yield

@@ -60,6 +60,13 @@ class AveragedWeights(pl.Callback):
         """Put the trained weights back; callbacks before this one have seen the averages."""
         self._swap(pl_module)
 
+    def apply(self, module: pl.LightningModule) -> None:
+        """Put the averages into the module for good."""
+        parameters = dict(module.named_parameters())
+        with torch.no_grad():
+            for name, average in self._averages.items():
+                parameters[name].copy_(average)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
         return {"step": self._step, "averages": self._averages}

@@ -43,12 +43,14 @@ class ProgressBar(pl.Callback):
 
     Args:
         console: Console of the progress.
-        best: Best weights so far.
+        best: Best weights so far; None = there is no validation.
         lines: Whether lines are printed if the console is no terminal.
+        name: Name of what is done.
     """
 
-    def __init__(self, console: Console, best: BestWeights, *, lines: bool) -> None:
+    def __init__(self, console: Console, best: BestWeights | None, *, lines: bool, name: str = "training") -> None:
         self._console, self._best, self._lines = console, best, lines and not console.is_terminal
+        self._name = name
         self._progress = Progress(
             BarColumn(bar_width=max(6, min(24, console.width // 5))),
             StatusColumn(console),
@@ -77,7 +79,7 @@ class ProgressBar(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the validation error."""
-        if "validation_mae" in trainer.callback_metrics:
+        if self._best is not None and "validation_mae" in trainer.callback_metrics:
             mae = float(trainer.callback_metrics["validation_mae"])
             self._progress.update(self._task, mae=f"{mae:.4g}", best=f"{self._best.mae:.4g}")
         self._print_tenth()
@@ -95,7 +97,7 @@ class ProgressBar(pl.Callback):
         if self._lines and (tenths := self._tenths_done()) > self._tenths:
             self._tenths = tenths
             self._console.print(
-                f"training {10 * tenths} %: {', '.join(_parts(self._progress.tasks[0]))}", soft_wrap=True
+                f"{self._name} {10 * tenths} %: {', '.join(_parts(self._progress.tasks[0]))}", soft_wrap=True
             )
 
 
