@@ -93,7 +93,9 @@ def cross_validate(
     out: Annotated[Path, typer.Option(help="Folder of the forecasts and of the trainings.", show_default=False)],
     n_windows: Annotated[int, typer.Option(help="Windows to forecast; the last one ends with the data.")] = 5,
     step_size: Annotated[int | None, typer.Option(help="Steps between two windows. Default: the horizon.")] = None,
-    refit: Annotated[int, typer.Option(help="Windows between two trainings; 0 = train once, before all windows.")] = 0,
+    every: Annotated[
+        int, typer.Option("--refit", help="Windows between two trainings; 0 = train once, before all windows.")
+    ] = 0,
     warm_start: Annotated[
         bool, typer.Option("--warm-start", help="Start each training from the weights of the one before.")
     ] = False,
@@ -110,7 +112,7 @@ def cross_validate(
 
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
     frame = cross_validate_data(
-        data, out, settings, n_windows=n_windows, step_size=step_size, refit=refit, warm_start=warm_start
+        data, out, settings, n_windows=n_windows, step_size=step_size, refit=every, warm_start=warm_start
     )
     plain_console().print(cutoff_table(frame))
     say(f"forecasts: {out / 'forecasts.csv'}")
