@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,16 @@ import torch
 
 from elinformer.batch import Batch
 from elinformer.data.panel import Panel
+from elinformer.data.reach import Reach
+from elinformer.data.series_info import SeriesInfo
+from elinformer.data.windows import SplitPanel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
 from elinformer.models import Sizes, build_model
 from elinformer.models.scaled import ScaledModel
 from elinformer.partition import PartitionedForecast
 from elinformer.training import TrainingConfig
+from elinformer.training.covariate_effects import measure_covariate_effects
 
 SIZES = Sizes(window=6, horizon=3, n_series=5, n_past=1, n_future=2, n_static=2)
 NOISE = 0.2
@@ -35,6 +40,7 @@ def a_model(narrow: dict[str, int]) -> Any:
     torch.manual_seed(0)
     model: Any = build_model("elinformer", SIZES, narrow)
     torch.nn.init.normal_(model.output.effect.weights.weight)
+    torch.nn.init.normal_(model.effects)
     moments = {"past": ([1.0], [2.0]), "future": ([0.0, 1.0], [1.0, 2.0]), "static": ([0.0, 0.0], [1.0, 3.0])}
     return ScaledModel(model, np.ones((5, 1)), np.ones((5, 1)), covariates=moments).eval()
 
@@ -81,4 +87,33 @@ def test_forecast_follows_covariates_that_decide_it() -> None:
     training = TrainingConfig(epochs=16)
     forecaster = Forecaster(12, 3, model=model, training=training).fit(driven_panel(900))
     permuted = driven_panel(900, np.random.default_rng(1).permutation(900))
-    assert forecaster.backtest(permuted).scores().mae > 2 * forecaster.backtest().scores().mae
+    error = forecaster.backtest().scores().mae
+    assert error < 1.1 * NOISE * (2 / np.pi) ** 0.5  # the mean absolute error of the best forecast
+    assert forecaster.backtest(permuted).scores().mae > 5 * error
+
+
+def measured_effects(panel: Panel, narrow: dict[str, int], **gaps: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the effects (N, F) that training starts with, as they are, and of a change by 1 in units of the data."""
+    data = SplitPanel.of(replace(panel, **gaps), (0.6, 0.2, 0.2), Reach(12, 3, (24,)))
+    info = SeriesInfo.of(panel, data.origins("train") - 1)
+    scaler = data.scaler("series", by_window=True)
+    sizes = Sizes(window=12, horizon=3, n_series=panel.n_series, n_lags=1, n_future=2)
+    model: Any = build_model("elinformer", sizes, narrow)
+    scaled = ScaledModel(model, scaler.mean, scaler.std, covariates=info.moments)
+    measure_covariate_effects(scaled, data.windows("train", info.calendar))
+    found = model.effects[:, 0].double().numpy()
+    return found, found * scaler.std / np.array(info.moments["future"][1])
+
+
+def test_training_starts_from_the_linear_effects_of_each_series(narrow: dict[str, int]) -> None:
+    panel = driven_panel(400)
+    mask = np.random.default_rng(2).random(panel.mask.shape) > 0.2
+    _, by_one = measured_effects(
+        panel, narrow, mask=mask, values=np.where(mask, panel.values, np.nan).astype(np.float32)
+    )
+    np.testing.assert_allclose(by_one, [[1, 2], [2, 2], [-1, 2], [0.5, 2]], atol=0.1)
+
+
+def test_covariates_without_an_effect_start_without_one(narrow: dict[str, int]) -> None:
+    found, _ = measured_effects(driven_panel(900, np.random.default_rng(1).permutation(900)), narrow)
+    assert np.abs(found).max() < 0.05

@@ -141,6 +141,10 @@ class ELinFormer(nn.Module):
     Args:
         config: Sizes and options.
 
+    Attributes:
+        effects: (N, C, F), linear effects of the future covariates, which `ScaledModel` takes out of the values; it is
+            measured before training, and absent without such covariates.
+
     Source: arXiv 2511.03190 for the attention. The embeddings of series and calendar follow STID
     (Shao et al. 2022, arXiv 2208.05233), but are concatenated instead of added.
 
@@ -152,9 +156,6 @@ class ELinFormer(nn.Module):
         torch.Size([2, 6, 5, 1, 1])
     """
 
-    per_series = ("embedding.series.weight", "output.trust")
-    """Names of the parameters and buffers with one row for each series."""
-
     scales_windows = True
     """Whether each window is scaled by its own level and deviation: see `elinformer.models.scaled`."""
 
@@ -165,7 +166,15 @@ class ELinFormer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.width)
         self.output = ForecastHead(config)
+        if config.n_future:
+            self.register_buffer("effects", torch.zeros(config.n_series, config.n_channels, config.n_future))
         keep_sharpness(self)
+
+    @property
+    def per_series(self) -> tuple[str, ...]:
+        """Names of the parameters and buffers with one row for each series."""
+        effects = ("effects",) if self.config.n_future else ()
+        return ("embedding.series.weight", "output.trust", *effects)
 
     @property
     def uses(self) -> tuple[str, ...]:

@@ -18,11 +18,23 @@ if TYPE_CHECKING:
     from elinformer.batch import Batch
 
 
+LIMIT = 6.0
+"""Largest scaled covariate in a linear effect; what lies farther out is rather an error than a reason."""
+
+
 class WindowScale(NamedTuple):
-    """Level and deviation (B, 1, N, C) of the values that a window reads, in the units of training."""
+    """Scale of windows, in the units of training.
+
+    Attributes:
+        level: (B, 1, N, C), level of the values that a window reads.
+        deviation: (B, 1, N, C), their deviation.
+        effect: (B, T + S, N, C), linear effect of the future covariates, which is subtracted before the window is
+            scaled; None without such covariates.
+    """
 
     level: Tensor
     deviation: Tensor
+    effect: Tensor | None = None
 
 
 def window_scale(values: Tensor, mask: Tensor, window: int) -> WindowScale:
@@ -48,12 +60,19 @@ def window_scale(values: Tensor, mask: Tensor, window: int) -> WindowScale:
     return WindowScale(level, ((torch.where(count > 1, variance, 1) + 1) / 2).sqrt())
 
 
+def scaled_for_effects(future: Tensor) -> Tensor:
+    """Return scaled covariates for a linear effect: 0 where they are missing, and no further out than `LIMIT`."""
+    return future.nan_to_num().clamp(-LIMIT, LIMIT)
+
+
 class ScaledModel(nn.Module):
     """Model that scales its inputs and unscales its outputs: both are in the units of the data.
 
     Values are scaled by mean and deviation of training. For a model with the attribute `scales_windows`, each window is
     then scaled by its own level and deviation, so that a level that drifts is no new input; the model gets both as
-    `Batch.level`. It is a chain of `embed`, `blocks` and `head` if the inner model is one.
+    `Batch.level`. If the model has `effects` (N, C, F), their sum over the future covariates is subtracted from values
+    and targets first, and added to the outputs at last: the rest of the model sees what the covariates leave over. It
+    is a chain of `embed`, `blocks` and `head` if the inner model is one.
 
     Args:
         model: A model with scaled inputs and outputs.
@@ -133,22 +152,33 @@ class ScaledModel(nn.Module):
 
     def _scaled(self, batch: Batch, window: WindowScale | None) -> Batch:
         mean, std = self._mean_and_std(batch)
-        covariates = {name: self._scale_covariates(name, getattr(batch, name)) for name in self.scaled_covariates}
+        covariates = {
+            name: self.scaled_covariate(name, found)
+            for name in self.scaled_covariates
+            if (found := getattr(batch, name)) is not None
+        }
         batch = batch._replace(**covariates)
         values = (batch.values - mean) / std
         target = None if batch.target is None else (batch.target - mean) / std
         if window is None:
             return batch._replace(values=values.to(self._dtype), target=target)
-        level, deviation = window
+        level, deviation, effect = window
+        if effect is not None:
+            n_inputs = values.shape[1]
+            values = values - effect[:, :n_inputs]
+            target = None if target is None else target - effect[:, n_inputs:]
         return batch._replace(
             values=((values - level) / deviation).to(self._dtype),
             target=None if target is None else (target - level) / deviation,
             level=torch.cat((level.asinh(), deviation.log()), dim=-1)[:, 0].to(self._dtype),
         )
 
-    def _scale_covariates(self, name: str, values: Tensor | None) -> Tensor | None:
+    def scaled_covariate(self, name: str, values: Tensor) -> Tensor:
+        """Return covariates of a role in the scale of training."""
+        if name not in self.scaled_covariates:
+            return values
         mean, std = (getattr(self, f"{name}_{moment}") for moment in ("mean", "std"))
-        return None if values is None else (values - mean) / std
+        return (values - mean) / std
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -161,13 +191,28 @@ class ScaledModel(nn.Module):
             return None
         mean, std = self._mean_and_std(batch)
         model: Any = self.model
-        return window_scale((batch.values - mean) / std, batch.mask, model.config.window)
+        values, effect = (batch.values - mean) / std, self._effect(batch)
+        if effect is None:
+            return window_scale(values, batch.mask, model.config.window)
+        rest = window_scale(values - effect[:, : values.shape[1]], batch.mask, model.config.window)
+        return rest._replace(effect=effect)
+
+    def _effect(self, batch: Batch) -> Tensor | None:
+        """Return the linear effect (B, T + S, N, C) of the future covariates, in the units of training."""
+        effects: Tensor | None = getattr(self.model, "effects", None)
+        if effects is None or batch.future is None:
+            return None
+        future = scaled_for_effects(self.scaled_covariate("future", batch.future))
+        effects = effects if batch.series is None else effects[batch.series]
+        return torch.einsum("btnf,ncf->btnc", future.expand(-1, -1, len(effects), -1), effects)
 
     def _unscale(self, raw: Tensor, batch: Batch, window: WindowScale | None) -> Tensor:
         mean, std = self._mean_and_std(batch)
         outputs = raw if self._arrange is None else self._arrange(raw)
         if window is not None:
             outputs = outputs * window.deviation[..., None] + window.level[..., None]
+            if window.effect is not None:
+                outputs = outputs + window.effect[:, -outputs.shape[1] :, ..., None]
         return outputs * std[..., None] + mean[..., None]
 
     def _mean_and_std(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from elinformer.training.callbacks.gradients import MAX_SKIPPED_IN_A_ROW, Rescal
 from elinformer.training.callbacks.history import History
 from elinformer.training.callbacks.progress import Clock, ProgressBar
 from elinformer.training.callbacks.signals import StopOnSignal
+from elinformer.training.covariate_effects import measure_covariate_effects
 from elinformer.training.module import ForecastModule
 from elinformer.training.ranks.random_numbers import seeded
 from elinformer.training.ranks.strategy import sharded_of
@@ -123,6 +124,7 @@ def train(
             windows, validation = (data.windows(split, info.calendar) for split in ("train", "validation"))
             reset_blend(model)
             if not is_trained:
+                measure_covariate_effects(module.scaled, windows)
                 start_from_simple_forecast(module.scaled, windows)
             result = fit(module, windows, validation, callbacks=callbacks, **options)
             blend_with_simple_forecasts(module.scaled, validation, loss, config.tokens_at_once)

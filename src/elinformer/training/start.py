@@ -37,11 +37,11 @@ def start_from_simple_forecast(scaled: ScaledModel, windows: WindowDataset) -> N
     """
     start_from = getattr(scaled.model, "start_from", None)
     if start_from is not None:
-        start_from(_simple_weights(scaled, windows))
+        start_from(simple_weights(scaled, windows))
 
 
 @torch.no_grad()
-def _simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
+def simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
     """Return weights (S, n_lags + 1): ridge regression of the scaled targets, shrunk towards the best single lag."""
     config: Any = scaled.model.config
     n = config.n_lags + 1
