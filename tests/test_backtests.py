@@ -126,6 +126,20 @@ def test_the_worst_and_the_best_series_are_drawn_beside_what_happened(trained: F
     np.testing.assert_array_equal(observed.get_ydata()[-6:], hourly_panel.values[-6:, 1, 0])
 
 
+def test_the_bands_of_a_figure_are_the_intervals_of_the_forecasts(trained: Forecaster):
+    backtest = trained.backtest()
+    (band,) = backtest.plot(["b"], windows=1, level=80).axes[0].collections
+    rows = backtest.frame(level=80).query("unique_id == 'b'").tail(3)
+    heights = band.get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose(heights.max(), rows["elinformer-hi-80"].max(), rtol=1e-5)
+    np.testing.assert_allclose(heights.min(), rows["elinformer-lo-80"].min(), rtol=1e-5)
+    ahead = trained.plot(series=["b"], level=80).axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    forecast = trained.predict(level=80).query("unique_id == 'b'")
+    np.testing.assert_allclose(ahead.max(), forecast["elinformer-hi-80"].max(), rtol=1e-5)
+    assert len(trained.plot(series=["b"]).axes[0].collections) == 2
+    assert not trained.plot(series=["b"], level=None).axes[0].collections
+
+
 @pytest.mark.parametrize("series", ["middle", ["x"], [], list("abcd") * 7])
 def test_series_that_cannot_be_drawn_are_refused(series: Any, trained: Forecaster):
     with pytest.raises(InputError, match="expected"):

@@ -15,7 +15,7 @@ from elinformer.data.scaling import Scaler, measure
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, Scores, judge
 from elinformer.evaluation.metrics import COUNTS, SUMS
-from elinformer.intervals import wanted_quantiles
+from elinformer.intervals import LEVELS, wanted_quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -172,6 +172,7 @@ class Backtest(MetricSums):
         n: int = 6,
         windows: int = 5,
         channel: int | str = 0,
+        level: Sequence[float] | float | None = LEVELS,
     ) -> Figure:
         """Draw the last windows: forecasts beside what happened. `figure.savefig("picture.png")` writes the figure.
 
@@ -181,9 +182,11 @@ class Backtest(MetricSums):
             n: Number of the worst or best series.
             windows: Number of windows, a horizon apart.
             channel: Name or number of the channel.
+            level: Levels of the bands in percent; None = no bands. There are none for a horizon other than that of
+                training.
 
         Raises:
-            InputError: A series or the channel is unknown, or there are too many series for a figure.
+            InputError: A series, the channel or a level is unknown, or there are too many series for a figure.
         """
         from elinformer.plots import Forecasts, figure_of
 
@@ -198,7 +201,11 @@ class Backtest(MetricSums):
             chosen = [place_of(one, self.panel.series, "series") for one in series]
         origins = _apart(self.origins, len(self.count), windows)
         notes = [f"  error {errors[i]:.2f} of its deviation" for i in chosen]
-        shown = Forecasts(origins, self._forecast(origins))
+        if len(self.count) == self.trained.reach.horizon:
+            columns = self.trained.columns(self.panel, origins, wanted_quantiles(level))
+        else:
+            columns = {"": self._forecast(origins)}
+        shown = Forecasts.of(origins, columns)
         return figure_of(self.panel, shown, chosen, history=2 * len(self.count), channel=number, notes=notes)
 
     def _relative_errors(self) -> np.ndarray:

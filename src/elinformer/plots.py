@@ -40,7 +40,14 @@ class Forecasts:
 
     origins: np.ndarray
     values: np.ndarray
-    bands: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    bands: Mapping[float, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, origins: np.ndarray, columns: Mapping[str, np.ndarray]) -> Forecasts:
+        """Return the forecasts of columns (n, S, N, C) by suffix: "" for the point forecast, "-lo-80", "-hi-80"."""
+        levels = [suffix.removeprefix("-lo-") for suffix in columns if suffix.startswith("-lo-")]
+        bands = {float(level): (columns[f"-lo-{level}"], columns[f"-hi-{level}"]) for level in levels}
+        return cls(origins, columns[""], bands)
 
 
 def figure_of(
@@ -114,7 +121,7 @@ def _draw_series(axis: Axes, panel: Panel, forecasts: Forecasts, index: int, *, 
         axis.axvline(steps[0], color=ORIGIN, linewidth=0.8, linestyle=":", label="origin" if first else None)
         for level, (low, high) in sorted(forecasts.bands.items(), reverse=True):
             bounds = low[number, :, index, channel], high[number, :, index, channel]
-            label = f"{level} %" if first else None
+            label = f"{level:g} %" if first else None
             axis.fill_between(steps, *bounds, color=FORECAST, alpha=BAND_ALPHA, linewidth=0, label=label)
         values = forecasts.values[number, :, index, channel]
         label = "forecast" if first else None

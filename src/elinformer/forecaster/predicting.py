@@ -16,7 +16,7 @@ from elinformer.data.reach import PartName, part_origins
 from elinformer.errors import InputError
 from elinformer.forecaster.state import ForecasterState
 from elinformer.gaps import anomaly_frame, fill, unusual
-from elinformer.intervals import wanted_quantiles
+from elinformer.intervals import LEVELS, wanted_quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,6 +175,7 @@ class Predicting(ForecasterState):
         series: Sequence[str | int] | None = None,
         channel: str | int = 0,
         history: int | None = None,
+        level: Sequence[float] | float | None = LEVELS,
         freq: Freq | None = None,
     ) -> Figure:
         """Draw the forecasts of the steps after the end of the data. `backtest().plot()` draws past windows.
@@ -185,20 +186,24 @@ class Predicting(ForecasterState):
             channel: Name or number of the channel.
             history: Number of steps before the forecast that are drawn; by default the window, or three horizons if
                 that is more.
+            level: Levels of the bands in percent; None = no bands.
             freq: Time between the steps of a data frame; that of training by default.
 
         Returns:
             A figure of Matplotlib: `figure.savefig("forecast.png")` writes it.
 
         Raises:
-            InputError: The history is too short, or a series is unknown.
+            InputError: The history is too short, or a series or a level is unknown.
         """
         from elinformer.plots import Forecasts, figure_of
 
         trained, panel = self.trained.latest, self._as_panel(data, freq)
         names = range(min(6, panel.n_series)) if series is None else series
         chosen = [place_of(name, panel.series, "series") for name in names]
-        shown = Forecasts(np.array([panel.n_steps]), trained.next_steps(panel)[None])
+        outputs, wanted = trained.next_quantiles(panel), wanted_quantiles(level)
+        columns = {"": trained.next_steps(panel), **wanted.columns(outputs, trained.loss.quantiles)}
+        raised = {suffix: trained.raised(values, panel)[None] for suffix, values in columns.items()}
+        shown = Forecasts.of(np.array([panel.n_steps]), raised)
         history = max(self.reach.window, 3 * self.reach.horizon) if history is None else history
         number = place_of(channel, panel.channels, "channels")
         return figure_of(panel, shown, chosen, history=history, channel=number)

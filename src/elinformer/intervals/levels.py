@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Array = TypeVar("Array", "np.ndarray", "Tensor")
 
+LEVELS = (80, 95)
+"""Levels of the bands of figures, in percent."""
+
 
 class Wanted(NamedTuple):
     """Quantiles to forecast, and the ends of the names of their columns.
