@@ -115,6 +115,16 @@ def test_a_series_whose_covariates_end_early_is_named(forecaster: Forecaster) ->
         forecaster.predict(table)
 
 
+def test_a_category_that_training_never_saw_is_said_once_and_changes_nothing(
+    forecaster: Forecaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = forecaster.predict(static_df=STATIC.assign(kind=["z", "y"]))
+    assert capsys.readouterr().err.count("kind=z") == 1
+    without = forecaster.predict(static_df=STATIC.assign(kind=["", "y"]))
+    pd.testing.assert_frame_equal(other, without)
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

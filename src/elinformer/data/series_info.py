@@ -177,6 +177,11 @@ class SeriesInfo:
             values[places] = np.stack([own.get(name, np.zeros(len(places), np.float32)) for name in names], -1)
         return Covariates(names, values)
 
+    def unknown_categories(self, panel: Panel) -> tuple[str, ...]:
+        """Return the levels of static covariates of a panel that training never saw, as "kind=school"."""
+        names = () if panel.static is None else panel.static.names
+        return tuple(name for name in names if LEVEL in name and name not in self.covariates.static.names)
+
     def new_series(self, panel: Panel) -> tuple[str, ...]:
         """Return the series of a panel that training did not have, in the order of the panel.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from elinformer import __version__
 from elinformer._arguments import explain_arguments
+from elinformer._console import say
 from elinformer.data.covariates import LEVEL
 from elinformer.data.defaults import choose_reach
 from elinformer.data.io.frames import as_panel
@@ -220,7 +221,16 @@ class ForecasterState:
         return choose_reach(panel, steps.horizon, steps.window, lags, train_end)
 
     def _as_panel(self, data: Panel | Any | None, freq: Freq | None, static_df: Any | None = None) -> Panel:
-        """Return the data as a panel, with the covariates of training; static ones only if they are given."""
+        """Return the data as a panel, with the covariates of training; static ones only if they are given.
+
+        Categories that training never saw are unknown, which is said in one line.
+        """
+        panel = self._read(data, freq, static_df)
+        if unknown := self.info.unknown_categories(panel):
+            say(f"training never saw {', '.join(unknown)}, which therefore changes no forecast", stderr=True)
+        return panel
+
+    def _read(self, data: Panel | Any | None, freq: Freq | None, static_df: Any | None) -> Panel:
         info = self.info
         static = [*dict.fromkeys(name.partition(LEVEL)[0] for name in info.covariates.static.names)]
         roles = roles_of((), (), None if static_df is None else static, static_df)

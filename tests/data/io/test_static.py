@@ -44,3 +44,10 @@ def test_missing_cells_are_refused_with_column_and_series(rows: dict[str, list[o
     with pytest.raises(InputError) as error:
         static_covariates(pd.DataFrame(rows), ["a", "b"])
     assert all(f"{name}" in str(error.value) for name in names)
+
+
+def test_a_text_among_numbers_is_refused_and_texts_of_digits_alone_are_categories() -> None:
+    frame = pd.DataFrame({"unique_id": ["a", "b", "c"], "height": ["12", None, "n.a."], "road": ["01", "02", "01"]})
+    with pytest.raises(InputError, match=r"'height'.*'n.a.' for 'c'.*12 for 'a'"):
+        static_covariates(frame, ["a", "b", "c"])
+    assert static_covariates(frame, ["a", "b"], columns=["road"]).names == ("road=01", "road=02")

@@ -29,7 +29,8 @@ def static_covariates(
         id_column: Name of the column with the series.
 
     Raises:
-        InputError: A column is missing, a series has no row or two, or a number is missing or not finite.
+        InputError: A column is missing, a series has no row or two, a number is missing or not finite, or a column has
+            texts among its numbers.
     """
     if isinstance(frame, str | Path):
         frame = _read_csv(frame, id_column)
@@ -66,7 +67,9 @@ def _cells(table: nw.DataFrame[Any], name: str, rows: list[int], series: Sequenc
     """Return the cells of a column as float64, or as text."""
     column = table[name]
     if not column.dtype.is_numeric() and column.dtype != nw.Boolean:
-        return np.array([column[row] for row in rows], object)
+        cells = np.array([column[row] for row in rows], object)
+        _check_texts(name, cells, series)
+        return cells
     cells = column.cast(nw.Float64).to_numpy().astype(np.float64)[rows]
     if not np.isfinite(cells).all():
         absent = series[int(np.argmax(~np.isfinite(cells)))]
@@ -75,6 +78,33 @@ def _cells(table: nw.DataFrame[Any], name: str, rows: list[int], series: Sequenc
             "the column out"
         )
     return cells
+
+
+def _check_texts(name: str, cells: np.ndarray, series: Sequence[str]) -> None:
+    """Refuse texts among numbers: one wrong cell would make categories of all numbers.
+
+    Raises:
+        InputError: Some of the cells are numbers, and some are texts.
+    """
+    kinds = np.array([_kind(cell) for cell in cells.tolist()])
+    places = [int(np.argmax(kinds == kind)) for kind in ("text", "number") if (kinds == kind).any()]
+    if len(places) > 1:
+        (text, number), own = (cells[places].tolist()), [series[place] for place in places]
+        raise InputError(
+            f"expected the static covariate {name!r} as numbers or as categories, got the text {text!r} for {own[0]!r} "
+            f"beside the number {number} for {own[1]!r}: correct it, or name categories by texts such as "
+            f"'{name} {number}'"
+        )
+
+
+def _kind(cell: Any) -> str:
+    if cell is None or str(cell).strip().lower() in {"", "nan"}:
+        return "nothing"
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return "text"
+    return "number"
 
 
 def _read_csv(path: str | Path, id_column: str) -> pd.DataFrame:
