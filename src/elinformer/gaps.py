@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from elinformer.data.io.frames import long_frame
 from elinformer.data.scaling import Scaler, measure
 from elinformer.data.seasons import seasons_of
 from elinformer.errors import InputError
@@ -62,6 +63,17 @@ def fill(trained: TrainedModel, panel: Panel, *, seed: int = 0) -> Panel:
     return replace(
         panel, values=np.where(panel.mask, panel.values, values), mask=np.ones_like(panel.mask), checked=True
     )
+
+
+def filled_frame(filled: Panel, mask: np.ndarray) -> pd.DataFrame:
+    """Return the values of a panel as a long frame, with a column `filled`.
+
+    Args:
+        filled: Panel without missing values.
+        mask: (T, N, C), True where a value is a reading.
+    """
+    frame = long_frame({"": filled.values}, filled.timestamps, filled.series, filled.channels, "y")
+    return frame.assign(filled=~mask.all(2).T.ravel())
 
 
 def hide_readings(mask: np.ndarray, share: float, rng: np.random.Generator, *, block: int = 1) -> np.ndarray:

@@ -6,6 +6,7 @@ configuration of each model. Nothing here names one.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from elinformer.errors import InputError
 from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 TRAINING = rows(TrainingConfig)
 """Options of training, which a settings file has in the table [training]."""
@@ -110,6 +111,48 @@ def flag_rows(*, compared: bool = False) -> dict[str, Row]:
     """Return the options that the command line has as flags, or those of them that change scores."""
     known = {**DATA, **TRAINING}
     return {name: row for name, row in known.items() if row.flag and (row.compared or not compared)}
+
+
+def search_space(texts: Sequence[str], model: str) -> dict[str, list[Any] | tuple[Any, ...]]:
+    """Return the values to search, by option, from texts such as "n_layers=1,2,3" and "learning_rate=5e-4:1e-2:log".
+
+    Args:
+        texts: An option each, with values that have commas between them, or with the lowest and the highest value.
+        model: Name of the model, whose options may be searched too.
+
+    Raises:
+        InputError: An option that is unknown, or values that it cannot have.
+    """
+    from elinformer.models.registry import model_rows
+
+    known = {**rows(TaskOptions), **TRAINING, **model_rows(model)}
+    space: dict[str, list[Any] | tuple[Any, ...]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        check_names([name], known, "options to search")
+        low, *high = values.split(":")
+        if not high:
+            space[name] = [known[name].parsed(value) for value in values.split(",")]
+            continue
+        scale = high[1:]
+        if scale not in ([], ["log"]):
+            raise InputError(f"expected {name}=LOWEST:HIGHEST or {name}=LOWEST:HIGHEST:log, got {text!r}")
+        space[name] = (known[name].parsed(low), known[name].parsed(high[0]), *scale)
+    return space
+
+
+def settings_text(settings: Settings) -> str:
+    """Return a TOML file with all settings that differ from the defaults."""
+    defaults = Settings()
+    top = {name: getattr(settings, name) for name in DATA if getattr(settings, name) != getattr(defaults, name)}
+    lines = [_assignment(name, value) for name, value in top.items()]
+    for table in TABLES:
+        lines += ["", f"[{table}]", *(_assignment(name, value) for name, value in getattr(settings, table).items())]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _assignment(name: str, value: Any) -> str:
+    return f"{name} = {json.dumps(value)}"  # a value of TOML too
 
 
 def split_address(text: str) -> tuple[str, dict[str, Any]]:

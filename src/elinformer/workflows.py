@@ -22,9 +22,12 @@ from elinformer._process import is_first_process
 from elinformer.data.address import address_from, is_in_catalogue, load_panel, portable_address
 from elinformer.data.options import ReadingOptions
 from elinformer.errors import InputError
-from elinformer.options import Settings
+from elinformer.options import DATA as DATA_OPTIONS
+from elinformer.options import TRAINING as TRAINING_OPTIONS
+from elinformer.options import Settings, search_space, settings_text
 from elinformer.run_folder.folder import (
     CHECKPOINTS,
+    DATA,
     METRICS,
     PANEL,
     TRAINING,
@@ -33,12 +36,11 @@ from elinformer.run_folder.folder import (
     read_config,
     read_json,
     read_progress,
-    write_json,
 )
 from elinformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from rich.console import Console
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from elinformer.forecaster import Forecaster
     from elinformer.training import FitResult
     from elinformer.training.ranks.machines import Machines
+    from elinformer.tuning import Tuning
 
 Document = dict[str, Any]
 
@@ -117,12 +120,12 @@ def resume_run(
     with held_folder(run) if is_first_process() else nullcontext():
         config = UnfinishedRun.open(run).config
         panel = _load_panel_of_run(run, config, data)
-        source = _source(run, config) | ({} if data is None else {"data": portable_address(data, run)})
+        source = source_of(run, config) | ({} if data is None else {"data": portable_address(data, run)})
         forecaster = Forecaster.resume(run, panel, console=console, machines=machines)
         return _finish_run(forecaster, panel, run, source)
 
 
-def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | Path | None = None) -> Document:
+def evaluate_run(run: str | Path, *, data: str | None = None) -> Document:
     """Score the forecasts of a run, and the naive forecasts.
 
     The windows are those of the test steps. Of other data than those of training, they are all windows; if the other
@@ -131,7 +134,6 @@ def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | P
     Args:
         run: Folder of the run.
         data: Path, or name of a data set of the catalogue; the data of training by default.
-        json_file: File for the returned document.
 
     Returns:
         The scores, by name of the forecast, and in `scored` the number of windows with their meaning in words.
@@ -142,14 +144,11 @@ def evaluate_run(run: str | Path, *, data: str | None = None, json_file: str | P
     forecaster, panel = open_run(run, data)
     windows = _windows_to_score(forecaster, panel, is_other=data is not None)
     panel = forecaster.info.align(panel)
-    document = {
+    return {
         "data": panel.name,
         "scored": f"{len(windows.origins)} {windows.words}",
         **_judged(forecaster, panel, windows.origins, windows.known_steps),
     }
-    if json_file is not None:
-        write_json(json_file, document)
-    return document
 
 
 class _Windows(NamedTuple):
@@ -187,6 +186,7 @@ def cross_validate_data(
     step_size: int | None = None,
     refit: int = 0,
     warm_start: bool = False,
+    level: Sequence[float] | None = None,
     console: Console | None = None,
 ) -> pd.DataFrame:
     """Forecast several windows with a rolling origin, and write `forecasts.csv` into a folder with the trainings.
@@ -199,6 +199,7 @@ def cross_validate_data(
         step_size: Steps between the origins of two windows; the horizon by default.
         refit: Windows between two trainings; 0 = one training.
         warm_start: True starts each training from the weights of the one before.
+        level: Levels of intervals in percent.
         console: Console of the progress bars; standard error by default.
 
     Returns:
@@ -210,11 +211,54 @@ def cross_validate_data(
     panel = load_panel(data, **settings.reading)
     forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
     frame = forecaster.cross_validation(
-        panel, n_windows, step_size, refit=refit, warm_start=warm_start, folder=out, console=console
+        panel, n_windows, step_size, refit=refit, warm_start=warm_start, level=level, folder=out, console=console
     )
     with new_file(Path(out) / "forecasts.csv") as path:
         frame.to_csv(path, index=False)
     return frame
+
+
+def tune_data(
+    data: str,
+    out: str | Path,
+    settings: Settings,
+    *,
+    search: Sequence[str] = (),
+    n_trials: int = 20,
+    time_limit: float | None = None,
+) -> tuple[Tuning, Path]:
+    """Search for better options, and write the best settings for `train --config`; see `Forecaster.tune`.
+
+    Args:
+        data: Path, or name of a data set of the catalogue.
+        out: Folder for the trials and `settings.toml`. The same call continues a search that was killed.
+        settings: Settings of data, model and training.
+        search: Options with their values, as `elinformer.options.search_space` reads them; by default three of them.
+        n_trials: Number of trials, with those in the folder.
+        time_limit: Seconds after which no trial starts and a running one is stopped.
+
+    Returns:
+        The result, and the file of the best settings.
+
+    Raises:
+        InputError: The data or an option cannot be used, or the folder holds something else.
+    """
+    name = settings.model.get("name") or "elinformer"
+    space = search_space(search, name)
+    panel = _told(data, _read(data, settings.reading))
+    forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
+    options = {"n_trials": n_trials, "time_limit": time_limit, "folder": out}
+    tuning = forecaster.tune(panel, **({"space": space} if space else {}), **options).tuning
+    if tuning is None:
+        raise AssertionError("tune reports its trials")
+    changes: Document = {"model": {}, "training": {}}
+    for option, value in tuning.options.items():
+        table = changes if option in DATA_OPTIONS else changes["training" if option in TRAINING_OPTIONS else "model"]
+        table[option] = value
+    path = Path(out) / "settings.toml"
+    with new_file(path) as new:
+        new.write_text(settings_text(settings.updated(changes)), encoding="utf-8")
+    return tuning, path
 
 
 def forecast_run(
@@ -240,17 +284,30 @@ def forecast_run(
     Raises:
         InputError: The file has another suffix, or the data cannot be used.
     """
-    suffix = Path(out).suffix
-    if suffix not in {".csv", ".parquet"}:
-        raise InputError(f"expected a file that ends in .csv or .parquet, got {str(out)!r}")
+    check_table(out)
     forecaster, panel = open_run(run, data)
     from elinformer.data.io.ahead import read_table
 
     known_ahead = None if future_data is None else read_table(future_data)
     frame = forecaster.predict(panel, futr_df=known_ahead, **options)
-    with new_file(out) as path:
-        frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path, index=False)
+    write_table(frame, out)
     return len(frame)
+
+
+def check_table(path: str | Path) -> None:
+    """Refuse a file of another format than those of tables.
+
+    Raises:
+        InputError: It ends in neither `.csv` nor `.parquet`.
+    """
+    if Path(path).suffix not in {".csv", ".parquet"}:
+        raise InputError(f"expected a file that ends in .csv or .parquet, got {str(path)!r}")
+
+
+def write_table(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a frame as CSV or Parquet, whole or not at all."""
+    with new_file(path) as file:
+        frame.to_csv(file, index=False) if Path(path).suffix == ".csv" else frame.to_parquet(file, index=False)
 
 
 def plot_run(
@@ -308,7 +365,7 @@ def add_series_run(
     with held_run_folder(out, overwrite=overwrite):
         forecaster, panel = open_run(run, data)
         extended = forecaster.add_series(panel, features=features)
-        extended.save(out, source=_source(run, read_config(Path(run))) | {"data": portable_address(data, out)})
+        extended.save(out, source=source_of(run, read_config(Path(run))) | {"data": portable_address(data, out)})
         return dict(extended.added or {})
 
 
@@ -377,21 +434,28 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Pane
     Raises:
         InputError: The folder is not a complete run, or the data cannot be read.
     """
-    panel = _load_panel_of_run(run, finished_config(run), data)
+    panel = panel_for_run(run, data)
 
     from elinformer.forecaster import Forecaster
 
     return Forecaster.load(run), panel
 
 
+def panel_for_run(run: str | Path, data: str | None = None) -> Panel:
+    """Return the panel of `open_run`."""
+    return _load_panel_of_run(run, finished_config(run), data)
+
+
 def _load_panel_of_run(run: str | Path, config: Document, data: str | None) -> Panel:
-    source = _source(run, config)
+    source = source_of(run, config)
     stored = source.pop("data", None)
     if data is not None:
         from elinformer.data.io.frames import as_panel
 
         step = read_json(Path(run) / PANEL).get("freq") if (Path(run) / PANEL).is_file() else None
         return _told(data, as_panel(_read(data, {**_from_json(source), "step": step}), freq=step))
+    if (Path(run) / DATA).is_dir():
+        return _read(str(Path(run) / DATA), {})
     if stored is None:
         raise InputError(f"expected data, because {run} was trained on data in memory: pass --data")
     place = address_from(stored, run)
@@ -403,7 +467,7 @@ def _load_panel_of_run(run: str | Path, config: Document, data: str | None) -> P
     return _read(place, _from_json(source))
 
 
-def _source(run: str | Path, config: Document) -> Document:
+def source_of(run: str | Path, config: Document) -> Document:
     """Return the address of a run's data, and the options that they were read with.
 
     Raises:

@@ -10,9 +10,10 @@ from elinformer import __version__
 from elinformer.cli._flags import with_quiet
 from elinformer.cli.comparing import compare
 from elinformer.cli.data import convert, datasets_app
+from elinformer.cli.new_data import anomalies, fill, finetune, update
 from elinformer.cli.reporting import report
 from elinformer.cli.trained import add_series, evaluate, forecast, info, plot
-from elinformer.cli.training import cross_validate, demo, train
+from elinformer.cli.training import cross_validate, demo, train, tune
 
 app = typer.Typer(
     help="Forecast many related time series together, with attention whose cost is linear in their number.",
@@ -25,13 +26,18 @@ app = typer.Typer(
 EXAMPLES = {
     demo: "elinformer demo",
     train: "elinformer train speeds.csv --window 24 --out run",
+    tune: "elinformer tune speeds.csv --n-trials 20 --out search",
     compare: "elinformer compare speeds.csv --models elinformer,stid,last_value --out table",
     evaluate: "elinformer evaluate run",
     cross_validate: "elinformer cross-validate speeds.csv --n-windows 5 --refit 1 --out folds",
     report: "elinformer report run",
     forecast: "elinformer forecast run --out forecast.csv",
     plot: "elinformer plot run --out worst.png",
+    update: "elinformer update run --data new.csv",
+    finetune: "elinformer finetune run --data new.csv --out newer",
     add_series: "elinformer add-series run all.csv --out larger",
+    fill: "elinformer fill run --out filled.csv",
+    anomalies: "elinformer anomalies run --data new.csv --level 99",
     convert: "elinformer convert speeds.csv panel",
     info: "elinformer info run",
 }

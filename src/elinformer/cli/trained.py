@@ -9,25 +9,26 @@ from typing import Annotated
 import typer
 
 from elinformer._console import plain_console, say
-from elinformer.cli._common import OtherData, Overwrite, Run, show_scores
-from elinformer.errors import InputError
+from elinformer.cli._common import (
+    Features,
+    JsonFile,
+    Levels,
+    OtherData,
+    Overwrite,
+    Run,
+    numbers,
+    show_scores,
+    told_as_json,
+)
 
 
-def evaluate(
-    run: Run,
-    data: OtherData = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", help="JSON file for the scores; - prints them instead of the table.")
-    ] = None,
-) -> None:
+def evaluate(run: Run, data: OtherData = None, json_file: JsonFile = None) -> None:
     """Score a run on the test part of its data, or on all windows of other data, beside naive forecasts."""
     from elinformer.workflows import evaluate_run
 
     say(f"reading {data or run}", stderr=True)
-    document = evaluate_run(run, data=data, json_file=None if json_file == "-" else json_file)
-    if json_file == "-":
-        typer.echo(json.dumps(document, indent=2))
-    else:
+    document = evaluate_run(run, data=data)
+    if not told_as_json(document, json_file):
         show_scores(document)
 
 
@@ -41,9 +42,7 @@ def forecast(
             help="Table of unique_id, ds and the future covariates of the steps to forecast, .csv or .parquet."
         ),
     ] = None,
-    level: Annotated[
-        str | None, typer.Option(help="Levels of intervals in percent: 80,95.", metavar="<numbers>")
-    ] = None,
+    level: Levels = None,
     quantiles: Annotated[
         str | None, typer.Option(help="Quantiles, instead of levels: 0.1,0.9.", metavar="<numbers>")
     ] = None,
@@ -56,20 +55,9 @@ def forecast(
     from elinformer.workflows import forecast_run
 
     say(f"reading {data or run}", stderr=True)
-    wanted = {"level": _numbers("level", level), "quantiles": _numbers("quantiles", quantiles)}
+    wanted = {"level": numbers("level", level), "quantiles": numbers("quantiles", quantiles)}
     rows = forecast_run(run, out, data=data, future_data=future_data, **wanted, scenarios=scenarios, seed=seed)
     say(f"{rows} forecasts in {out}")
-
-
-def _numbers(name: str, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(
-            f"expected --{name} as numbers such as {'80,95' if name == 'level' else '0.1,0.9'}, got {text!r}"
-        ) from error
 
 
 def plot(
@@ -95,9 +83,7 @@ def add_series(
         str, typer.Argument(help="History of the new series and of the series of training.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder of the new run.", show_default=False)],
-    features: Annotated[
-        Path | None, typer.Option(help="CSV file with unique_id and numbers that describe each series.")
-    ] = None,
+    features: Features = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Add series that a run was not trained on, without another training."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from elinformer._console import plain_console, say
-from elinformer.cli._common import ConfigFile, Overwrite, show_scores
+from elinformer.cli._common import ConfigFile, JsonFile, Levels, Overwrite, numbers, show_scores, told_as_json
 from elinformer.cli._flags import with_flags
 from elinformer.cli.reporting import report_on
 from elinformer.errors import InputError
 from elinformer.options import flag_rows, in_tables, settings_for
+
+Data = Annotated[str, typer.Argument(help="File, folder, or name of the catalogue.", show_default=False)]
+Model = Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")]
 
 BESIDE_RESUME = ("quiet", "resume", "moved_data", "devices", "num_nodes", "series_parallel")
 """Parameters that `train --resume` takes; the run knows all others."""
@@ -46,7 +50,7 @@ def train(
     ] = None,
     overwrite: Overwrite = False,
     config: ConfigFile = None,
-    model: Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")] = None,
+    model: Model = None,
     options: dict[str, Any] | None = None,
     devices: Annotated[int | None, typer.Option(help="Devices of a machine, one process each. Default: 1.")] = None,
     num_nodes: Annotated[int | None, typer.Option(help="Machines. Default: 1.")] = None,
@@ -89,7 +93,7 @@ def train(
 
 @with_flags({name: row for name, row in flag_rows().items() if name != "refit"})
 def cross_validate(
-    data: Annotated[str, typer.Argument(help="File, folder, or name of the catalogue.", show_default=False)],
+    data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the forecasts and of the trainings.", show_default=False)],
     n_windows: Annotated[int, typer.Option(help="Windows to forecast; the last one ends with the data.")] = 5,
     step_size: Annotated[int | None, typer.Option(help="Steps between two windows. Default: the horizon.")] = None,
@@ -99,23 +103,73 @@ def cross_validate(
     warm_start: Annotated[
         bool, typer.Option("--warm-start", help="Start each training from the weights of the one before.")
     ] = False,
+    level: Levels = None,
     config: ConfigFile = None,
-    model: Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")] = None,
+    model: Model = None,
     options: dict[str, Any] | None = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Forecast several windows with a rolling origin, each by a model that was trained on what was before.
 
     The same command continues where it was interrupted.
     """
-    from elinformer.report.tables import cutoff_table
+    from elinformer.report.tables import cutoff_table, errors_by_cutoff
     from elinformer.workflows import cross_validate_data
 
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
     frame = cross_validate_data(
-        data, out, settings, n_windows=n_windows, step_size=step_size, refit=every, warm_start=warm_start
+        data,
+        out,
+        settings,
+        n_windows=n_windows,
+        step_size=step_size,
+        refit=every,
+        warm_start=warm_start,
+        level=numbers("level", level),
     )
-    plain_console().print(cutoff_table(frame))
-    say(f"forecasts: {out / 'forecasts.csv'}")
+    errors = errors_by_cutoff(frame)
+    if not told_as_json(json.loads(errors.to_json(orient="records", date_format="iso")), json_file):
+        plain_console().print(cutoff_table(errors))
+        say(f"forecasts: {out / 'forecasts.csv'}")
+
+
+@with_flags(flag_rows())
+def tune(
+    data: Data,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the trials, and of settings.toml with the best.", show_default=False)
+    ],
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Option with its values: n_layers=1,2,3, dropout=0:0.3 or learning_rate=5e-4:1e-2:log. May be given "
+            "several times. Default: these three.",
+            metavar="NAME=VALUES",
+        ),
+    ] = None,
+    n_trials: Annotated[int, typer.Option(help="Trials in all, with those in the folder.")] = 20,
+    time_limit: Annotated[
+        float | None, typer.Option("--search-seconds", help="Seconds after which no trial starts.")
+    ] = None,
+    config: ConfigFile = None,
+    model: Model = None,
+    options: dict[str, Any] | None = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Search for better options of a model by the error of validation; the test part is never seen.
+
+    The same command continues where it was interrupted.
+    """
+    from elinformer.report.tables import trial_table
+    from elinformer.workflows import tune_data
+
+    say(f"reading {data}", stderr=True)
+    settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
+    tuning, path = tune_data(data, out, settings, search=search or (), n_trials=n_trials, time_limit=time_limit)
+    document = {"options": tuning.options, "loss": tuning.loss, "default_loss": tuning.default_loss}
+    if not told_as_json(document, json_file):
+        plain_console().print(trial_table(tuning.trials, list(tuning.options)))
+        say(f"settings: {path}; `elinformer train {data} --config {path}` trains with them")
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:

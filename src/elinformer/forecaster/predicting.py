@@ -15,7 +15,7 @@ from elinformer.data.panel import Panel
 from elinformer.data.reach import PartName, part_origins
 from elinformer.errors import InputError
 from elinformer.forecaster.state import ForecasterState
-from elinformer.gaps import anomaly_frame, fill, unusual
+from elinformer.gaps import anomaly_frame, fill, filled_frame, unusual
 from elinformer.intervals import LEVELS, wanted_quantiles
 
 if TYPE_CHECKING:
@@ -228,8 +228,7 @@ class Predicting(ForecasterState):
         panel = fill(self.trained.latest, self.info.align(given).select(chosen))
         if data is None or isinstance(data, Panel):
             return panel
-        frame = long_frame({"": panel.values}, panel.timestamps, panel.series, panel.channels, "y")
-        return in_form(frame.assign(filled=~given.mask.all(2).T.ravel()), given.form, given.freq)
+        return in_form(filled_frame(panel, given.mask), given.form, given.freq)
 
     @explain_arguments
     def anomalies(
@@ -252,7 +251,7 @@ class Predicting(ForecasterState):
         """
         panel = self.info.align(self._as_panel(data, freq))
         usual = panel if self._panel is None else self.info.align(self._panel)
-        return anomaly_frame(panel, unusual(self.trained, panel, usual, level))
+        return in_form(anomaly_frame(panel, unusual(self.trained, panel, usual, level)), panel.form, panel.freq)
 
     def _checked_horizon(self, horizon: int | None, recursive: bool) -> int:
         n_steps = self.reach.horizon if horizon is None else horizon

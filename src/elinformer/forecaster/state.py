@@ -149,6 +149,17 @@ class ForecasterState:
         return self.trained.info
 
     @property
+    def panel(self) -> Panel:
+        """Data of `fit`, or of the last `update`.
+
+        Raises:
+            InputError: A loaded forecaster has none.
+        """
+        if self._panel is None:
+            raise InputError("expected data, because a loaded forecaster has no data: pass a panel or a frame")
+        return self._panel
+
+    @property
     def n_parameters(self) -> int:
         """Number of trainable parameters of the model."""
         return self.trained.n_parameters
@@ -235,9 +246,7 @@ class ForecasterState:
         static = [*dict.fromkeys(name.partition(LEVEL)[0] for name in info.covariates.static.names)]
         roles = roles_of((), (), None if static_df is None else static, static_df)
         if data is None:
-            if self._panel is None:
-                raise InputError("expected data, because a loaded forecaster has no data: pass a panel or a frame")
-            return roles.assign(self._panel)
+            return roles.assign(self.panel)
         if not isinstance(data, Panel):
             roles = replace(roles, future=info.covariates.future.names, past=info.covariates.past.names)
         time: dict[str, Any] = {"freq": freq or info.freq, "steps_per_day": info.steps_per_day}

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
@@ -142,19 +142,28 @@ def _hundredths(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def cutoff_table(frame: pd.DataFrame) -> Table:
-    """Return the MAE of every window of a cross-validation, a row a cutoff, a column a channel."""
+def errors_by_cutoff(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the MAE of every window of a cross-validation and of all, a row a cutoff, a column a channel."""
     observed = [name for name in frame.columns if name == "y" or name.startswith("y_")]
     forecasts = frame.columns[3 + len(observed) :][: len(observed)]
-    table = number_table("MAE by cutoff", "cutoff", *(_channel_heading(name) for name in observed))
     errors = frame[["cutoff"]].assign(
-        **{y: (frame[y] - frame[forecast]).abs() for y, forecast in zip(observed, forecasts, strict=True)}
+        **{
+            _channel_heading(y): (frame[y] - frame[forecast]).abs()
+            for y, forecast in zip(observed, forecasts, strict=True)
+        }
     )
-    for cutoff, row in errors.groupby("cutoff").mean().iterrows():
-        add_row(table, str(cutoff), *(number(None if np.isnan(value) else value) for value in row))
-    add_row(
-        table, "all", *(number(None if np.isnan(value) else value) for value in errors[observed].mean()), style="bold"
-    )
+    by_cutoff = errors.groupby("cutoff").mean().reset_index()
+    by_cutoff["cutoff"] = by_cutoff["cutoff"].map(str)
+    by_cutoff.loc[len(by_cutoff)] = ["all", *errors.drop(columns="cutoff").mean()]
+    return by_cutoff
+
+
+def cutoff_table(errors: pd.DataFrame) -> Table:
+    """Return the errors of `errors_by_cutoff`, a row a cutoff, a column a channel."""
+    table = number_table("MAE by cutoff", *errors.columns)
+    for cutoff, *row in errors.itertuples(index=False):
+        cells = (number(None if np.isnan(value) else value) for value in row)
+        add_row(table, str(cutoff), *cells, style="bold" if cutoff == "all" else None)
     return table
 
 
@@ -171,6 +180,43 @@ def added_table(added: Document) -> Table:
     add_row(table, "series of training", number(added["trained"]))
     add_row(table, "series of training, left out in turn", number(added["left_out"]))
     return table
+
+
+def finetuning_table(document: Document) -> Table:
+    """Return the errors before and after a training went on, on the old test steps and on the newest steps."""
+    table = number_table("error, in deviations of each series", "steps", "before", "after")
+    add_row(table, "old, of the test part", number(document["old_before"]), number(document["old_after"]))
+    add_row(table, "new, the last fifth", number(document["new_before"]), number(document["new_after"]))
+    table.caption = f"{document['share']:.0%} of the change of the weights was kept"
+    if document["new_series"]:
+        table.caption += f"; {len(document['new_series'])} new series"
+    return table
+
+
+def anomaly_table(frame: pd.DataFrame, n_found: int) -> Table:
+    """Return unusual readings, a row each; `n_found` is their number, of which `frame` has the farthest."""
+    table = number_table(f"{n_found} unusual readings", "series", "time", "value", "expected", "usual", "distance")
+    columns = [name for name in frame.columns if name != "channel" or len(frame[name].unique()) > 1]
+    for row in frame[columns].itertuples(index=False):
+        series, time, *channel, value, expected, low, high, distance = row
+        name = f"{series} {channel[0]}" if channel else str(series)
+        usual = f"{low:.4g} to {high:.4g}"
+        add_row(table, name, str(time), f"{value:.4g}", f"{expected:.4g}", usual, f"{distance:.2g}")
+    return table
+
+
+def trial_table(trials: pd.DataFrame, options: Sequence[str]) -> Table:
+    """Return the trials of a search, the best first, the others in the order of their loss."""
+    table = number_table("trials by validation loss", "trial", "loss", *options, "state")
+    for place, row in enumerate(trials.sort_values("loss").to_dict("records")):
+        values = (_shown_option(row[name]) for name in options)
+        cells = (number(None if np.isnan(row["loss"]) else row["loss"]), *values, row["state"])
+        add_row(table, str(row["trial"]), *cells, style="bold" if not place else "")
+    return table
+
+
+def _shown_option(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def dataset_table(datasets: Iterable[Dataset]) -> Table:

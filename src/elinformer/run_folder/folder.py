@@ -9,6 +9,7 @@ refit.safetensors   weights that were trained further on all data, for forecasts
 scaler.safetensors  mean and standard deviation (N, C)
 calibration.safetensors  errors of the validation part: see `elinformer.intervals`
 metrics.json        scores, if the model was scored
+data/               data of the run with the rows that came later, as a panel on disk, if there were some
 
 During training the folder holds the first two alone. When training ends, the other files are added; config.json is
 replaced last. A process that writes locks the folder. No file may be a link to another folder.
@@ -45,7 +46,7 @@ MODEL, SCALER, CALIBRATION = "model.safetensors", "scaler.safetensors", "calibra
 REFIT = "refit.safetensors"
 OPTIONAL = (METRICS, REFIT)
 """Files that not every run has."""
-CHECKPOINTS, LOGS = "checkpoints", "logs"
+CHECKPOINTS, LOGS, DATA = "checkpoints", "logs", "data"
 CHECKSUMS = "checksums"
 """Key of config.json: the SHA-256 of the other files, and that of config.json itself."""
 
@@ -314,7 +315,8 @@ class UnfinishedRun:
                 yield
             return
         with held_run_folder(self.folder, overwrite=self.overwrite):
-            shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)  # first: no other training may resume them
+            for name in (CHECKPOINTS, DATA):  # first: no other training may resume them
+                shutil.rmtree(self.folder / name, ignore_errors=True)
             self._write_config()
             for name in (*OPTIONAL, MODEL, SCALER, CALIBRATION, PANEL):
                 (self.folder / name).unlink(missing_ok=True)
@@ -481,7 +483,7 @@ def _refuse_links(folder: Path) -> None:
         InputError: There is such a link.
     """
     home = Path(os.path.realpath(folder))  # `resolve` fails where links go round in a ring
-    for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, *OPTIONAL, CHECKPOINTS, LOGS):
+    for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, *OPTIONAL, CHECKPOINTS, LOGS, DATA):
         place = Path(os.path.realpath(folder / name))
         if place.parent != home:
             raise InputError(f"expected the files of a run in {folder}, but {name} is a link to {place}: copy it there")
