@@ -126,6 +126,7 @@ def test_training_writes_a_run_and_shows_the_scores(cli: Cli, folder: Path) -> N
         "metrics.json",
         "model.safetensors",
         "panel.json",
+        "refit.safetensors",
         "report.html",
         "report.json",
         "scaler.safetensors",

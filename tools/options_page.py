@@ -71,7 +71,8 @@ def _values(row: Row) -> str:
         for words, limit in (("at least", row.at_least), ("above", row.above), ("below", row.below))
         if limit is not None
     ]
-    kind = {int: "whole number", float: "number", str: "text", bool: "true, false"}[row.kind]
+    kinds = {int: "whole number", float: "number", str: "text", bool: "true, false", object: "number or text"}
+    kind = kinds[row.kind]
     return ", ".join([f"{kind}s" if row.many else kind, *limits])
 
 

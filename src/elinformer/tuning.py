@@ -32,7 +32,19 @@ PLAN, TRIALS = "tuning.json", "trials.log"
 DEFAULT_SPACE: Space = {"learning_rate": (5e-4, 1e-2, "log"), "dropout": (0.0, 0.3), "n_layers": [1, 2, 3]}
 """Options that are searched by default, of ELinFormer."""
 
-FIXED = ("horizon", "split", "loss", "loss_scale", "seed", "device", "logger", "log_dir", "checkpoint_minutes")
+FIXED = (
+    "horizon",
+    "split",
+    "loss",
+    "loss_scale",
+    "seed",
+    "device",
+    "refit",
+    "time_limit",
+    "logger",
+    "log_dir",
+    "checkpoint_minutes",
+)
 """Options that change what is measured, or nothing that is measured."""
 
 

@@ -132,6 +132,12 @@ class WindowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.origins)
 
+    def first(self, n: int) -> WindowDataset:
+        """Return the first n windows."""
+        selected = copy.copy(self)
+        selected.origins = self.origins[:n]
+        return selected
+
     def select_series(self, series: slice) -> WindowDataset:
         """Return the windows of some series. The arrays are views, so that only these series are read."""
         selected = copy.copy(self)

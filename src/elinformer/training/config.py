@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,6 +16,24 @@ if TYPE_CHECKING:
 def _unlike_a_seed(seed: int) -> str | None:
     return "a seed below 2**64" if seed >= 1 << 64 else None
 
+
+def seconds_of(value: Any) -> float | None:
+    """Return the seconds of a number, or of text such as "90", "90s", "10m", "1.5h" or "1d"; None if it is no time."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhd]?)", value.strip()) if isinstance(value, str) else None
+    if found is not None:
+        value = float(found[1]) * SECONDS[found[2] or "s"]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < math.inf else None
+
+
+def _unlike_a_time(value: Any) -> str | None:
+    return (
+        'time_limit as seconds above 0, or as text such as "90s", "10m" or "1h"' if seconds_of(value) is None else None
+    )
+
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Seconds of the units of a time limit."""
 
 BATCH_TOKENS, MIN_BATCH, MAX_BATCH = 2048, 8, 256
 """Tokens of a step, and bounds of its windows, where the batch size is auto."""
@@ -39,6 +59,7 @@ class Budget(NamedTuple):
         averaged_steps: Steps that one epoch of `averaged_epochs` counts.
         steps_per_epoch: Steps between validations; None = one pass over all windows.
         patience: Validations without a better one after which training stops; 0 = never.
+        seconds: Time after which training ends at the next validation; 0 = never.
     """
 
     batch_size: int
@@ -46,11 +67,15 @@ class Budget(NamedTuple):
     averaged_steps: int
     steps_per_epoch: int | None
     patience: int
+    seconds: float = 0.0
 
-    def refit(self, epochs: int, n_windows: int) -> Budget:
-        """Return the steps of a refit on `n_windows`, once validation has chosen the weights after so many epochs."""
-        pass_steps = self.averaged_steps  # where an epoch is a pass
-        steps = max(1, round(REFIT_SHARE * epochs * (self.steps_per_epoch or pass_steps)))
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch."""
+        return self.steps_per_epoch or self.averaged_steps  # those of a pass
+
+    def of_refit(self, steps: int, n_windows: int) -> Budget:
+        """Return the budget of a refit of so many steps on `n_windows`."""
         parts = min(REFIT_PARTS, steps)
         part = -(-steps // parts)
         return Budget(min(self.batch_size, n_windows), parts, part, part, 0)
@@ -77,6 +102,14 @@ class TrainingConfig(Options):
     weight_decay: float = option(1e-2, "Weight decay of AdamW, per step and unit of learning rate.", at_least=0)
     preset: Literal["fast", "base"] = option(
         "base", "Number of steps where the epochs are auto: fast has a tenth of those of base.", flag=True
+    )
+    time_limit: float | str | None = option(
+        None,
+        'Seconds that training may take, or text such as "90s", "10m" or "1h". The first steps are timed, and the '
+        "schedule is shortened so that training, validation and refit end in time. It does not make them longer.",
+        check=_unlike_a_time,
+        flag=True,
+        compared=False,
     )
     gradient_clip: float = option(1.0, "Largest norm of the gradient.", above=0)
     loss: Literal["quantiles", "absolute"] = option(
@@ -174,6 +207,11 @@ class TrainingConfig(Options):
         patience = -(-VALIDATIONS // 3) if isinstance(self.patience, str) else self.patience
         part = -(-steps // VALIDATIONS)
         return Budget(min(batch_size, n_windows), VALIDATIONS, min(part, pass_steps), part, patience)
+
+    @property
+    def seconds_allowed(self) -> float | None:
+        """Time limit in seconds; None = none."""
+        return None if self.time_limit is None else seconds_of(self.time_limit)
 
     def micro_batches(self, batch_size: int, tokens_per_window: int) -> int:
         """Return in how many micro-batches a batch is computed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +18,10 @@ from elinformer.training.callbacks.best_weights import BestWeights
 from elinformer.training.callbacks.calibration import Calibration
 from elinformer.training.callbacks.gradients import MAX_SKIPPED_IN_A_ROW, RescaleLastStep, SkipNonFiniteSteps
 from elinformer.training.callbacks.history import History
+from elinformer.training.callbacks.pace import Deadline
 from elinformer.training.callbacks.progress import Clock, ProgressBar
 from elinformer.training.callbacks.signals import StopOnSignal
+from elinformer.training.config import Budget
 from elinformer.training.covariate_effects import measure_covariate_effects
 from elinformer.training.module import ForecastModule
 from elinformer.training.ranks.random_numbers import seeded
@@ -26,6 +29,7 @@ from elinformer.training.ranks.strategy import sharded_of
 from elinformer.training.refit import config_of_refit, refit
 from elinformer.training.stage import Stage
 from elinformer.training.start import start_from_simple_forecast
+from elinformer.training.time_limit import refit_steps_within, within_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
     from elinformer.training.callbacks.history import Epoch
     from elinformer.training.config import TrainingConfig
     from elinformer.training.ranks.machines import Machines
+
+BUDGET = "budget"
+"""Key of the steps of a training, in the config.json of a run in training and in the state before a refit."""
 
 
 @dataclass(frozen=True)
@@ -115,41 +122,91 @@ def train(
     """
     with seeded(config.seed), float32_default():
         model = new_model()
-        parts: dict[str, Any] = {"loss": loss, "covariates": info.moments}
-        scale = data.error_scale(config.loss_scale)
-        module = ForecastModule(model, scaler, scale, config, **parts)
-        tokens = getattr(model, "tokens_per_window", data.panel.n_series)
-        options: dict[str, Any] = {"tokens_per_window": tokens, "console": console, "machines": machines, "run": run}
-        if (result := _ended(run, model)) is None:
-            windows, validation = (data.windows(split, info.calendar) for split in ("train", "validation"))
-            reset_blend(model)
-            if not is_trained:
-                measure_covariate_effects(module.scaled, windows)
-                start_from_simple_forecast(module.scaled, windows)
-            result = fit(module, windows, validation, callbacks=callbacks, **options)
-            blend_with_simple_forecasts(module.scaled, validation, loss, config.tokens_at_once)
+        work = _Work(data, info, config, scaler, loss, console, machines, callbacks)
+        if (chosen := _read_chosen(run, model)) is None:
+            chosen, mesh = work.choose(model, run, is_trained=is_trained)
+            if chosen.budget is None:
+                return TrainingOutput(model, None, mesh, chosen.result)
+            _write_chosen(run, model, chosen)
+        return work.refit(model, run, chosen)
+
+
+class _Chosen(NamedTuple):
+    """Result of the training before a refit, and the steps of the refit; None = there is none."""
+
+    result: FitResult
+    budget: Budget | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Data and options of a training: see `train`."""
+
+    data: SplitPanel
+    info: SeriesInfo
+    config: TrainingConfig
+    scaler: Scaler
+    loss: Loss
+    console: Console | None
+    machines: Machines | None
+    callbacks: Sequence[pl.Callback]
+
+    def choose(self, model: nn.Module, run: UnfinishedRun | None, *, is_trained: bool) -> tuple[_Chosen, Mesh]:
+        """Train the model in place until validation has chosen its weights, and plan the refit."""
+        began, config = time.monotonic(), self.config
+        module = self._module(model, config)
+        windows, validation = (self.data.windows(split, self.info.calendar) for split in ("train", "validation"))
+        reset_blend(model)
+        if not is_trained:
+            measure_covariate_effects(module.scaled, windows)
+            start_from_simple_forecast(module.scaled, windows)
+        options = self._options(model)
+        budget = Budget(**run.config[BUDGET]) if run is not None and BUDGET in run.config else None
+        if budget is None:
+            budget = config.budget(len(windows), options["tokens_per_window"])
+            budget = within_time(module, windows, validation, budget, **options)
+            run = run and replace(run, config={**run.config, BUDGET: budget._asdict()})
+        result = fit(module, windows, validation, callbacks=self.callbacks, run=run, budget=budget, **options)
+        blend_with_simple_forecasts(module.scaled, validation, self.loss, config.tokens_at_once)
         if not config.refit or result.interrupted:
-            return TrainingOutput(model, None, module.mesh, result)
-        _keep_end(run, model, result)
-        windows, budget = data.all_windows(info.calendar), config.budget(len(data.origins("train")), tokens)
-        module = ForecastModule(copy.deepcopy(model), scaler, scale, config_of_refit(config), **parts)
-        refitted = refit(module, windows, budget.refit(result.best_epoch, len(windows)), **options)
-    result = replace(
-        result,
-        seconds=result.seconds + refitted.seconds,
-        refit_steps=refitted.steps,
-        interrupted=refitted.interrupted,
-    )
-    return TrainingOutput(model, refitted.model, module.mesh, result)
+            return _Chosen(result, None), module.mesh
+        steps = refit_steps_within(budget, result.best_epoch, config.seconds_allowed, time.monotonic() - began)
+        return _Chosen(result, budget.of_refit(steps, len(self._all_windows()))), module.mesh
+
+    def refit(self, model: nn.Module, run: UnfinishedRun | None, chosen: _Chosen) -> TrainingOutput:
+        """Train a copy of the model further on all windows."""
+        if chosen.budget is None:
+            raise AssertionError("a refit has steps")
+        module = self._module(copy.deepcopy(model), config_of_refit(self.config))
+        found = refit(module, self._all_windows(), chosen.budget, run=run, **self._options(model))
+        result = replace(
+            chosen.result,
+            seconds=chosen.result.seconds + found.seconds,
+            refit_steps=found.steps,
+            interrupted=found.interrupted,
+        )
+        return TrainingOutput(model, found.model, module.mesh, result)
+
+    def _module(self, model: nn.Module, config: TrainingConfig) -> ForecastModule:
+        scale = self.data.error_scale(config.loss_scale)
+        return ForecastModule(model, self.scaler, scale, config, self.loss, covariates=self.info.moments)
+
+    def _all_windows(self) -> WindowDataset:
+        return self.data.all_windows(self.info.calendar)
+
+    def _options(self, model: nn.Module) -> dict[str, Any]:
+        tokens = getattr(model, "tokens_per_window", self.data.panel.n_series)
+        return {"tokens_per_window": tokens, "console": self.console, "machines": self.machines}
 
 
-def _keep_end(run: UnfinishedRun | None, model: nn.Module, result: FitResult) -> None:
+def _write_chosen(run: UnfinishedRun | None, model: nn.Module, chosen: _Chosen) -> None:
     """Write the chosen weights to the run folder, so that a killed refit need not repeat what was before it."""
-    if run is not None and is_first_process():
-        run.checkpoints.write_end({"model": dict(model.state_dict()), "result": asdict(result)})
+    if run is not None and chosen.budget is not None and is_first_process():
+        state = {"model": dict(model.state_dict()), "result": asdict(chosen.result), BUDGET: chosen.budget._asdict()}
+        run.checkpoints.write_end(state)
 
 
-def _ended(run: UnfinishedRun | None, model: nn.Module) -> FitResult | None:
+def _read_chosen(run: UnfinishedRun | None, model: nn.Module) -> _Chosen | None:
     """Load the chosen weights into the model, and return their result, if the run is at its refit.
 
     Raises:
@@ -162,7 +219,7 @@ def _ended(run: UnfinishedRun | None, model: nn.Module) -> FitResult | None:
         return None
     try:
         model.load_state_dict(state["model"])
-        return FitResult(**state["result"])
+        return _Chosen(FitResult(**state["result"]), Budget(**state[BUDGET]))
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(
             f"expected weights of this training, but they do not match ({first_line(error)}): train it again"
@@ -179,6 +236,7 @@ def fit(
     callbacks: Sequence[pl.Callback] = (),
     run: UnfinishedRun | None = None,
     machines: Machines | None = None,
+    budget: Budget | None = None,
 ) -> FitResult:
     """Train `module` in place and leave it with the averaged weights of the lowest validation loss.
 
@@ -195,16 +253,17 @@ def fit(
         callbacks: Other Lightning callbacks.
         run: Run folder for checkpoints; training resumes from the newest one.
         machines: Devices and machines; one rank by default. All ranks call this and end with the whole module.
+        budget: Steps of the training; by default those of the options, within their time limit.
 
     Raises:
         InputError: All validation errors were NaN, or no step was finite; or another rank ended.
         SystemExit: SIGTERM ended training, with exit code 143.
     """
     config = module.config
-    budget = config.budget(len(train), tokens_per_window)
-    stage = Stage.of(
-        config, budget, train, tokens_per_window=tokens_per_window, console=console, machines=machines, run=run
-    )
+    options: dict[str, Any] = {"tokens_per_window": tokens_per_window, "console": console, "machines": machines}
+    if budget is None:
+        budget = within_time(module, train, validation, config.budget(len(train), tokens_per_window), **options)
+    stage = Stage.of(config, budget, train, run=run, **options)
     stage.warn_if_slow()
     own = _Callbacks.create(stage, callbacks)
     loader = window_loader(validation, 2 * -(-budget.batch_size // stage.batches.micro_batches))
@@ -237,6 +296,8 @@ class _Callbacks:
         calibration = Calibration(best, stopping)
         progress = ProgressBar(stage.console, best, lines=stage.lines)
         ordered = [clock, history, best, steps, RescaleLastStep(), progress, *others]
+        if stage.budget.seconds:
+            ordered.append(Deadline(stage.budget.seconds))
         if stage.config.averaged_epochs:
             # After the callbacks that may copy the validated weights, before those that write checkpoints.
             ordered.append(AveragedWeights(stage.config.averaged_epochs * stage.budget.averaged_steps))
