@@ -194,7 +194,8 @@ def cut(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None:
-    assert json.loads(cli("info", "run").out)["progress"] == {"epoch": 0, "steps_in_epoch": 3, "step": 3, "steps": 10}
+    progress = {"stage": "training", "epoch": 0, "steps_in_epoch": 3, "step": 3, "steps": 10}
+    assert json.loads(cli("info", "run").out)["progress"] == progress
     result = cli("train", "--resume", "run")
     assert (result.code, result.err) == (0, "resuming at step 3 of 10\n")
     for words in ("d: 46 windows of the test part", "elinformer", "last value", "run: run"):

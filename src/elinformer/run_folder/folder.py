@@ -366,7 +366,7 @@ def read_progress(folder: str | Path) -> dict[str, Any] | None:
         if state is not None:
             with refuse_mismatched_files(folder):
                 position = {name: int(state["position"][name]) for name in ("epoch", "steps_in_epoch", "step", "steps")}
-            return {"stage": stage, **position}
+            return {"stage": TRAINING if stage == STAGES[0] else stage, **position}
     return None
 
 
@@ -375,7 +375,7 @@ def describe_progress(folder: str | Path) -> str:
     progress = read_progress(folder)
     if progress is None:
         return "without a checkpoint"
-    stage = "" if progress["stage"] == STAGES[0] else f" of the {progress['stage']}"
+    stage = "" if progress["stage"] == TRAINING else f" of the {progress['stage']}"
     return f"at step {progress['step']} of {progress['steps']}{stage}"
 
 
