@@ -206,6 +206,7 @@ def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None
         "metrics.json",
         "model.safetensors",
         "panel.json",
+        "refit.safetensors",
         "report.html",
         "report.json",
         "scaler.safetensors",
