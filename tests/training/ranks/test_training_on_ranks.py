@@ -110,9 +110,10 @@ def test_ranks_reach_the_scores_of_one_process(folder: Path, name: str) -> None:
         assert ranks[name_of_value] == expected[name_of_value]
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "refit.safetensors"])
 @pytest.mark.parametrize("name", MESHES)
-def test_the_run_of_ranks_holds_the_whole_model(folder: Path, name: str) -> None:
-    expected, ranks = (load_file(folder / run / "model.safetensors") for run in ("one_process", name))
+def test_the_run_of_ranks_holds_the_whole_model(folder: Path, name: str, file: str) -> None:
+    expected, ranks = (load_file(folder / run / file) for run in ("one_process", name))
     assert ranks.keys() == expected.keys()
     for key, weight in expected.items():
         np.testing.assert_allclose(ranks[key], weight, atol=1e-4, err_msg=key)
@@ -126,6 +127,7 @@ def test_only_the_first_rank_writes_files_and_messages(folder: Path) -> None:
         "metrics.json",
         "model.safetensors",
         "panel.json",
+        "refit.safetensors",
         "scaler.safetensors",
     }
     assert not any(log_of(folder, "both")["messages"][1:])
