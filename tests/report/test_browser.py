@@ -138,6 +138,7 @@ def test_print_is_light_and_without_controls(open_page: Open) -> None:
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
     assert not page.locator("nav").is_visible()
     assert not page.locator("#theme").is_visible()
+    assert page.locator("#series thead button").first.is_visible()  # the headings of a table that can be sorted
     assert page.pdf()[:4] == b"%PDF"
 
 

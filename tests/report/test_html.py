@@ -119,3 +119,17 @@ def test_runs_on_different_data_are_compared_with_a_warning(tmp_path: Path) -> N
         document["quality"]["by_horizon"]["elinformer"] = [1.0] * horizon
         write_json(run / "report.json", document)
     assert "do not compare" in write_comparison(runs, tmp_path / "both.html").read_text(encoding="utf-8")
+
+
+def test_the_model_card_says_when_errors_are_largest() -> None:
+    document = made_report()
+    assert "on Monday at 23:00" in report_page(document)
+    document["quality"]["worse_than_naive"] = 0.0
+    assert "No series has larger errors" in report_page(document)
+
+
+def test_a_report_without_facts_of_the_training_has_a_page() -> None:
+    document = made_report()
+    for name in ("refit_steps", "train_seconds", "best_epoch", "peak_memory_bytes"):
+        document["training"].pop(name, None)
+    assert "Model card" in report_page(document)

@@ -86,7 +86,8 @@ def _note(one: Mapping[str, Any]) -> str:
 def _weak_points(document: Mapping[str, Any]) -> str:
     """Return in a sentence how many series are worse than the best naive forecast, and the worst time."""
     worse = document["quality"]["worse_than_naive"] or 0
-    words = f"{percent(worse)} of the series have larger errors than the best naive forecast."
+    share = f"{percent(worse)} of the series have" if worse else "No series has"
+    words = f"{share} larger errors than the best naive forecast."
     by_time = document["by_time"]
     cells = (
         [
@@ -101,7 +102,8 @@ def _weak_points(document: Mapping[str, Any]) -> str:
     if not cells:
         return words
     value, row, column = max(cells)
-    return f"{words} Errors are largest at {row}, {column}: {value:.1f} times the mean."
+    when = f"on {row} at {column}:00" if column.isdigit() else f"in {column}" if row == "all years" else f"on {column}"
+    return f"{words} Errors are largest {when}: {value:.1f} times the mean."
 
 
 @functools.cache
@@ -125,7 +127,8 @@ def number(value: float | None) -> str:
     """Return four significant digits, or a dash for None."""
     if value is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    size = abs(value)
+    return ("−" if value < 0 else "") + (f"{size:,.0f}" if size >= 10_000 else f"{size:.4g}")
 
 
 def percent(share: float | None) -> str:

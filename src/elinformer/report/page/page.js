@@ -65,7 +65,7 @@
       width: width ?? Math.max(240, holder.clientWidth), height: chart.height ?? 220, series, bands, legend: { show: false },
       tzDate: (x) => uPlot.tzDate(new Date(x * 1000), "Etc/UTC"),
       scales: { x: { time: Boolean(chart.time) }, y: chart.from_zero ? { range: (u, low, high) => [0, high * 1.05 || 1] } : {} },
-      axes: [{ ...axis, ...(chart.time ? { values: timeLabels } : { label: chart.xlabel, labelSize: 16, labelFont: "12px system-ui", incrs: WHOLE }) },
+      axes: [{ ...axis, size: 32, ...(chart.time ? { values: timeLabels } : { label: chart.xlabel, labelSize: 16, labelFont: "12px system-ui", incrs: WHOLE }) },
              { ...axis, size: 56 }],
       cursor: { y: false, drag: { x: true, y: false } },
       hooks: {
