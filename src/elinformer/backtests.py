@@ -200,7 +200,7 @@ class Backtest(MetricSums):
         else:
             chosen = [place_of(one, self.panel.series, "series") for one in series]
         origins = _apart(self.origins, len(self.count), windows)
-        notes = [f"  error {errors[i]:.2f} of its deviation" for i in chosen]
+        notes = [f"error {errors[i]:.2f} of its deviation" for i in chosen]
         if len(self.count) == self.trained.reach.horizon:
             columns = self.trained.columns(self.panel, origins, wanted_quantiles(level))
         else:

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from elinformer._files import held_folder
 from elinformer.data.address import portable_address
 from elinformer.errors import InputError
@@ -16,8 +18,6 @@ from elinformer.run_folder.folder import DATA, held_run_folder, read_config
 from elinformer.workflows import check_table, open_run, panel_for_run, source_of, write_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from elinformer.data.panel import Panel
     from elinformer.forecaster import Forecaster
 
@@ -47,7 +47,7 @@ def update_run(run: str | Path, data: str, *, revise: bool = False) -> Document:
         "run": str(run),
         "steps_before": known.panel.n_steps,
         "steps": panel.n_steps,
-        "last": str(panel.timestamps[-1]),
+        "last": str(pd.Timestamp(panel.timestamps[-1])) if panel.has_time else str(panel.timestamps[-1]),
     }
 
 

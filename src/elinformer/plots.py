@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from elinformer._files import new_file
+from elinformer.data.panel import UNNAMED
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 
     from elinformer.data.panel import Panel
 
-OBSERVED, FORECAST, ORIGIN = "#4d4d4d", "#d95f02", "#bdbdbd"
-BAND_ALPHA = 0.18
+OBSERVED, FORECAST, ORIGIN, NOTE, GRID = "#333333", "#d95f02", "#9e9e9e", "#707070", "#ececec"
+WIDEST_BAND, NARROWEST_BAND = 0.16, 0.42
+"""Strength of the colour of the band with the highest level, and of that with the lowest of several."""
 SUFFIXES = (".png", ".svg", ".pdf")
 MAX_SERIES = 24
 """Series of a figure at most."""
@@ -76,17 +79,28 @@ def figure_of(
         raise InputError(f"expected 1 to {MAX_SERIES} series for a figure, got {len(series)}: choose some of them")
     columns = min(2, len(series))
     rows = -(-len(series) // columns)
-    figure = Figure(figsize=(6 * columns if columns > 1 else 9, 2.3 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(6 * columns if columns > 1 else 9, 2.4 * rows + 0.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
     for axis in axes[len(series) :]:
         axis.set_visible(False)
     for axis, index, note in zip(axes, series, [*notes, *[""] * len(series)], strict=False):
         _draw_series(axis, panel, forecasts, index, channel=channel, history=history)
-        axis.set_title(f"{panel.series[index]}{note}", loc="left", fontsize=10, parse_math=False)
+        axis.set_title(panel.series[index], loc="left", fontsize=10, fontweight="bold", parse_math=False)
+        axis.set_title(note, loc="right", fontsize=9, color=NOTE)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.supxlabel(_time_label(panel), fontsize=9, color=NOTE)
+    if panel.channels[channel] != UNNAMED:
+        figure.supylabel(panel.channels[channel], fontsize=9, color=NOTE, parse_math=False)
     return figure
+
+
+def _time_label(panel: Panel) -> str:
+    if not panel.has_time:
+        return "number of the step"
+    zone = f", clock of {panel.form.zone}" if panel.form.zone else ""
+    return f"time, a step is {panel.freq}{zone}"
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -115,23 +129,39 @@ def _draw_series(axis: Axes, panel: Panel, forecasts: Forecasts, index: int, *, 
     shown = np.arange(max(0, forecasts.origins[0] - history), min(panel.n_steps, forecasts.origins[-1] + horizon))
     times = np.concatenate([panel.timestamps, panel.future_timestamps(horizon)])
     observed = np.where(panel.mask[shown, index, channel], panel.values[shown, index, channel], np.nan)
-    axis.plot(times[shown], observed, color=OBSERVED, linewidth=1.2, marker=_marker(observed), label="observed")
+    axis.plot(
+        times[shown], observed, color=OBSERVED, linewidth=1.1, marker=_marker(observed), label="observed", zorder=3
+    )
     for number, origin in enumerate(forecasts.origins):
         steps, first = times[origin : origin + horizon], number == 0
-        axis.axvline(steps[0], color=ORIGIN, linewidth=0.8, linestyle=":", label="origin" if first else None)
-        for level, (low, high) in sorted(forecasts.bands.items(), reverse=True):
-            bounds = low[number, :, index, channel], high[number, :, index, channel]
-            label = f"{level:g} %" if first else None
-            axis.fill_between(steps, *bounds, color=FORECAST, alpha=BAND_ALPHA, linewidth=0, label=label)
         values = forecasts.values[number, :, index, channel]
         label = "forecast" if first else None
         axis.plot(steps, values, color=FORECAST, linewidth=1.8, marker=_marker(values), label=label)
+        _draw_bands(axis, forecasts, steps, (number, slice(None), index, channel), labelled=first)
+        axis.axvline(steps[0], color=ORIGIN, linewidth=0.8, linestyle=":", label="forecast begins" if first else None)
     axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=9)
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
+    axis.set_axisbelow(True)
     axis.margins(x=0.01)
     if panel.has_time:
-        locator = AutoDateLocator(maxticks=8)
+        locator = AutoDateLocator(minticks=3, maxticks=8)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axis.xaxis.get_offset_text().set_fontsize(9)
+
+
+def _draw_bands(
+    axis: Axes, forecasts: Forecasts, steps: np.ndarray, place: tuple[int, slice, int, int], *, labelled: bool
+) -> None:
+    """Draw the bands of one window of one series, in opaque tints, so that each level has one colour."""
+    levels = sorted(forecasts.bands)
+    strengths = np.linspace(NARROWEST_BAND, WIDEST_BAND, len(levels)) if len(levels) > 1 else [0.28]
+    for rank, (level, strength) in enumerate(zip(levels, strengths, strict=True)):
+        low, high = (bound[place] for bound in forecasts.bands[level])
+        tint = 1 - strength * (1 - np.array(to_rgb(FORECAST)))
+        label = f"{level:g} % interval" if labelled else None
+        axis.fill_between(steps, low, high, color=tint, linewidth=0, label=label, zorder=1 - 0.01 * rank)
 
 
 def _marker(values: np.ndarray) -> str:

@@ -243,12 +243,13 @@ def tune_data(
     Raises:
         InputError: The data or an option cannot be used, or the folder holds something else.
     """
+    from elinformer.tuning import DEFAULT_SPACE
+
     name = settings.model.get("name") or "elinformer"
     space = search_space(search, name)
     panel = _told(data, _read(data, settings.reading))
     forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
-    options = {"n_trials": n_trials, "time_limit": time_limit, "folder": out}
-    tuning = forecaster.tune(panel, **({"space": space} if space else {}), **options).tuning
+    tuning = forecaster.tune(panel, space or DEFAULT_SPACE, n_trials=n_trials, time_limit=time_limit, folder=out).tuning
     if tuning is None:
         raise AssertionError("tune reports its trials")
     changes: Document = {"model": {}, "training": {}}
