@@ -148,7 +148,7 @@ def tune(
         ),
     ] = None,
     n_trials: Annotated[int, typer.Option(help="Trials in all, with those in the folder.")] = 20,
-    time_limit: Annotated[
+    seconds: Annotated[
         float | None, typer.Option("--search-seconds", help="Seconds after which no trial starts.")
     ] = None,
     config: ConfigFile = None,
@@ -165,7 +165,7 @@ def tune(
 
     say(f"reading {data}", stderr=True)
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
-    tuning, path = tune_data(data, out, settings, search=search or (), n_trials=n_trials, time_limit=time_limit)
+    tuning, path = tune_data(data, out, settings, search=search or (), n_trials=n_trials, time_limit=seconds)
     document = {"options": tuning.options, "loss": tuning.loss, "default_loss": tuning.default_loss}
     if not told_as_json(document, json_file):
         plain_console().print(trial_table(tuning.trials, list(tuning.options)))
