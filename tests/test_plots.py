@@ -25,7 +25,7 @@ def drawn(freq: str | None, *, channel: str = "trips") -> Figure:
     return figure_of(panel, Forecasts(np.array([24]), point, bands), [0, 1], history=12, notes=["error 0.5"])
 
 
-@pytest.mark.parametrize("freq", ["1min", "1h", "1D", "W-MON", "MS", "YS", None])
+@pytest.mark.parametrize("freq", ["1min", "1h", "1D", "W-MON", "MS", "YS-JAN", None])
 def test_the_axis_of_time_says_its_step_at_every_frequency(freq: str | None, tmp_path: Path) -> None:
     figure = drawn(freq)
     save_figure(figure, tmp_path / "a.png")  # warnings are errors here
