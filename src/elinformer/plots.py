@@ -156,7 +156,7 @@ def _draw_bands(
 ) -> None:
     """Draw the bands of one window of one series, in opaque tints, so that each level has one colour."""
     levels = sorted(forecasts.bands)
-    strengths = np.linspace(NARROWEST_BAND, WIDEST_BAND, len(levels)) if len(levels) > 1 else [0.28]
+    strengths = np.linspace(NARROWEST_BAND, WIDEST_BAND, len(levels)) if len(levels) != 1 else [0.28]
     for rank, (level, strength) in enumerate(zip(levels, strengths, strict=True)):
         low, high = (bound[place] for bound in forecasts.bands[level])
         tint = 1 - strength * (1 - np.array(to_rgb(FORECAST)))
