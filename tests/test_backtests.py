@@ -149,7 +149,7 @@ def test_series_that_cannot_be_drawn_are_refused(series: Any, trained: Forecaste
 def test_the_steps_after_the_end_are_drawn_behind_the_history(trained: Forecaster, tmp_path: Path):
     figure = trained.plot(series=["c", "a"], history=10)
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["c", "a"]
-    observed, _, forecast = figure.axes[0].lines
+    observed, forecast, _ = figure.axes[0].lines
     assert len(observed.get_ydata()) == 10
     expected = trained.predict().query("unique_id == 'c'")["elinformer"]
     np.testing.assert_allclose(forecast.get_ydata(), expected, rtol=1e-5)
