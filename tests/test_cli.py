@@ -133,6 +133,10 @@ def test_training_writes_a_run_and_shows_the_scores(cli: Cli, folder: Path) -> N
     ]
     assert sorted(path.name for path in (folder / "run").iterdir()) == names
     assert sorted(path.name for path in folder.iterdir()) == ["d.npz", "narrow.toml", "run"]
+    after_training = json.loads((folder / "run/report.json").read_text(encoding="utf-8"))
+    assert cli("report", "run").code == 0
+    read_again = json.loads((folder / "run/report.json").read_text(encoding="utf-8"))
+    assert {**read_again, "created": None} == {**after_training, "created": None}
 
 
 def test_the_metrics_have_the_documented_keys(run: Path) -> None:

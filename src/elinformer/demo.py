@@ -11,7 +11,7 @@ from elinformer.report.outputs import write_forecasts
 from elinformer.report.run import write_report
 from elinformer.report.tables import score_ratio_table
 from elinformer.run_folder.folder import write_json
-from elinformer.workflows import open_run, train_run
+from elinformer.workflows import train_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,13 +42,18 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
     """
     settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
     console.print(f"training on {_machine()}")
-    metrics = train_run(data, out, settings, overwrite=True, console=progress)
-    forecaster, panel = open_run(out)
+    trained: list[tuple[Forecaster, Panel]] = []
+
+    def then(forecaster: Forecaster, panel: Panel) -> None:
+        trained.append((forecaster, panel))
+
+    metrics = train_run(data, out, settings, overwrite=True, console=progress, then=then)
+    forecaster, panel = trained[0]
     document = scaled_errors(forecaster, panel)
     write_json(out / "scaled_errors.json", document)
     pictured = [panel.series.index(name) for name in PICTURED if name in panel.series]
     forecast, picture = write_forecasts(forecaster, panel, out, pictured)
-    page = write_report(out)
+    page = write_report(out, opened=(forecaster, panel))
     console.print(score_ratio_table(document))
     console.print(
         f"trained for {metrics['train_seconds']:.0f} s, {metrics['parameters']:,} parameters\n"

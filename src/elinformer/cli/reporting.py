@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from elinformer._console import quiet_console, say
 from elinformer.errors import InputError
+
+if TYPE_CHECKING:
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
 
 
 def report(
@@ -40,13 +44,18 @@ def report(
     typer.echo(write_comparison(runs, out or Path("comparison.html")))
 
 
-def report_on(run: Path) -> None:
-    """Write the report of a run after its training, and print its path, or the reason why there is none."""
+def report_on(run: Path, opened: tuple[Forecaster, Panel] | None = None) -> None:
+    """Write the report of a run after its training, and print its path, or the reason why there is none.
+
+    Args:
+        run: Folder of the run.
+        opened: Its forecaster and data, if they are in memory.
+    """
     from elinformer.report.run import write_report
 
     try:
         with quiet_console(quiet=True):  # the data were read before
-            page = write_report(run)
+            page = write_report(run, opened=opened)
     except InputError as error:
         say(f"no report: {error}")
     else:

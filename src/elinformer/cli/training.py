@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,10 @@ from elinformer.cli._flags import with_flags
 from elinformer.cli.reporting import report_on
 from elinformer.errors import InputError
 from elinformer.options import flag_rows, in_tables, settings_for
+
+if TYPE_CHECKING:
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
 
 Data = Annotated[str, typer.Argument(help="File, folder, or name of the catalogue.", show_default=False)]
 Model = Annotated[str | None, typer.Option(help="Model of docs/models.md. Default: elinformer.")]
@@ -77,16 +81,15 @@ def train(
 
     run = out or Path(f"{Path(data).stem}-run")
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
+    trained: list[tuple[Forecaster, Panel]] = []
     written: list[Path] = []
-    metrics = train_run(
-        data,
-        run,
-        settings,
-        overwrite=overwrite,
-        machines=machines,
-        then=lambda forecaster, panel: written.extend(write_forecasts(forecaster, panel, run)),
-    )
-    _show_training(run, metrics)
+
+    def then(forecaster: Forecaster, panel: Panel) -> None:
+        trained.append((forecaster, panel))
+        written.extend(write_forecasts(forecaster, panel, run))
+
+    metrics = train_run(data, run, settings, overwrite=overwrite, machines=machines, then=then)
+    _show_training(run, metrics, *trained)
     if written:
         typer.echo(f"forecast: {written[0]}, picture: {written[1]}")
 
@@ -183,7 +186,7 @@ def _refuse_beside_resume(context: typer.Context) -> None:
         )
 
 
-def _show_training(run: Path, metrics: dict[str, Any]) -> None:
+def _show_training(run: Path, metrics: dict[str, Any], opened: tuple[Forecaster, Panel] | None = None) -> None:
     from elinformer._process import is_first_process
 
     if metrics["interrupted"]:
@@ -200,4 +203,4 @@ def _show_training(run: Path, metrics: dict[str, Any]) -> None:
         )
     say(f"run: {run}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
     if is_first_process():
-        report_on(run)
+        report_on(run, opened)

@@ -16,6 +16,9 @@ from elinformer.run_folder.folder import METRICS, read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from elinformer.data.panel import Panel
+    from elinformer.forecaster import Forecaster
+
 Document = dict[str, Any]
 
 REPORT, PAGE = "report.json", "report.html"
@@ -32,13 +35,20 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def write_report(run: str | Path, *, data: str | None = None, out: str | Path | None = None) -> Path:
+def write_report(
+    run: str | Path,
+    *,
+    data: str | None = None,
+    out: str | Path | None = None,
+    opened: tuple[Forecaster, Panel] | None = None,
+) -> Path:
     """Write `report.json` into the folder of a run, and an HTML file made from it.
 
     Args:
         run: Folder of a run.
         data: Path of the data of training, if they were moved.
         out: HTML file; `report.html` in the folder of the run by default.
+        opened: Forecaster and data of the run, if they are in memory. They are read by default.
 
     Returns:
         Path of the HTML file.
@@ -51,7 +61,7 @@ def write_report(run: str | Path, *, data: str | None = None, out: str | Path | 
     from elinformer.workflows import open_run
 
     folder = Path(run)
-    forecaster, panel = open_run(folder, data)
+    forecaster, panel = open_run(folder, data) if opened is None else opened
     if (forecaster.trained.data or {}).get("fingerprint") not in {None, fingerprint(panel)}:
         raise InputError(
             f"expected the data that {run} was trained on, but {panel.name} differs from them: use `elinformer "
