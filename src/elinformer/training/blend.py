@@ -28,10 +28,14 @@ MAX_WINDOWS = 200
 MAX_TOKENS = 400_000
 """Series times windows that are used, where this gives at least `MIN_WINDOWS`."""
 MIN_WINDOWS = 16
-WEIGHTS = torch.linspace(0, 1, 6)
+WEIGHTS = torch.linspace(0, 1, 11)
 """Weights of the model to choose from; the rest is that of the simple forecast."""
 PARTS = 3
 """Parts of the horizon that have weights of their own."""
+CAUTION = 1.0
+"""Penalty of weights far from one half, as a share of the error, if validation were one window. The errors of a few
+windows are those of a few events, and equal weights are hard to beat then (Bates and Granger 1969; Smith and Wallis
+2009)."""
 SHRINKAGE = 1.0
 """Weight of the mean error of all series beside that of a series, when its weight is chosen."""
 
@@ -58,7 +62,8 @@ def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, los
     reset_blend(model)
     with torch.inference_mode():
         simple = _best_simple(_samples(scaled, windows, None))
-        trust = _best_weights(_samples(scaled, windows, lambda batch: loss.point(outputs(batch))), simple)
+        samples = _samples(scaled, windows, lambda batch: loss.point(outputs(batch)))
+        trust = _best_weights(samples, simple, n_windows=(len(windows) - 1) / config.horizon + 1)
     model.set_blend(simple, trust)
     scaled.train(was_training)
 
@@ -131,8 +136,14 @@ def _candidates(n: int) -> Tensor:
     return torch.cat((single, torch.tensor([[1 / (n - 1)] * (n - 1) + [0.0]])))
 
 
-def _best_weights(samples: Iterator[_Sample], simple: Tensor) -> Tensor:
-    """Return the weights (N, S, C) of the model beside the simple forecast."""
+def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) -> Tensor:
+    """Return the weights (N, S, C) of the model beside the simple forecast.
+
+    Args:
+        samples: Windows with their forecasts.
+        simple: (S, n_lags + 1), the simple forecast.
+        n_windows: Number of validation windows. Those that share steps count once.
+    """
     totals = counts = None
     parts = _parts(len(simple))
     for sample in samples:
@@ -146,6 +157,8 @@ def _best_weights(samples: Iterator[_Sample], simple: Tensor) -> Tensor:
         raise AssertionError("validation has at least one window")
     mean = totals / counts.clamp_min(1)
     overall = totals.sum((2, 3), keepdim=True) / counts.sum((1, 2), keepdim=True).clamp_min(1)
-    chosen = WEIGHTS[(mean + SHRINKAGE * overall).argmin(0)]  # (P, N, C)
+    error = mean + SHRINKAGE * overall
+    penalty = CAUTION / n_windows * (WEIGHTS - 0.5).square()[:, None, None, None]
+    chosen = WEIGHTS[(error / error.amin(0).clamp_min(1e-12) + penalty).argmin(0)]  # (P, N, C)
     steps = torch.cat([chosen[i : i + 1].expand(part.stop - part.start, -1, -1) for i, part in enumerate(parts)])
     return steps.transpose(0, 1)
