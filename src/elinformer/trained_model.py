@@ -234,8 +234,18 @@ class TrainedModel:
         """
         recent = panel.last_steps(self.reach.history)
         values, mask = (torch.from_numpy(np.array(x)[None]) for x in (recent.values, recent.mask))
-        lowest = self._lowest(values, mask, self._positions(panel))
+        lowest = self.lowest(values, mask, self._positions(panel))
         return np.maximum(forecast, lowest[0].numpy().astype(forecast.dtype))
+
+    def lowest(self, values: Tensor, mask: Tensor, series: Sequence[int] | slice = slice(None)) -> Tensor:
+        """Return the lowest values (B, N, C) that forecasts of windows (B, T, N, C) can have.
+
+        Arguments are those of `Calibration.lowest`.
+        """
+        minimum = self.config["forecaster"]["minimum"]
+        if minimum == "auto":
+            return self._calibration.lowest(values, mask, series)
+        return torch.full(values[:, 0].shape, -torch.inf if minimum is None else minimum)
 
     @float32_default()
     def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
@@ -372,15 +382,8 @@ class TrainedModel:
         """Return a forecast (B, S, N, C) or quantiles (B, S, N, C, K), at least as high as the minimum."""
         if self.calibration is None:
             return forecast
-        lowest = self._lowest(batch.values, batch.mask).to(forecast)[:, None]
+        lowest = self.lowest(batch.values, batch.mask).to(forecast)[:, None]
         return torch.maximum(forecast, lowest if forecast.ndim == lowest.ndim else lowest[..., None])
-
-    def _lowest(self, values: Tensor, mask: Tensor, series: Sequence[int] | slice = slice(None)) -> Tensor:
-        """Return the lowest values (B, N, C) that forecasts of windows (B, T, N, C) can have."""
-        minimum = self.config["forecaster"]["minimum"]
-        if minimum == "auto":
-            return self._calibration.lowest(values, mask, series)
-        return torch.full(values[:, 0].shape, -torch.inf if minimum is None else minimum)
 
     def _outputs(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
         """Return a function from a batch to the outputs (B, S, N, C, K) of the model in the units of the data."""

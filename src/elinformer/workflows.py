@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from elinformer.data.panel import Panel
+    from elinformer.explanations import Explanation
     from elinformer.forecaster import Forecaster
     from elinformer.training import FitResult
     from elinformer.training.ranks.machines import Machines
@@ -346,6 +347,46 @@ def plot_run(
         windows = _windows_to_score(forecaster, panel, is_other=data is not None)
         figure = forecaster.backtest_of(panel, windows.origins).plot(chosen, n=n)
     save_figure(figure, out)
+
+
+def explain_run(
+    run: str | Path,
+    series: str,
+    step: int = 1,
+    *,
+    channel: str | int = 0,
+    data: str | None = None,
+    future_data: str | Path | None = None,
+    out: str | Path | None = None,
+) -> Explanation:
+    """Explain a forecast of the steps after the end of the data; see `Forecaster.explain`.
+
+    Args:
+        run: Folder of the run.
+        series: Name of the series.
+        step: Step of the forecast, 1 = the first one after the data.
+        channel: Name or number of the channel.
+        data: Path, or name of a data set of the catalogue; the data of training by default.
+        future_data: Table with the future covariates of the steps to forecast, `.csv` or `.parquet`.
+        out: File for a figure, that ends in `.png`, `.svg` or `.pdf`.
+
+    Raises:
+        InputError: The data cannot be used, the series or step is not forecast, or the file has another suffix.
+    """
+    if out is not None:
+        from elinformer.plots import check_suffix
+
+        check_suffix(out)
+    forecaster, panel = open_run(run, data)
+    from elinformer.data.io.ahead import read_table
+
+    known_ahead = None if future_data is None else read_table(future_data)
+    explanation = forecaster.explain(series, step, data=panel, channel=channel, futr_df=known_ahead)
+    if out is not None:
+        from elinformer.plots import save_figure
+
+        save_figure(explanation.plot(), out)
+    return explanation
 
 
 def add_series_run(

@@ -12,7 +12,7 @@ from elinformer.cli.comparing import compare
 from elinformer.cli.data import convert, datasets_app
 from elinformer.cli.new_data import anomalies, fill, finetune, update
 from elinformer.cli.reporting import report
-from elinformer.cli.trained import add_series, evaluate, forecast, info, plot
+from elinformer.cli.trained import add_series, evaluate, explain, forecast, info, plot
 from elinformer.cli.training import cross_validate, demo, train, tune
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ EXAMPLES = {
     cross_validate: "elinformer cross-validate speeds.csv --n-windows 5 --refit 1 --out folds",
     report: "elinformer report run",
     forecast: "elinformer forecast run --out forecast.csv",
+    explain: "elinformer explain run --series junction-7 --step 3",
     plot: "elinformer plot run --out worst.png",
     update: "elinformer update run --data new.csv",
     finetune: "elinformer finetune run --data new.csv --out newer",

@@ -21,6 +21,11 @@ from elinformer.cli._common import (
     told_as_json,
 )
 
+FutureData = Annotated[
+    Path | None,
+    typer.Option(help="Table of unique_id, ds and the future covariates of the steps to forecast, .csv or .parquet."),
+]
+
 
 def evaluate(run: Run, data: OtherData = None, json_file: JsonFile = None) -> None:
     """Score a run on the test part of its data, or on all windows of other data, beside naive forecasts."""
@@ -36,12 +41,7 @@ def forecast(
     run: Run,
     out: Annotated[Path, typer.Option(help="File that ends in .csv or .parquet.", show_default=False)],
     data: OtherData = None,
-    future_data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table of unique_id, ds and the future covariates of the steps to forecast, .csv or .parquet."
-        ),
-    ] = None,
+    future_data: FutureData = None,
     level: Levels = None,
     quantiles: Annotated[
         str | None, typer.Option(help="Quantiles, instead of levels: 0.1,0.9.", metavar="<numbers>")
@@ -75,6 +75,28 @@ def plot(
 
     plot_run(run, out, data=data, series=series, n=n, future=ahead)
     say(f"picture: {out}")
+
+
+def explain(
+    run: Run,
+    series: Annotated[str, typer.Option(help="Name of the series.", show_default=False)],
+    step: Annotated[int, typer.Option(help="Step of the forecast, 1 = the first one after the data.")] = 1,
+    data: OtherData = None,
+    future_data: FutureData = None,
+    channel: Annotated[str | None, typer.Option(help="Name of the channel; by default the first one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for a picture that ends in .png, .svg or .pdf.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Explain a forecast: which past steps, covariates and other series moved it."""
+    from elinformer.workflows import explain_run
+
+    say(f"reading {data or run}", stderr=True)
+    place = 0 if channel is None else channel
+    explanation = explain_run(run, series, step, channel=place, data=data, future_data=future_data, out=out)
+    if not told_as_json(explanation.to_document(), json_file):
+        typer.echo(repr(explanation))
+    if out is not None:
+        say(f"picture: {out}", stderr=json_file == "-")
 
 
 def add_series(

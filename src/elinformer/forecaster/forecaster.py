@@ -17,7 +17,7 @@ from elinformer.data.panel import Panel, data_description
 from elinformer.data.series_info import SeriesInfo
 from elinformer.errors import InputError
 from elinformer.forecaster.adapting import Adapting
-from elinformer.forecaster.predicting import Predicting
+from elinformer.forecaster.explaining import Explaining
 from elinformer.forecaster.state import roles_of
 from elinformer.intervals import wanted_quantiles
 from elinformer.models.registry import scales_windows
@@ -44,7 +44,7 @@ LESS_MEMORY = (
 )
 
 
-class Forecaster(Predicting, Adapting):
+class Forecaster(Explaining, Adapting):
     """Model with its training options, for panels and data frames; docs/quickstart.md is an introduction.
 
     Args:
