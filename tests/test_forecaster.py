@@ -431,3 +431,27 @@ def test_new_data_of_another_step_or_zone_are_refused(trained: Forecaster, hourl
     info = replace(trained.info, form=Form(time_type="timestamp[us, tz=Europe/Berlin]"))
     with pytest.raises(InputError, match="zone Europe/Berlin"):
         info.align(replace(hourly_panel, form=Form(time_type="timestamp[us, tz=UTC]"), checked=True))
+
+
+def test_a_frame_with_other_names_of_columns_is_read_by_them_and_later_frames_alike(
+    make_forecaster: MakeForecaster, hourly_panel: Panel
+) -> None:
+    values = pd.DataFrame(hourly_panel.values[..., 0], columns=list("abcd"), index=hourly_panel.timestamps)
+    rows = values.rename_axis("hour").reset_index().melt("hour", var_name="shop", value_name="sold").dropna()
+    frame = rows.assign(till=1.0)
+    names: Any = {"id_col": "shop", "time_col": "hour", "target_col": "sold"}
+    fitted = make_forecaster(epochs=1).fit(frame, **names)
+    forecast = fitted.predict(frame)
+    assert forecast.columns.tolist()[:2] == ["shop", "hour"]
+    pd.testing.assert_frame_equal(forecast, fitted.predict())
+    with pytest.raises(InputError, match="beside a panel"):
+        make_forecaster().fit(hourly_panel, **names)
+    with pytest.raises(InputError, match="did you mean id_col"):
+        make_forecaster().fit(frame, id_cols="shop")  # pyright: ignore[reportCallIssue]
+
+
+def test_irregular_times_are_brought_to_steps_in_later_frames_too(make_forecaster: MakeForecaster) -> None:
+    times = pd.date_range("2024-01-01", periods=480, freq="30min") + pd.to_timedelta(np.arange(480) % 7, "min")
+    frame = pd.DataFrame({"ds": times, "a": 5 + np.sin(np.arange(480) / 8), "b": 3 + np.cos(np.arange(480) / 8)})
+    fitted = make_forecaster(epochs=1).fit(frame, freq="1h", resample="mean")
+    pd.testing.assert_frame_equal(fitted.predict(frame), fitted.predict())

@@ -5,15 +5,29 @@ from __future__ import annotations
 import inspect
 from difflib import get_close_matches
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar
 
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from elinformer.data.form import Resample
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+
+class FrameOptions(TypedDict, total=False):
+    """Options of reading a frame, as in `panel_from_frame`: names of columns, zone, and steps of irregular times."""
+
+    id_col: str
+    time_col: str
+    target_col: str
+    targets: Sequence[str]
+    tz: str
+    resample: Resample
+
 
 SYNONYMS = {
     "part": "split",
@@ -29,7 +43,10 @@ SYNONYMS = {
 def explain_arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Let a function refuse arguments that it does not have with an InputError instead of a TypeError."""
     signature = inspect.signature(function)
-    known = [name for name in signature.parameters if name != "self"]
+    parameters = signature.parameters.values()
+    known = [one.name for one in parameters if one.name != "self" and one.kind is not inspect.Parameter.VAR_KEYWORD]
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        known += FrameOptions.__annotations__
 
     @wraps(function)
     def explained(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:

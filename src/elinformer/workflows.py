@@ -85,7 +85,7 @@ def train_run(
         InputError: The data or a setting cannot be used, or the folder cannot be written to.
     """
     with held_run_folder(out, overwrite=overwrite):
-        panel = _told(data, _read(data, settings.reading))
+        panel = _read(data, settings.reading)
         _check_observed(panel)
         forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
         source = {"data": portable_address(data, out), **_as_json(settings.reading)}
@@ -248,7 +248,7 @@ def tune_data(
 
     name = settings.model.get("name") or "elinformer"
     space = search_space(search, name)
-    panel = _told(data, _read(data, settings.reading))
+    panel = _read(data, settings.reading)
     forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
     tuning = forecaster.tune(panel, space or DEFAULT_SPACE, n_trials=n_trials, time_limit=time_limit, folder=out).tuning
     if tuning is None:
@@ -495,7 +495,7 @@ def _load_panel_of_run(run: str | Path, config: Document, data: str | None) -> P
         from elinformer.data.io.frames import as_panel
 
         step = read_json(Path(run) / PANEL).get("freq") if (Path(run) / PANEL).is_file() else None
-        return _told(data, as_panel(_read(data, {**_from_json(source), "step": step}), freq=step))
+        return as_panel(_read(data, {**_from_json(source), "step": step}), freq=step)
     if (Path(run) / DATA).is_dir():
         return _read(str(Path(run) / DATA), {})
     if stored is None:
@@ -527,25 +527,16 @@ def source_of(run: str | Path, config: Document) -> Document:
 
 
 def _read(data: str, options: Mapping[str, Any]) -> Panel:
+    """Return the panel of data, once what was read and what was guessed about it has been said in one line."""
     remedy = "`elinformer convert` writes a folder of them, which is mapped and not read"
     with explained_memory("the data", remedy):
         panel = load_panel(data, **options)
-    say(f"read {panel!r}", stderr=True)
+    say("; ".join([f"read {panel!r}", *panel.notes]), stderr=True)
     return panel
 
 
 def _from_json(reading: Document) -> Document:
     return {name: math.nan if (name, value) == ("null_value", "nan") else value for name, value in reading.items()}
-
-
-def _told(data: str, panel: Panel) -> Panel:
-    """Return the panel, once what was guessed about the data has been said in one line."""
-    from elinformer._console import plain_console
-    from elinformer._process import is_first_process
-
-    if panel.notes and is_first_process():
-        plain_console(stderr=True).print(f"read {data}: {'; '.join(panel.notes)}", soft_wrap=True)
-    return panel
 
 
 def _as_json(reading: Document) -> Document:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+Resample = Literal["mean", "sum"]
+"""Ways to bring irregular times to a grid."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,9 @@ class Form:
         id_column: Name of the column of series in a long table.
         time_column: Name of the column of times in a long table.
         null_value: Number that stands for missing.
+        targets: Names of the columns with the values, if they were given.
+        tz: Zone by whose clock times are read, if it was given.
+        resample: How irregular times are brought to steps.
     """
 
     library: str = "pandas"
@@ -28,6 +35,9 @@ class Form:
     id_column: str = "unique_id"
     time_column: str = "ds"
     null_value: float | None = None
+    targets: tuple[str, ...] = ()
+    tz: str | None = None
+    resample: Resample | None = None
 
     @property
     def zone(self) -> str | None:
@@ -43,7 +53,8 @@ class Form:
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> Form:
         """Return the form that `to_document` wrote."""
-        return cls(**(document or {}))
+        document = document or {}
+        return cls(**{**document, "targets": tuple(document.get("targets", ()))})
 
 
 PLAIN = Form()

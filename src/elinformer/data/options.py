@@ -23,10 +23,6 @@ def _unknown_holidays(regions: tuple[str, ...]) -> None:
         check_regions(regions)
 
 
-Resample = Literal["mean", "sum"]
-"""Ways to bring irregular times to a grid."""
-
-
 @dataclass(frozen=True)
 class ReadingOptions(Options):
     """Tell how a file is read; data sets of the catalogue and panels on disk know it themselves."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from elinformer._arguments import explain_arguments
+from elinformer._arguments import FrameOptions, explain_arguments
 from elinformer._console import plain_console
 from elinformer._memory import explained_memory
 from elinformer._process import is_first_process
@@ -98,6 +98,7 @@ class Forecaster(Explaining, Adapting):
         hist_exog_list: Sequence[str] = (),
         stat_exog_list: Sequence[str] | None = None,
         static_df: Any | None = None,
+        **columns: Unpack[FrameOptions],
     ) -> Forecaster:
         """Train on the training steps, and keep the weights with the lowest validation error.
 
@@ -119,6 +120,8 @@ class Forecaster(Explaining, Adapting):
             hist_exog_list: Columns that are known up to the present.
             stat_exog_list: Columns of `static_df` to use; all by default.
             static_df: Frame with `unique_id` and numbers or categories, one row a series.
+            columns: `id_col`, `time_col`, `target_col` or `targets` of a frame whose columns have other names, `tz` and
+                `resample`, as in `panel_from_frame`. Later frames are read alike.
 
         Returns:
             This forecaster.
@@ -129,7 +132,7 @@ class Forecaster(Explaining, Adapting):
         from elinformer.training.fit import train
 
         roles = roles_of(futr_exog_list, hist_exog_list, stat_exog_list, static_df)
-        panel = as_panel(data, freq=freq, roles=roles)
+        panel = as_panel(data, freq=freq, roles=roles, columns=columns)
         self._reach, why = self._chosen_reach(panel)
         check_writable(self._config)
         split_panel = self.split_panel(panel)
@@ -186,6 +189,7 @@ class Forecaster(Explaining, Adapting):
         hist_exog_list: Sequence[str] = (),
         stat_exog_list: Sequence[str] | None = None,
         static_df: Any | None = None,
+        **columns: Unpack[FrameOptions],
     ) -> Forecaster:
         """Resume a `fit(data, run=folder)` that was killed, from its newest checkpoint. `save` finishes the run.
 
@@ -201,12 +205,13 @@ class Forecaster(Explaining, Adapting):
             hist_exog_list: See `fit`.
             stat_exog_list: See `fit`.
             static_df: See `fit`.
+            columns: See `fit`.
 
         Raises:
             InputError: The folder holds no unfinished run, or the data differ from those that it started with.
         """
         roles = roles_of(futr_exog_list, hist_exog_list, stat_exog_list, static_df)
-        run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq, roles=roles)
+        run, panel = UnfinishedRun.open(folder), as_panel(data, freq=freq, roles=roles, columns=columns)
         run.check_data(panel)
         with refuse_mismatched_files(folder):
             forecaster = cls._from_config(run.config)
@@ -244,6 +249,7 @@ class Forecaster(Explaining, Adapting):
         freq: Freq | None = None,
         folder: str | Path | None = None,
         console: Console | None = None,
+        **columns: Unpack[FrameOptions],
     ) -> pd.DataFrame:
         """Forecast several windows with a rolling origin. Each forecast is of a model that knows only what was before.
 
@@ -261,6 +267,7 @@ class Forecaster(Explaining, Adapting):
             freq: Time between the steps of a data frame; by default inferred from its times.
             folder: Folder for the trainings, as runs. The same call continues a cross-validation that was killed.
             console: Console of the progress bars; standard error by default.
+            columns: See `fit`.
 
         Returns:
             A long frame of the forecasts beside what happened: `unique_id`, `ds`, `cutoff` (the last step before a
@@ -270,7 +277,7 @@ class Forecaster(Explaining, Adapting):
             InputError: The data are too short, or the folder holds another cross-validation.
         """
         wanted = wanted_quantiles(level, quantiles)
-        panel, horizon = as_panel(data, freq=freq), self._steps.horizon
+        panel, horizon = as_panel(data, freq=freq, columns=columns), self._steps.horizon
         plan = RollingOrigin(n_windows, horizon if step_size is None else step_size, refit, warm_start)
         known = panel.select(steps=slice(int(plan.origins(panel.n_steps, horizon)[0])))
         train, validation = (share / sum(self.split[:2]) for share in self.split[:2])
@@ -297,6 +304,7 @@ class Forecaster(Explaining, Adapting):
         freq: Freq | None = None,
         folder: str | Path | None = None,
         console: Console | None = None,
+        **columns: Unpack[FrameOptions],
     ) -> Forecaster:
         """Search for better options, and return an untrained forecaster with the best. This one does not change.
 
@@ -312,6 +320,7 @@ class Forecaster(Explaining, Adapting):
             freq: Time between the steps of a data frame; by default inferred from its times.
             folder: Folder for the trials. The same call continues a search that was killed.
             console: Console of the progress bars; by default nothing is shown.
+            columns: See `fit`.
 
         Returns:
             An untrained forecaster with the result in `tuning`: the best options, and a frame of all trials.
@@ -324,7 +333,7 @@ class Forecaster(Explaining, Adapting):
 
         from elinformer.training.callbacks.pruning import ReportValidation
 
-        panel = as_panel(data, freq=freq)
+        panel = as_panel(data, freq=freq, columns=columns)
         defaults = {name: self._option(name) for name in space}
 
         def train(options: Mapping[str, Any], report: Report) -> float:

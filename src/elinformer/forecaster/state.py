@@ -12,7 +12,7 @@ from elinformer._arguments import explain_arguments
 from elinformer._console import say
 from elinformer.data.covariates import LEVEL
 from elinformer.data.defaults import choose_reach
-from elinformer.data.io.frames import as_panel
+from elinformer.data.io.frames import as_panel, columns_again
 from elinformer.data.io.static import static_covariates
 from elinformer.data.options import TaskOptions
 from elinformer.data.panel import Panel
@@ -250,7 +250,8 @@ class ForecasterState:
         if not isinstance(data, Panel):
             roles = replace(roles, future=info.covariates.future.names, past=info.covariates.past.names)
         time: dict[str, Any] = {"freq": freq or info.freq, "steps_per_day": info.steps_per_day}
-        return as_panel(data, **time, null_value=info.form.null_value, roles=roles)
+        columns = None if isinstance(data, Panel) else columns_again(data, info.form)
+        return as_panel(data, **time, null_value=info.form.null_value, roles=roles, columns=columns)
 
 
 def roles_of(future: Sequence[str], past: Sequence[str], static: Sequence[str] | None, static_df: Any | None) -> Roles:

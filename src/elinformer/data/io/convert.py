@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from elinformer.data.options import Resample
+    from elinformer.data.form import Resample
     from elinformer.data.panel import Panel
     from elinformer.data.pieces import Progress
 

@@ -27,8 +27,9 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from elinformer._arguments import FrameOptions
+    from elinformer.data.form import Form, Resample
     from elinformer.data.io.cells import Column
-    from elinformer.data.options import Resample
     from elinformer.data.steps import Freq
 
 
@@ -39,6 +40,7 @@ def as_panel(
     steps_per_day: int | None = None,
     null_value: float | None = None,
     roles: Roles | None = None,
+    columns: FrameOptions | None = None,
 ) -> Panel:
     """Return a panel, put on the step `freq` if it has another, or make one of an eager data frame, long or wide.
 
@@ -48,13 +50,16 @@ def as_panel(
         steps_per_day: As in `panel_from_frame`; a panel keeps its own.
         null_value: As in `panel_from_frame`; a panel keeps its own.
         roles: Columns that are covariates.
+        columns: Other options of `panel_from_frame`; a panel is read already.
 
     Raises:
         InputError: The frame does not make a panel, or the times do not lie on these steps.
     """
     if not isinstance(data, Panel):
         options: dict[str, Any] = {"freq": freq, "steps_per_day": steps_per_day, "null_value": null_value}
-        return panel_from_frame(data, **options, roles=roles)
+        return panel_from_frame(data, **options, roles=roles, **(columns or {}))
+    if columns:
+        raise InputError(f"expected no {' or '.join(columns)} beside a panel, whose columns are known: leave it out")
     if freq is None or data.freq is None or same_step(data.freq, step_name(freq, data.timestamps)):
         return data if roles is None else roles.assign(data)
     rows = np.flatnonzero(data.mask.any((1, 2)))
@@ -115,11 +120,30 @@ def panel_from_frame(
     form = replace(recording.form, **_form_of(frame, recording.form.id_column))
     if found.time_col is not None:  # levels of an index are no columns whose names could come back
         form = replace(form, id_column=id_col or PLAIN.id_column, time_column=time_col or PLAIN.time_column)
-    recording = replace(recording, form=form)
+    recording = replace(recording, form=replace(form, targets=declared.targets, tz=tz, resample=resample))
     recording = recording.with_options(
         null_value=null_value, start=start, freq=freq, steps_per_day=steps_per_day, name=name, resample=resample
     )
     return recording.with_roles(roles or Roles()).to_panel()
+
+
+def columns_again(frame: object, form: Form) -> FrameOptions:
+    """Return how a frame is read whose data came in a form before, as far as it has the same columns."""
+    names = {str(name) for name in getattr(frame, "column_names", getattr(frame, "columns", ()))}
+    if isinstance(frame, pd.DataFrame):
+        names |= {str(name) for name in frame.index.names}
+    found: FrameOptions = {}
+    if form.id_column in names:
+        found["id_col"] = form.id_column
+    if form.time_column in names:
+        found["time_col"] = form.time_column
+    if form.targets and names.issuperset(form.targets):
+        found["targets"] = form.targets
+    if form.tz is not None:
+        found["tz"] = form.tz
+    if form.resample is not None:
+        found["resample"] = form.resample
+    return found
 
 
 def index_as_columns(frame: pd.DataFrame, declared: Columns) -> tuple[pd.DataFrame, Columns]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from elinformer.data.form import Resample
     from elinformer.data.io.recording import Recording
-    from elinformer.data.options import Resample
 
     Reader = Callable[[Path, "Reading"], Recording]
 

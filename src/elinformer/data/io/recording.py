@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Sequence
 
-    from elinformer.data.options import Resample
+    from elinformer.data.form import Resample
     from elinformer.data.pieces import DType, Progress
     from elinformer.data.roles import Roles
     from elinformer.data.steps import Freq
