@@ -198,7 +198,7 @@ def cut(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_training_that_was_killed_is_gone_on_with(cli: Cli, cut: Path) -> None:
-    progress = {"stage": "training", "epoch": 0, "steps_in_epoch": 3, "step": 3, "steps": 10}
+    progress = {"model": 1, "stage": "training", "epoch": 0, "steps_in_epoch": 3, "step": 3, "steps": 10}
     assert json.loads(cli("info", "run").out)["progress"] == progress
     result = cli("train", "--resume", "run")
     assert (result.code, result.err) == (0, "resuming at step 3 of 10\n")

@@ -28,6 +28,7 @@ from elinformer.data.scaling import Scaler, lowest_values, measure, window_devia
 from elinformer.data.windows import WindowDataset
 from elinformer.errors import InputError
 from elinformer.evaluation import MetricSums, backtest, naives_for, score_naives, targets_of
+from elinformer.models.ensemble import n_members
 from elinformer.nn.embeddings import SeriesEncoder
 from elinformer.trained_model import new_model
 
@@ -205,8 +206,8 @@ def _extend_model(trained: TrainedModel, info: SeriesInfo, panel: Panel, scaler:
     """
     name, options = trained.config["model"]["name"], trained.config["model"]["options"]
     with torch.random.fork_rng():
-        model = new_model(name, options, trained.reach, info, trained.loss)
-    weights = trained.model.state_dict()
+        weights = trained.model.state_dict()
+        model = new_model(name, options, trained.reach, info, trained.loss, members=n_members(weights))
     if getattr(model, "per_series", None) is None:
         raise InputError(
             f"expected a model that can add series, but {type(model).__name__} does not declare which of its "

@@ -18,6 +18,7 @@ from elinformer.errors import InputError
 from elinformer.evaluation import LOSSES, AbsoluteError
 from elinformer.intervals import Calibration, calibrate, interpolated, scenarios
 from elinformer.models import Sizes, build_model
+from elinformer.models.ensemble import Ensemble, ScaledEnsemble, mean_outputs, n_members
 from elinformer.models.registry import has_outputs
 from elinformer.models.scaled import ScaledModel
 from elinformer.models.stored import refuse_other_sizes
@@ -83,17 +84,16 @@ class TrainedModel:
     mesh: Mesh = field(default_factory=Mesh)
     calibration: Calibration | None = None
     refitted: nn.Module | None = None
-    scaled: ScaledModel = field(init=False)
+    scaled: ScaledModel | ScaledEnsemble = field(init=False)
 
     def __post_init__(self) -> None:
-        scaled = ScaledModel(
-            self.model,
-            self.scaler.mean,
-            self.scaler.std,
-            self.loss.arrange,
-            covariates=self.info.moments,
-        ).eval()
-        object.__setattr__(self, "scaled", scaled.to(_device_of(self.model)))
+        model = self.model
+        scaled = ScaledEnsemble(model, self._scaled) if isinstance(model, Ensemble) else self._scaled(model)
+        object.__setattr__(self, "scaled", scaled.eval().to(_device_of(model)))
+
+    def _scaled(self, model: nn.Module) -> ScaledModel:
+        scaler = self.scaler
+        return ScaledModel(model, scaler.mean, scaler.std, self.loss.arrange, covariates=self.info.moments)
 
     @classmethod
     def load(cls, folder: str | Path) -> TrainedModel:
@@ -115,11 +115,11 @@ class TrainedModel:
 
             def model_of(weights: dict[str, Tensor]) -> nn.Module:
                 with refuse_other_sizes(weights):
-                    model = new_model(name, config["model"]["options"], reach, info, loss)
+                    model = new_model(name, config["model"]["options"], reach, info, loss, members=n_members(weights))
                 model.load_state_dict(weights)
                 return model
 
-            model, refitted = model_of(run.weights), run.refitted and model_of(run.refitted)
+            model, refitted = model_of(run.weights), None if run.refitted is None else model_of(run.refitted)
             options = {name: config[name] for name in ("version", "forecaster", "model", "training")}
             shape = reach.horizon, len(info.series), len(info.channels)
             calibration = Calibration.from_tensors(run.calibration, loss.quantiles, *shape)
@@ -353,14 +353,15 @@ class TrainedModel:
             forecast, quantiles = self.quantiles(series_at_once), self.loss.quantiles
             return backtest_on_ranks(forecast, windows, self.batch_size, self.mesh, quantiles=quantiles)
 
-    def copied_into(self, model: nn.Module) -> nn.Module:
-        """Copy the weights into another model of the same kind and sizes, and return it.
+    def copied_into(self, model: nn.Module, member: int = 0) -> nn.Module:
+        """Copy the weights, or those of a member, into another model of the same kind and sizes, and return it.
 
         Raises:
             InputError: The model has other weights.
         """
         try:
-            model.load_state_dict(self.model.state_dict())
+            source = self.model.members[member] if isinstance(self.model, Ensemble) else self.model
+            model.load_state_dict(source.state_dict())
         except RuntimeError as error:
             raise InputError(
                 "expected to start from a model with the same series and options, got one with other weights: leave it "
@@ -387,13 +388,14 @@ class TrainedModel:
 
     def _outputs(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
         """Return a function from a batch to the outputs (B, S, N, C, K) of the model in the units of the data."""
-        return forecasting(
-            self.scaled,
-            self._n_series,
-            tokens=tokens_per_window(self.model, self._n_series),
-            tokens_at_once=self.config["training"]["tokens_at_once"],
-            series_at_once=series_at_once,
-        )
+        parts = self.scaled.parts if isinstance(self.scaled, ScaledEnsemble) else [self.scaled]
+        sizes: dict[str, Any] = {
+            "tokens": tokens_per_window(self.model, self._n_series),
+            "tokens_at_once": self.config["training"]["tokens_at_once"],
+            "series_at_once": series_at_once,
+        }
+        outputs = [forecasting(part, self._n_series, **sizes) for part in parts]
+        return outputs[0] if len(outputs) == 1 else lambda batch: mean_outputs(each(batch) for each in outputs)
 
     def _uncalibrated(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
         outputs = self._outputs(series_at_once)
@@ -409,8 +411,12 @@ def loss_for(model: str, loss: str) -> Loss:
     return LOSSES[loss if has_outputs(model) else "absolute"]()
 
 
-def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesInfo, loss: Loss) -> nn.Module:
-    """Build the model `name` of `elinformer.models.MODELS` for the series of `info`."""
+def new_model(
+    name: str, options: Mapping[str, Any], reach: Reach, info: SeriesInfo, loss: Loss, *, members: int = 0
+) -> nn.Module:
+    """Build the model `name` of `elinformer.models.MODELS` for the series of `info`; an ensemble for `members` > 0."""
+    if members:
+        return Ensemble([new_model(name, options, reach, info, loss) for _ in range(members)])
     sizes = Sizes(
         window=reach.window,
         horizon=reach.horizon,
@@ -427,7 +433,7 @@ def new_model(name: str, options: Mapping[str, Any], reach: Reach, info: SeriesI
 
 def tokens_per_window(model: nn.Module, n_series: int) -> int:
     """Return the number of tokens of a window: that of its series, unless the model has another number."""
-    return getattr(model, "tokens_per_window", n_series)
+    return getattr(model, "tokens_per_window", None) or n_series
 
 
 def _device_of(model: nn.Module) -> torch.device:

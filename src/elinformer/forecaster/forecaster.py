@@ -129,7 +129,7 @@ class Forecaster(Explaining, Adapting):
         Raises:
             InputError: The data cannot be used, are too short for window and horizon, or the folder holds a run.
         """
-        from elinformer.training.fit import train
+        from elinformer.training.members import train_members
 
         roles = roles_of(futr_exog_list, hist_exog_list, stat_exog_list, static_df)
         panel = as_panel(data, freq=freq, roles=roles, columns=columns)
@@ -141,12 +141,12 @@ class Forecaster(Explaining, Adapting):
         info = SeriesInfo.of(panel, split_panel.origins("train") - 1, self.holidays)
         scaler = split_panel.scaler(self.scale_per, by_window=scales_windows(self.model_name))
 
-        def new_weights() -> nn.Module:
-            model = self._new_model(info, why, console)
-            return model if start is None else start.copied_into(model)
+        def new_weights(member: int) -> nn.Module:
+            model = self._new_model(info, None if member else why, console)
+            return model if start is None else start.copied_into(model, member)
 
         with explained_memory("the training", LESS_MEMORY.format(**vars(self.training))):
-            trained = train(
+            trained = train_members(
                 split_panel,
                 info,
                 new_weights,
@@ -338,7 +338,8 @@ class Forecaster(Explaining, Adapting):
 
         def train(options: Mapping[str, Any], report: Report) -> float:
             callback = ReportValidation(report)
-            trial = self._with_options({**options, "refit": False})
+            preset = {"preset": "base"} if self.training.preset == "best" else {}
+            trial = self._with_options({**preset, **options, "refit": False})
             trial.fit(panel, console=console or Console(quiet=True), callbacks=[callback])
             return callback.best
 
@@ -372,10 +373,10 @@ class Forecaster(Explaining, Adapting):
             table.update({name: options[name] for name in options if name in table})
         return self._from_config(config)
 
-    def _new_model(self, info: SeriesInfo, why: str, console: Console | None) -> nn.Module:
+    def _new_model(self, info: SeriesInfo, why: str | None, console: Console | None) -> nn.Module:
         """Build the model, and say which window and lags were chosen."""
         model = new_model(self.model_name, self.model_options, self.reach, info, self.loss)
-        if self._steps.reach is None and is_first_process():
+        if why is not None and self._steps.reach is None and is_first_process():
             (console or plain_console(stderr=True)).print(why, highlight=False, markup=False, soft_wrap=True)
         return model
 

@@ -22,6 +22,7 @@ import os
 import shutil
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +56,9 @@ MAX_JSON = 1 << 28
 
 STAGES = ("step", "refit")
 """Stages of a training: the first chooses weights by validation, the second trains them further on all data."""
+
+MOST_MEMBERS = 3
+"""Models of a run at most."""
 
 TRAINING, INTERRUPTED, FINISHED = "training", "interrupted", "finished"
 """States of a run. An interrupted run has all files, and checkpoints from which training can resume."""
@@ -248,6 +252,7 @@ class UnfinishedRun:
         exists: True if training began earlier and resumes.
         overwrite: True replaces a run in the folder.
         stage: Stage of the training that the checkpoints are of.
+        member: Number of the model that the checkpoints are of, if several are trained.
     """
 
     folder: Path
@@ -255,6 +260,7 @@ class UnfinishedRun:
     exists: bool = False
     overwrite: bool = False
     stage: str = STAGES[0]
+    member: int = 0
 
     @classmethod
     def new(cls, folder: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> UnfinishedRun:
@@ -286,11 +292,15 @@ class UnfinishedRun:
         """Checkpoints of the stage."""
         from elinformer.run_folder.checkpoints import CheckpointFolder
 
-        return CheckpointFolder(self.folder / CHECKPOINTS, self.stage)
+        return CheckpointFolder(self.folder / CHECKPOINTS, _prefix(self.stage, self.member))
 
     def at(self, stage: str) -> UnfinishedRun:
         """Return the run at another stage of its training."""
-        return replace(self, stage=stage)
+        return replace(self, stage=stage, exists=True)
+
+    def of_member(self, number: int) -> UnfinishedRun:
+        """Return the run at the training of another of its models."""
+        return replace(self, member=number, exists=self.exists or number > 0)
 
     @property
     def resume_command(self) -> str:
@@ -358,16 +368,21 @@ def run_state(folder: str | Path) -> str | None:
 
 
 def read_progress(folder: str | Path) -> dict[str, Any] | None:
-    """Return stage, epoch, step and steps of the newest checkpoint of an unfinished run; None before the first one."""
+    """Return model, stage, epoch, step and steps of the newest checkpoint of an unfinished run; None without one."""
     from elinformer.run_folder.checkpoints import CheckpointFolder
 
-    for stage in reversed(STAGES):
-        state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS, stage).read_newest()
+    for member, stage in product(reversed(range(MOST_MEMBERS)), reversed(STAGES)):
+        state, _ = CheckpointFolder(Path(folder) / CHECKPOINTS, _prefix(stage, member)).read_newest()
         if state is not None:
             with refuse_mismatched_files(folder):
                 position = {name: int(state["position"][name]) for name in ("epoch", "steps_in_epoch", "step", "steps")}
-            return {"stage": TRAINING if stage == STAGES[0] else stage, **position}
+            return {"model": member + 1, "stage": TRAINING if stage == STAGES[0] else stage, **position}
     return None
+
+
+def _prefix(stage: str, member: int) -> str:
+    """Return the first word of the names of checkpoints."""
+    return stage if not member else f"model{member + 1}-{stage}"
 
 
 def describe_progress(folder: str | Path) -> str:
@@ -376,7 +391,8 @@ def describe_progress(folder: str | Path) -> str:
     if progress is None:
         return "without a checkpoint"
     stage = "" if progress["stage"] == TRAINING else f" of the {progress['stage']}"
-    return f"at step {progress['step']} of {progress['steps']}{stage}"
+    model = "" if progress["model"] == 1 else f" of model {progress['model']}"
+    return f"at step {progress['step']} of {progress['steps']}{stage}{model}"
 
 
 def resume_command(folder: str | Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from elinformer._options import Options, check_names, option, rows
@@ -22,8 +22,8 @@ def seconds_of(value: Any) -> float | None:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhd]?)", value.strip()) if isinstance(value, str) else None
     if found is not None:
         value = float(found[1]) * SECONDS[found[2] or "s"]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < math.inf else None
+    seconds = 0.0 if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _unlike_a_time(value: Any) -> str | None:
@@ -41,11 +41,15 @@ PASSES, MIN_STEPS, MAX_STEPS = 30, 600, 3000
 """Passes over the windows, and bounds of the steps, where the epochs are auto."""
 FAST = 10
 """Factor by which the preset "fast" has fewer steps."""
+MEMBERS = 3
+"""Models of the preset "best"."""
 VALIDATIONS = 20
 REFIT_SHARE = 1 / 3
 """Steps of the refit, as a share of those that led to the chosen weights."""
 REFIT_RATE = 0.25
 """Peak of its learning rate, as a share of that of training."""
+REFIT_WEIGHT = 0.5
+"""Weight of the weights after it; the rest is that of the weights before."""
 REFIT_PARTS = 10
 """Parts of the refit, for its progress."""
 
@@ -100,8 +104,11 @@ class TrainingConfig(Options):
     )
     learning_rate: float = option(2e-3, "Peak of the one-cycle schedule of AdamW.", above=0)
     weight_decay: float = option(1e-2, "Weight decay of AdamW, per step and unit of learning rate.", at_least=0)
-    preset: Literal["fast", "base"] = option(
-        "base", "Number of steps where the epochs are auto: fast has a tenth of those of base.", flag=True
+    preset: Literal["fast", "base", "best"] = option(
+        "base",
+        "fast: a tenth of the steps of base, where the epochs are auto. best: three models from seeds of their own, "
+        "whose forecasts and quantiles are averaged.",
+        flag=True,
     )
     time_limit: float | str | None = option(
         None,
@@ -212,6 +219,17 @@ class TrainingConfig(Options):
     def seconds_allowed(self) -> float | None:
         """Time limit in seconds; None = none."""
         return None if self.time_limit is None else seconds_of(self.time_limit)
+
+    @property
+    def n_members(self) -> int:
+        """Number of models that are trained, and averaged."""
+        return MEMBERS if self.preset == "best" else 1
+
+    def of_member(self, number: int) -> TrainingConfig:
+        """Return the options of one of the models: with its own seed, and its share of the time."""
+        seconds = self.seconds_allowed
+        share = None if seconds is None else seconds / self.n_members
+        return replace(self, seed=(self.seed + number) % (1 << 64), time_limit=share)
 
     def micro_batches(self, batch_size: int, tokens_per_window: int) -> int:
         """Return in how many micro-batches a batch is computed."""

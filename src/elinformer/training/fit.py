@@ -11,7 +11,8 @@ from elinformer._dtype import float32_default
 from elinformer._process import is_first_process
 from elinformer.data.windows import window_loader
 from elinformer.errors import InputError
-from elinformer.run_folder.folder import first_line
+from elinformer.partition.ranks import Mesh
+from elinformer.run_folder.folder import STAGES, first_line
 from elinformer.training.blend import blend_with_simple_forecasts, reset_blend
 from elinformer.training.callbacks.averaging import AveragedWeights
 from elinformer.training.callbacks.best_weights import BestWeights
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from elinformer.data.series_info import SeriesInfo
     from elinformer.data.windows import SplitPanel, WindowDataset
     from elinformer.evaluation import Loss
-    from elinformer.partition.ranks import Mesh
     from elinformer.run_folder.folder import UnfinishedRun
     from elinformer.training.callbacks.history import Epoch
     from elinformer.training.config import TrainingConfig
@@ -123,11 +123,13 @@ def train(
     with seeded(config.seed), float32_default():
         model = new_model()
         work = _Work(data, info, config, scaler, loss, console, machines, callbacks)
+        mesh = Mesh()
         if (chosen := _read_chosen(run, model)) is None:
             chosen, mesh = work.choose(model, run, is_trained=is_trained)
-            if chosen.budget is None:
-                return TrainingOutput(model, None, mesh, chosen.result)
-            _write_chosen(run, model, chosen)
+            if run is not None and (config.refit or config.n_members > 1):
+                _write_chosen(run, model, chosen)
+        if chosen.budget is None:
+            return TrainingOutput(model, None, mesh, chosen.result)
         return work.refit(model, run, chosen)
 
 
@@ -161,11 +163,12 @@ class _Work:
             measure_covariate_effects(module.scaled, windows)
             start_from_simple_forecast(module.scaled, windows)
         options = self._options(model)
-        budget = Budget(**run.config[BUDGET]) if run is not None and BUDGET in run.config else None
+        key = f"{BUDGET}-{0 if run is None else run.member}"
+        budget = Budget(**run.config[key]) if run is not None and key in run.config else None
         if budget is None:
             budget = config.budget(len(windows), options["tokens_per_window"])
             budget = within_time(module, windows, validation, budget, **options)
-            run = run and replace(run, config={**run.config, BUDGET: budget._asdict()})
+            run = run and replace(run, config={**run.config, key: budget._asdict()})
         result = fit(module, windows, validation, callbacks=self.callbacks, run=run, budget=budget, **options)
         blend_with_simple_forecasts(module.scaled, validation, self.loss, config.tokens_at_once)
         if not config.refit or result.interrupted:
@@ -178,6 +181,10 @@ class _Work:
         if chosen.budget is None:
             raise AssertionError("a refit has steps")
         module = self._module(copy.deepcopy(model), config_of_refit(self.config))
+        end = None if run is None else run.at(STAGES[1]).checkpoints
+        if end is not None and (state := end.read_end().state) is not None:
+            module.model.load_state_dict(state["model"])
+            return TrainingOutput(model, module.model, module.mesh, FitResult(**state["result"]))
         found = refit(module, self._all_windows(), chosen.budget, run=run, **self._options(model))
         result = replace(
             chosen.result,
@@ -185,6 +192,8 @@ class _Work:
             refit_steps=found.steps,
             interrupted=found.interrupted,
         )
+        if end is not None and found.model is not None and is_first_process():
+            end.write_end({"model": dict(found.model.state_dict()), "result": asdict(result)})
         return TrainingOutput(model, found.model, module.mesh, result)
 
     def _module(self, model: nn.Module, config: TrainingConfig) -> ForecastModule:
@@ -199,11 +208,11 @@ class _Work:
         return {"tokens_per_window": tokens, "console": self.console, "machines": self.machines}
 
 
-def _write_chosen(run: UnfinishedRun | None, model: nn.Module, chosen: _Chosen) -> None:
-    """Write the chosen weights to the run folder, so that a killed refit need not repeat what was before it."""
-    if run is not None and chosen.budget is not None and is_first_process():
-        state = {"model": dict(model.state_dict()), "result": asdict(chosen.result), BUDGET: chosen.budget._asdict()}
-        run.checkpoints.write_end(state)
+def _write_chosen(run: UnfinishedRun, model: nn.Module, chosen: _Chosen) -> None:
+    """Write the chosen weights to the run folder, so that what follows need not repeat what was before it."""
+    if not chosen.result.interrupted and is_first_process():
+        budget = chosen.budget and chosen.budget._asdict()
+        run.checkpoints.write_end({"model": dict(model.state_dict()), "result": asdict(chosen.result), BUDGET: budget})
 
 
 def _read_chosen(run: UnfinishedRun | None, model: nn.Module) -> _Chosen | None:
@@ -219,7 +228,7 @@ def _read_chosen(run: UnfinishedRun | None, model: nn.Module) -> _Chosen | None:
         return None
     try:
         model.load_state_dict(state["model"])
-        return _Chosen(FitResult(**state["result"]), Budget(**state[BUDGET]))
+        return _Chosen(FitResult(**state["result"]), state[BUDGET] and Budget(**state[BUDGET]))
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(
             f"expected weights of this training, but they do not match ({first_line(error)}): train it again"
