@@ -126,13 +126,14 @@ def with_new_series(
         )
     scaler = _extend_scaler(trained, panel, scale_per)
     rows = _NewRows(panel, len(new), usable, _static_features(history, info.series, usable, features), steps)
-    extended = _extend_model(trained, info, panel, scaler)
+    nonnegative = torch.from_numpy(lowest_values(panel.values, panel.mask)[-len(new) :] >= 0)
+    extended = extend_model(trained, info, nonnegative, scaler)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         added = rows.measure(extended)
         rows.learn(extended)
         if trained.refitted is not None:
-            latest = _extend_model(trained.latest, info, panel, scaler)
+            latest = extend_model(trained.latest, info, nonnegative, scaler)
             rows.learn(latest)
             extended = extended.replaced(refitted=latest.model)
     return extended.replaced(data=data_description(history), added=added.to_document())
@@ -199,10 +200,16 @@ def _measure_errors(search: RowSearch, rows: Tensor, origins: np.ndarray, stop: 
     return AddedSeries(new_panel.series, new_mae, naive_errors, absolute / count if count else math.nan, old_mae)
 
 
-def _extend_model(trained: TrainedModel, info: SeriesInfo, panel: Panel, scaler: Scaler) -> TrainedModel:
+def extend_model(trained: TrainedModel, info: SeriesInfo, nonnegative: Tensor, scaler: Scaler) -> TrainedModel:
     """Return a model of the series of `info` with the weights of a trained model.
 
     The rows of new series are zero in parameters, and the mean row of the others in buffers.
+
+    Args:
+        trained: The trained model.
+        info: Names of the series, the new ones last.
+        nonnegative: (n, C), True = no value of a new series is negative.
+        scaler: Scaler of all series.
     """
     name, options = trained.config["model"]["name"], trained.config["model"]["options"]
     with torch.random.fork_rng():
@@ -221,7 +228,6 @@ def _extend_model(trained: TrainedModel, info: SeriesInfo, panel: Panel, scaler:
         weights[name] = torch.cat([rows, new_row.expand(n_new, *rows.shape[1:])])
     _check_sizes(model, weights)
     model.load_state_dict(weights)
-    nonnegative = torch.from_numpy(lowest_values(panel.values, panel.mask)[-n_new:] >= 0)
     calibration = trained.calibration and trained.calibration.with_new_series(nonnegative)
     return trained.replaced(info=info, model=model, scaler=scaler, calibration=calibration, refitted=None)
 

@@ -21,6 +21,7 @@ from elinformer.models import Sizes, build_model
 from elinformer.models.ensemble import Ensemble, ScaledEnsemble, mean_outputs, n_members
 from elinformer.models.registry import has_outputs
 from elinformer.models.scaled import ScaledModel
+from elinformer.models.stand_in import with_stand_in
 from elinformer.models.stored import refuse_other_sizes
 from elinformer.partition import forecasting
 from elinformer.partition.ranks import Mesh, backtest_on_ranks
@@ -395,7 +396,17 @@ class TrainedModel:
             "series_at_once": series_at_once,
         }
         outputs = [forecasting(part, self._n_series, **sizes) for part in parts]
-        return outputs[0] if len(outputs) == 1 else lambda batch: mean_outputs(each(batch) for each in outputs)
+        combined = outputs[0] if len(outputs) == 1 else lambda batch: mean_outputs(each(batch) for each in outputs)
+        return lambda batch: combined(self.completed(batch))
+
+    def completed(self, batch: Batch) -> Batch:
+        """Return a batch in which the other series stand in for those that were added without any history."""
+        added = self.added or {}
+        if not added or added["mae"] is not None:
+            return batch
+        numbers = {name: i for i, name in enumerate(self.info.series)}
+        unseen = torch.tensor([numbers[name] for name in added["series"]])
+        return with_stand_in(batch, unseen, *(x.to(batch.values) for x in (self.scaled.mean, self.scaled.std)))
 
     def _uncalibrated(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
         outputs = self._outputs(series_at_once)

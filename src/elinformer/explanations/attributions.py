@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from elinformer._dtype import float32_default
 from elinformer._memory import explained_memory
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from elinformer.batch import Batch
     from elinformer.data.panel import Panel
-    from elinformer.models.scaled import ScaledModel
     from elinformer.trained_model import TrainedModel
 
 FIELDS = ("values", "past", "future", "static")
@@ -81,7 +81,7 @@ def explain(trained: TrainedModel, panel: Panel, target: Target) -> Explanation:
         raise InputError(f"expected at least {reach.window} steps of history, got {panel.n_steps}")
     panel = panel.last_steps(reach.history)
     windows = WindowDataset(panel, trained.info.calendar, np.array([panel.n_steps]), reach, with_targets=False)
-    batch = windows[[0]].to(trained.scaled.mean.device)
+    batch = trained.completed(windows[[0]]).to(trained.scaled.mean.device)
     path = Path(trained, batch, target)
     with explained_memory("the explanation", LESS_MEMORY):
         forecast, start = path.forecast(1.0), path.forecast(0.0)
@@ -183,7 +183,7 @@ class Path:
         return self._point(outputs)[:, step, series, channel].clamp_min(self._lowest)
 
 
-def differentiable(model: ScaledModel) -> ScaledModel:
+def differentiable(model: nn.Module) -> nn.Module:
     """Return a copy whose gradient by its inputs is exact, and whose weights need none."""
     model = copy.deepcopy(model).requires_grad_(False)
     for layer in model.modules():

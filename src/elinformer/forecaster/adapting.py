@@ -14,6 +14,7 @@ from elinformer.finetuning import STEPS as FINETUNING_STEPS
 from elinformer.finetuning import finetuned
 from elinformer.forecaster.state import ForecasterState
 from elinformer.new_series import STEPS, with_new_series
+from elinformer.unseen_series import with_unseen_series
 
 if TYPE_CHECKING:
     from elinformer.data.steps import Freq
@@ -123,7 +124,12 @@ class Adapting(ForecasterState):
 
     @explain_arguments
     def add_series(
-        self, data: Panel | Any, *, freq: Freq | None = None, features: Any | None = None, steps: int = STEPS
+        self,
+        data: Panel | Any | None = None,
+        *,
+        freq: Freq | None = None,
+        features: Any | None = None,
+        steps: int = STEPS,
     ) -> Self:
         """Return a forecaster with more series, without training the model again. This forecaster does not change.
 
@@ -131,10 +137,12 @@ class Adapting(ForecasterState):
         same. The errors to expect are measured first, on the last fifth of the history: see `added`.
 
         Args:
-            data: History of the new series and of the series of training. All of it is used for learning.
+            data: History of the new series and of the series of training. All of it is used for learning. Without new
+                series in it, those of `features` are added, from their features alone. The data of `fit` by default.
             freq: Time between the steps of a data frame; that of training by default.
-            features: A frame with `unique_id` and columns of numbers or categories, one row for each series of `data`.
-                They are the static covariates, if training had some. Locations of a panel are used too.
+            features: A frame with `unique_id` and columns of numbers or categories, one row for each series of `data`,
+                of training too if some have no history. They are the static covariates, if training had some. Locations
+                of a panel are used too.
             steps: Number of optimiser steps, of 16 windows each. They are taken twice: for the errors, and for the
                 result.
 
@@ -143,9 +151,13 @@ class Adapting(ForecasterState):
                 trained again.
         """
         panel = self._as_panel(data, freq, features if self.info.covariates.static.names else None)
-        trained = with_new_series(
-            self.trained, panel, scale_per=self.scale_per, features=features, steps=steps, seed=self.training.seed
-        )
+        if features is not None and not self.info.new_series(panel):
+            trained = with_unseen_series(self.trained, panel, features, scale_per=self.scale_per)
+            panel = trained.info.align(panel)
+        else:
+            trained = with_new_series(
+                self.trained, panel, scale_per=self.scale_per, features=features, steps=steps, seed=self.training.seed
+            )
         extended = copy.copy(self)
         vars(extended).update(_trained=trained, _result=None, _split_panel=None, _panel=panel)
         return extended

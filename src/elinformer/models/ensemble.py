@@ -62,6 +62,11 @@ class ScaledEnsemble(nn.Module):
         self.parts = nn.ModuleList(scale(member) for member in model.members)
 
     @property
+    def mean(self) -> Tensor:
+        """Mean (N, C) of every series and channel in training."""
+        return self._first.mean
+
+    @property
     def std(self) -> Tensor:
         """Standard deviation (N, C) of every series and channel."""
         return self._first.std

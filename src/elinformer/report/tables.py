@@ -175,8 +175,9 @@ def added_table(added: Document) -> Table:
     """Return the errors to expect of series that were added: MAE on the last fifth of their history."""
     table = number_table("MAE on the last fifth of the history", "forecast", "MAE")
     add_row(table, "added series, embeddings from before", number(added["mae"]), style="bold")
+    scored = "series of training, left out in turn" if added["mae"] is None else "added series"
     for name, error in added["naive"].items():
-        add_row(table, f"added series, {name}", number(error))
+        add_row(table, f"{scored}, {name}", number(error))
     add_row(table, "series of training", number(added["trained"]))
     add_row(table, "series of training, left out in turn", number(added["left_out"]))
     return table

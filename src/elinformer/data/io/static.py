@@ -48,6 +48,18 @@ def static_covariates(
     return Covariates.of_series({name: _cells(table, name, rows, series) for name in names}, len(series))
 
 
+def series_of_rows(frame: Any, *, id_column: str = "unique_id") -> tuple[str, ...]:
+    """Return the names of the series of a frame or CSV file of static covariates, in its order.
+
+    Raises:
+        InputError: There is no such column, or the file cannot be read.
+    """
+    table = nw.from_native(_read_csv(frame, id_column) if isinstance(frame, str | Path) else frame, eager_only=True)
+    if id_column not in table.columns:
+        raise InputError(f"expected features with {id_column}, got {', '.join(table.columns)}: add this column")
+    return tuple(str(name) for name in table[id_column].to_list())
+
+
 def _rows_of(table: nw.DataFrame[Any], series: Sequence[str], id_column: str, example: str) -> list[int]:
     """Return the number of the row of every series."""
     ids = [str(name) for name in table[id_column].to_list()]
