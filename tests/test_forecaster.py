@@ -455,3 +455,13 @@ def test_irregular_times_are_brought_to_steps_in_later_frames_too(make_forecaste
     frame = pd.DataFrame({"ds": times, "a": 5 + np.sin(np.arange(480) / 8), "b": 3 + np.cos(np.arange(480) / 8)})
     fitted = make_forecaster(epochs=1).fit(frame, freq="1h", resample="mean")
     pd.testing.assert_frame_equal(fitted.predict(frame), fitted.predict())
+
+
+def test_forecasts_without_a_recent_reading_are_marked(trained: Forecaster, hourly_panel: Panel) -> None:
+    mask = hourly_panel.mask.copy()
+    mask[-6:, 2] = False  # the window
+    frame = trained.predict(replace(hourly_panel, mask=mask, values=np.where(mask, hourly_panel.values, np.nan)))
+    readings = frame.groupby("unique_id")["n_observed"].unique()
+    assert readings["c"].tolist() == [0]
+    assert readings["a"].tolist() == [np.count_nonzero(mask[-6:, 0])]
+    assert "n_observed" not in trained.predict(hourly_panel)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from elinformer.data.steps import Freq
 
+N_OBSERVED = "n_observed"
+"""Column of the number of steps with a reading, where a series has none."""
 MAX_RECURSIVE_WINDOWS = 256
 """Windows at most of a backtest with a longer horizon than that of training."""
 
@@ -75,7 +77,8 @@ class Predicting(ForecasterState):
         Returns:
             A long frame of the library of the data, with their types of names and times: `unique_id`, `ds` (or what
             these columns are called in the data) and the name of the model (`elinformer_<channel>` with several
-            channels).
+            channels). If a series has no reading in the window, there is also `n_observed`, the number of steps of the
+            window with a reading of the series: a row with 0 is forecast from the calendar, the lags and the others.
 
         Raises:
             InputError: The history is too short, or does not match the training data; or the horizon, a level, a
@@ -103,6 +106,9 @@ class Predicting(ForecasterState):
             }
         times, columns = panel.future_timestamps(n_steps), {name: x[:n_steps] for name, x in columns.items()}
         frame = long_frame(columns, times, panel.series, panel.channels, self.model_name)
+        readings = readings_of(panel.mask[-self.reach.window :])
+        if not readings.all():
+            frame[N_OBSERVED] = np.repeat(readings, n_steps)
         return in_form(frame, panel.form, panel.freq)
 
     @explain_arguments
@@ -282,3 +288,8 @@ def _checked_scenarios(n: int | None, seed: int) -> int:
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
             raise InputError(f"expected {name} as a whole number of at least {least}, got {value!r}")
     return n or 0
+
+
+def readings_of(mask: np.ndarray) -> np.ndarray:
+    """Return the number (N,) of steps of a mask (T, N, C) with a reading of each series."""
+    return np.count_nonzero(mask.any(2), axis=0)
