@@ -60,7 +60,8 @@ def _default(row: Row) -> str:
         return "none"
     if row.kind is bool:
         return str(row.default).lower()
-    return ", ".join(map(str, row.default)) if row.many else str(row.default)
+    is_list = row.many and not isinstance(row.default, str)  # "auto" is none
+    return ", ".join(map(str, row.default)) if is_list else str(row.default)
 
 
 def _values(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Draw docs/images/forecast.svg: forecasts of the demo's test split beside the observed values.
+"""Draw docs/images/forecast.svg: forecasts of the demo's test split with their bands, beside the observed values.
 
     elinformer demo --out demo-out
     python -m benchmarks.pictures.forecast demo-out
@@ -17,6 +17,8 @@ from matplotlib.dates import DateFormatter, DayLocator
 
 from benchmarks.pictures.__main__ import IMAGES, source_of
 from benchmarks.pictures._style import DARK, GREY, OURS, Margins, panels, save, style
+from elinformer.intervals import LEVELS, wanted_quantiles
+from elinformer.plots import Forecasts
 from elinformer.run_folder.folder import MODEL
 from elinformer.workflows import open_run
 
@@ -38,37 +40,43 @@ HOURS, START = 96, "2013-11-04T00:00"
 """Hours that are shown, from a Monday of the test split on."""
 
 FORECAST_WIDTH = 1.9
+BANDS = (0.18, 0.3)
+"""Strength of the colours of the bands, the highest level first."""
 
 
-def draw_forecast(panel: Panel, origins: np.ndarray, forecasts: np.ndarray) -> Figure:
-    """Draw a panel a series: observed values in grey, and every forecast of `horizon` steps in blue.
+def draw_forecast(panel: Panel, forecasts: Forecasts) -> Figure:
+    """Draw a panel a series: observed values in grey, and every forecast of `horizon` steps in blue with its bands.
 
     Args:
         panel: The data.
-        origins: (n,) first target steps, a horizon apart.
-        forecasts: (n, S, N, C) in the units of the data.
+        forecasts: Forecasts, a horizon apart.
     """
     figure, axes = panels([1.25] * len(SERIES), Margins(0.42, 0.12, 0.3, 0.32), columns=2, foot=0.3)
     for axis, (name, title) in zip(axes, SERIES.items(), strict=True):
         series = panel.series.index(name)
-        _draw_series(axis, panel, origins, forecasts[..., series, 0], series)
+        _draw_series(axis, panel, forecasts, series)
         axis.set_title(title)
     axes[0].legend(
-        handles=axes[0].lines[:2], loc="upper center", bbox_to_anchor=(0.5, 0.24 / figure.get_figheight()),
-        bbox_transform=figure.transFigure, ncols=2, frameon=False, fontsize=8.5,
+        *axes[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.24 / figure.get_figheight()),
+        bbox_transform=figure.transFigure, ncols=4, frameon=False, fontsize=8.5,
     )  # fmt: skip
     return figure
 
 
-def _draw_series(axis: Axes, panel: Panel, origins: np.ndarray, forecasts: np.ndarray, series: int) -> None:
-    horizon = forecasts.shape[1]
+def _draw_series(axis: Axes, panel: Panel, forecasts: Forecasts, series: int) -> None:
+    origins, horizon = forecasts.origins, forecasts.values.shape[1]
     shown = slice(origins[0], origins[-1] + horizon)
     times = panel.timestamps[shown]
     axis.plot(times, panel.values[shown, series, 0], color=GREY, linewidth=1.2, label="observed")
-    for number, (origin, forecast) in enumerate(zip(origins, forecasts, strict=True)):
-        label = f"forecast, {horizon} hours at once" if number == 0 else None
-        steps = panel.timestamps[origin : origin + horizon]
-        axis.plot(steps, forecast, color=OURS, linewidth=FORECAST_WIDTH, solid_capstyle="round", label=label)
+    for number, origin in enumerate(origins):
+        is_first, steps = number == 0, panel.timestamps[origin : origin + horizon]
+        for strength, (level, bounds) in zip(BANDS, sorted(forecasts.bands.items(), reverse=True), strict=True):
+            low, high = (bound[number, :, series, 0] for bound in bounds)
+            label = f"{level:g} % interval" if is_first else None
+            axis.fill_between(steps, low, high, color=OURS, alpha=strength, linewidth=0, label=label)
+        label = f"forecast, {horizon} hours at once" if is_first else None
+        values = forecasts.values[number, :, series, 0]
+        axis.plot(steps, values, color=OURS, linewidth=FORECAST_WIDTH, solid_capstyle="round", label=label)
         axis.axvline(steps[0], color="#dddddd", linewidth=0.7, zorder=0)
     axis.grid(visible=False, axis="x")
     axis.set_xlim(times[0], times[-1])
@@ -87,8 +95,9 @@ def main() -> None:
     forecaster, panel = open_run(options.run)
     first = int(np.searchsorted(panel.timestamps, np.datetime64(START)))
     origins = np.arange(first, first + HOURS, forecaster.reach.horizon)
+    columns = forecaster.trained.columns(panel, origins, wanted_quantiles(LEVELS))
     with style():
-        figure = draw_forecast(panel, origins, forecaster.forecasts(panel, origins))
+        figure = draw_forecast(panel, Forecasts.of(origins, columns))
     target = options.images / "forecast.svg"
     save(figure, target, source_of([options.run / MODEL]))
     print(target)
