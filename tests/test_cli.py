@@ -544,7 +544,7 @@ def test_data_that_cannot_be_used_end_in_one_sentence(
         (["--config", "none.toml"], "expected a TOML file at none.toml"),
         (["--start", "yesterday-ish", "--freq", "1h"], "expected a time such as"),
         (["--lags", "last week"], "expected lags to be whole numbers such as 24,168 or auto, got 'last week'"),
-        (["--lags", "1"], "expected lags of at least horizon="),
+        (["--lags", "0"], "expected lags of at least 1"),
         (["--out", "d.npz"], "expected a folder to write to, got the file d.npz"),
         (["--out", "d.npz/run"], "expected to be able to write"),
         (["--out", "."], "holds other files"),

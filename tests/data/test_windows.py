@@ -145,6 +145,12 @@ def test_lags_read_the_targets_of_earlier_seasons(hourly_panel: Panel) -> None:
     np.testing.assert_array_equal(values, hourly_panel.values[expected])
 
 
+def test_a_lag_shorter_than_the_horizon_repeats_the_last_season() -> None:
+    reach = Reach(window=2, horizon=7, lags=(3, 14))
+    assert reach.inputs[:7].tolist() == [-14, -13, -12, -11, -10, -9, -8]
+    assert reach.inputs[7:14].tolist() == [-3, -2, -1, -3, -2, -1, -3]
+
+
 def test_a_lag_before_the_first_step_is_missing(hourly_panel: Panel) -> None:
     reach = Reach(WINDOW, HORIZON, lags=(24, 48))
     mask = WindowDataset(hourly_panel, None, np.array([26, 47]), reach)[[0, 1]].mask
@@ -159,7 +165,7 @@ def test_a_lag_before_the_first_step_is_missing(hourly_panel: Panel) -> None:
     [
         (0, 3, (), "expected a window of at least 1 step, got 0"),
         (4, 0, (), "expected a horizon of at least 1 step, got 0"),
-        (4, 3, (24, 2), "expected lags of at least horizon=3 steps, got 2"),
+        (4, 3, (24, 0), "expected a lag of at least 1 step, got 0"),
     ],
 )
 def test_an_invalid_reach_is_refused(window: int, horizon: int, lags: tuple[int, ...], message: str) -> None:

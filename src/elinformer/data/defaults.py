@@ -55,7 +55,7 @@ def choose_reach(
         train_end: Step after the last training step.
 
     Raises:
-        InputError: A number of steps is below 1, or a lag is shorter than the horizon.
+        InputError: A number of steps is below 1.
     """
     if isinstance(window, str):
         window = max(1, min(max(MIN_WINDOW, WINDOW_HORIZONS * horizon), int(WINDOW_SHARE * train_end)))
@@ -64,7 +64,7 @@ def choose_reach(
         return ChosenReach(reach, _words(panel, reach, ()))
     chosen: dict[int, str] = {}
     for season, offset in _with_offsets(seasons_of(panel)):
-        fitting = _lags_of(season, panel, horizon, train_end)
+        fitting = _lags_of(season, panel, train_end)
         if fitting and is_confirmed(panel, season.steps, offset, train_end):
             chosen |= {lag: season.name for lag in fitting if lag not in chosen}
     reach = Reach(window, horizon, tuple(sorted(chosen)))
@@ -108,15 +108,13 @@ def _with_offsets(seasons: Sequence[Season]) -> list[tuple[Season, int]]:
     ]
 
 
-def _lags_of(season: Season, panel: Panel, horizon: int, train_end: int) -> list[int]:
+def _lags_of(season: Season, panel: Panel, train_end: int) -> list[int]:
     """Return the lags of a season that fit; a year of steps of an hour or less has none."""
     below_a_day = panel.steps_of_day is not None and panel.steps_of_day > 1
     if below_a_day and season.name == "year":
         return []
     count, share = LAGS[season.name]
-    first = season.steps * -(-horizon // season.steps)
-    lags = (first + i * season.steps for i in range(count))
-    return [lag for lag in lags if lag <= share * train_end]
+    return [lag for i in range(count) if (lag := (1 + i) * season.steps) <= share * train_end]
 
 
 def _words(panel: Panel, reach: Reach, seasons: tuple[str, ...]) -> str:

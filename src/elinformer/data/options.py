@@ -105,7 +105,7 @@ class TaskOptions(Options):
         """Window, horizon and lags; None if the window or the lags are "auto".
 
         Raises:
-            InputError: A lag is shorter than the horizon.
+            InputError: A lag is below 1.
         """
         if isinstance(self.window, str) or isinstance(self.lags, str):
             return None

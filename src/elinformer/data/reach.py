@@ -47,10 +47,10 @@ class Reach:
         window: Steps that are read, directly before the origin.
         horizon: Steps that are forecast, from the origin on.
         lags: Seasons, in steps. With a lag of 168 hours, the `horizon` steps one week before the targets are read too.
-            A lag is at least `horizon`, so that these steps are known at the origin.
+            Of a lag shorter than the horizon, the last season is read again and again, since later ones are unknown.
 
     Raises:
-        InputError: A number of steps is below 1, or a lag is shorter than the horizon.
+        InputError: A number of steps is below 1.
     """
 
     window: int
@@ -58,16 +58,14 @@ class Reach:
     lags: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, steps in (("window", self.window), ("horizon", self.horizon)):
+        for name, steps in (("window", self.window), ("horizon", self.horizon), *(("lag", lag) for lag in self.lags)):
             if steps < 1:
                 raise InputError(f"expected a {name} of at least 1 step, got {steps}")
-        if self.lags and min(self.lags) < self.horizon:
-            raise InputError(f"expected lags of at least horizon={self.horizon} steps, got {min(self.lags)}")
 
     @property
     def inputs(self) -> np.ndarray:
         """Steps that are read (T,), negative, lags first: T = window + lags x horizon."""
-        seasons = [np.arange(self.horizon) - lag for lag in sorted(self.lags, reverse=True)]
+        seasons = [np.arange(self.horizon) % lag - lag for lag in sorted(self.lags, reverse=True)]
         return np.concatenate([*seasons, np.arange(-self.window, 0)])
 
     @property
