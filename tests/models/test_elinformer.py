@@ -16,7 +16,8 @@ from torch import Tensor
 from elinformer.batch import Batch
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.models.elinformer import FEEDFORWARD_ROWS, NEUTRAL_SHARE, periodic_features
-from elinformer.models.inputs import earlier_values, forward_fill
+from elinformer.models.inputs import earlier_values, forward_fill, training_mean
+from elinformer.models.scaled import ScaledModel
 from elinformer.nn import EalaOperator
 
 B, T, S, N, SLOTS = 3, 6, 4, 5, 24
@@ -134,7 +135,7 @@ def test_a_new_model_repeats_the_last_value_and_can_start_from_other_weights(con
     expected = last.expand(-1, config.horizon, -1, -1)
     torch.testing.assert_close(forecast_of(model, values, mask, calendar), expected)
     weights = torch.arange(config.horizon, dtype=torch.float32)[:, None]
-    model.start_from(weights)
+    model.start_from(torch.cat((weights, torch.zeros_like(weights)), dim=1))
     torch.testing.assert_close(forecast_of(model, values, mask, calendar), expected * weights[:, :, None])
 
 
@@ -145,8 +146,18 @@ def test_a_gap_in_a_lag_is_filled_by_the_other_lags_and_then_by_the_last_value()
     seen = torch.tensor([[True, False, False], [False, False, False], [True, True, False]])
     values = torch.cat((lags.flatten(), torch.tensor([10.0, 11.0])))[None, :, None, None]
     mask = torch.cat((seen.flatten(), torch.tensor([True, False])))[None, :, None, None]
-    found = earlier_values(values, mask, n_lags=3, horizon=3)[0, :, :, 0, 0]
-    assert found.tolist() == [[1, 8, 10], [1, 8, 10], [7, 8, 10], [10, 10, 10]]
+    found = earlier_values(values, mask, torch.full((1, 1, 1, 1), 5.0), n_lags=3, horizon=3)[0, :, :, 0, 0]
+    assert found.tolist() == [[1, 8, 10], [1, 8, 10], [7, 8, 10], [10, 10, 10], [5, 5, 5]]
+
+
+def test_the_mean_of_training_is_zero_in_the_units_of_training() -> None:
+    values = torch.tensor([3.0, 5.0, 7.0])[None, :, None, None]
+    batch = Batch(values, torch.ones_like(values, dtype=torch.bool))
+    scaled = ScaledModel(a_model(replace(SMALL, n_series=1, window=3)), np.array([[10.0]]), np.array([[2.0]]))
+    inputs = scaled.scale(batch)
+    change = inputs.values[0, 1, 0, 0] - inputs.values[0, 0, 0, 0]  # of 2 in the units of the data
+    assert float(training_mean(inputs) - inputs.values[0, 1, 0, 0]) == pytest.approx(float(change) * (10 - 5) / 2)
+    assert training_mean(batch).tolist() == [[[[0.0]]]]
 
 
 def test_earlier_values_are_added_to_the_first_output_alone() -> None:
@@ -170,7 +181,7 @@ def test_every_horizon_step_repeats_its_own_step_of_a_lag() -> None:
     with torch.no_grad():
         for parameter in model.output.parameters():
             parameter.zero_()
-        model.output.earlier.bias.view(S, config.n_channels, 3)[..., 1] = 1
+        model.output.earlier.bias.view(S, config.n_channels, 4)[..., 1] = 1
     torch.testing.assert_close(forecast_of(model, values, mask, calendar), values[:, S : 2 * S])
 
 

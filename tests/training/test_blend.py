@@ -55,7 +55,7 @@ def test_a_start_is_better_than_the_last_value_and_near_the_mean_of_the_lags(nar
     start_from_simple_forecast(scaled, windows)
     after = mae(scaled, windows)
     assert max(b / a for a, b in zip(before, after, strict=True)) < 0.4
-    weights = scaled.model.output.earlier.bias.detach().view(6, 3)
+    weights = scaled.model.output.earlier.bias.detach().view(6, 4)
     assert weights[:, :2].sum(1).tolist() == pytest.approx([0.9] * 6, abs=0.15)
 
 
@@ -63,7 +63,7 @@ def test_a_start_from_a_random_walk_is_the_last_value(narrow: dict[str, Any]) ->
     walk = np.random.default_rng(3).normal(size=(2000, 3)).cumsum(0)
     scaled, windows = task(walk, narrow)
     start_from_simple_forecast(scaled, windows)
-    weights = scaled.model.output.earlier.bias.detach().view(6, 3)
+    weights = scaled.model.output.earlier.bias.detach().view(6, 4)
     assert weights[:, 2].tolist() == pytest.approx([1.0] * 6, abs=0.15)
 
 
@@ -88,7 +88,7 @@ def test_the_blend_is_of_each_part_of_the_horizon(narrow: dict[str, Any]) -> Non
     trust = scaled.model.output.trust[:, :, 0]
     assert trust[:, :4].max() > 0
     assert (trust[:, 4:] == 0).all()
-    assert scaled.model.output.simple.tolist() == [[0, 0, 1]] * 6
+    assert scaled.model.output.simple.tolist() == [[0, 0, 1, 0]] * 6
 
 
 def test_a_blend_is_saved_and_partitions_have_the_same(

@@ -12,7 +12,7 @@ from elinformer._options import option
 from elinformer._shapes import Bool, Float
 from elinformer.batch import COVARIATES
 from elinformer.models.covariates import STEPS_PER_TOKEN, CovariateEmbedding, HorizonEffect
-from elinformer.models.inputs import DAYS, calendar_of_window, earlier_values
+from elinformer.models.inputs import DAYS, calendar_of_window, earlier_values, n_earlier, training_mean
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.embeddings import ScaledEmbedding
@@ -229,7 +229,8 @@ class ELinFormer(nn.Module):
     def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
-        earlier = earlier_values(batch.values, batch.mask, self.config.n_lags, self.config.horizon)
+        mean = training_mean(batch)
+        earlier = earlier_values(batch.values, batch.mask, mean, self.config.n_lags, self.config.horizon)
         tokens = x.flatten(2)  # concatenates the patches of a series
         future = None if batch.future is None else batch.future[:, -self.config.horizon :]
         return self.output(tokens, self.norm(x).flatten(2), earlier, future, batch.series)
@@ -239,7 +240,7 @@ class ELinFormer(nn.Module):
         """Set the simple forecast that forecasts are blended with, and the weight of the model beside it.
 
         Args:
-            simple: (S, n_lags + 1), weights of every lag and the last value, which add up to one.
+            simple: (S, n_lags + 2), weights of the earlier values, which add up to one.
             trust: (N, S, C), weights of the model, from 0 to 1.
         """
         self.output.simple.copy_(simple)
@@ -247,10 +248,10 @@ class ELinFormer(nn.Module):
 
     @torch.no_grad()
     def start_from(self, weights: Tensor) -> None:
-        """Set the forecast of the untrained model: a weighted sum of every lag and the last value.
+        """Set the forecast of the untrained model: a weighted sum of the earlier values.
 
         Args:
-            weights: (S, n_lags + 1), the weights at every horizon step.
+            weights: (S, n_lags + 2), the weights at every horizon step.
         """
         self.output.earlier.bias.view(self.config.horizon, self.config.n_channels, -1).copy_(weights[:, None])
 
@@ -262,12 +263,13 @@ class ELinFormer(nn.Module):
 
 
 class ForecastHead(nn.Module):
-    """Weighted sum of every lag and the last value, plus a linear map of the token, for all horizon steps at once.
+    """Weighted sum of earlier values, plus a linear map of the token, for all horizon steps at once.
 
-    The normalised token determines the weights of each horizon step. The lags repeat the same time yesterday or last
-    week; the last value is persistence. The linear map begins near zero, and the sum at the last value: an untrained
-    model is a simple forecast, which training improves. Earlier values are added to the first output. The future
-    covariates of a step change the forecast of this step: see `HorizonEffect`.
+    Earlier values are those of every lag, the last value and the mean of training. The normalised token determines
+    their weights at each horizon step. The lags repeat the same time yesterday or last week; the last value is
+    persistence; the mean is where values return to. The linear map begins near zero, and the sum at the last value: an
+    untrained model is a simple forecast, which training improves. Earlier values are added to the first output. The
+    future covariates of a step change the forecast of this step: see `HorizonEffect`.
 
     A trained model can be blended with a simple forecast: where validation shows that the model has learned nothing of
     a series, the forecast is the simple one.
@@ -276,7 +278,7 @@ class ForecastHead(nn.Module):
         config: Sizes and options of the model.
 
     Attributes:
-        simple: (S, n_lags + 1), weights of every lag and the last value in the simple forecast.
+        simple: (S, n_lags + 2), weights of the earlier values in the simple forecast.
         trust: (N, S, C), weight of the model beside the simple forecast; 1 in training.
     """
 
@@ -288,15 +290,15 @@ class ForecastHead(nn.Module):
         self.shape = (config.horizon, config.n_channels, config.n_outputs)
         width, n_targets = config.n_patches * config.width, config.horizon * config.n_channels
         self.change = nn.Linear(width, n_targets * config.n_outputs)
-        self.earlier = nn.Linear(width, n_targets * (config.n_lags + 1))
+        self.earlier = nn.Linear(width, n_targets * n_earlier(config.n_lags))
         with torch.no_grad():
             for layer in (self.change, self.earlier):
                 layer.weight.mul_(INITIAL_CHANGE)
                 layer.bias.zero_()
-            self.earlier.bias.view(n_targets, -1)[:, -1] = 1
+            self.earlier.bias.view(n_targets, -1)[:, -2] = 1
         if config.n_future:
             self.effect = HorizonEffect(config.n_future, width, (config.n_channels, config.n_outputs))
-        self.register_buffer("simple", torch.zeros(config.horizon, config.n_lags + 1))
+        self.register_buffer("simple", torch.zeros(config.horizon, n_earlier(config.n_lags)))
         self.register_buffer("trust", torch.ones(config.n_series, config.horizon, config.n_channels))
 
     def forward(
@@ -312,14 +314,14 @@ class ForecastHead(nn.Module):
         Args:
             tokens: (B, N, P*D), all patches of a series.
             normed: (B, N, P*D), the normalised tokens.
-            earlier: (B, n_lags + 1, S, N, C), see `elinformer.models.inputs.earlier_values`.
+            earlier: (B, n_lags + 2, S, N, C), see `elinformer.models.inputs.earlier_values`.
             future: (B, S, N, F), covariates of the horizon; needed if the model has them.
             series: (n,), the numbers of the series; None = all series.
         """
         forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
         if future is not None:
             forecast = forecast + self.effect(normed, future)
-        weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 1)
+        weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 2)
         location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
         if not self.training:
             trust = (self.trust if series is None else self.trust[series]).transpose(0, 1)  # (S, N, C)

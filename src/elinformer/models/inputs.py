@@ -20,29 +20,44 @@ def forward_fill(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0).gather(1, last)
 
 
-def earlier_values(values: Tensor, mask: Tensor, n_lags: int, horizon: int) -> Tensor:
-    """Return the values that simple forecasts repeat: those of every lag, and the last value, (B, n_lags + 1, S, N, C).
+def n_earlier(n_lags: int) -> int:
+    """Return the number of values that a simple forecast is made of: the lags, the last value and the training mean."""
+    return n_lags + 2
 
-    A missing value of a lag is replaced by that of the next longer lag, then by that of the next shorter one, then by
-    the last value of the window; this is 0 where the window has no observation.
+
+def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, horizon: int) -> Tensor:
+    """Return the values that simple forecasts are made of, (B, n_lags + 2, S, N, C).
+
+    They are those of every lag, the last value, and the mean of training. A missing value of a lag is replaced by that
+    of the next longer lag, then by that of the next shorter one, then by the last value of the window; this is 0 where
+    the window has no observation.
 
     Args:
         values: (B, T, N, C), the steps of the lags, longest first, then the window.
         mask: (B, T, N, C), True = observed.
+        mean: (B, 1, N, C), the mean of training in the units of `values`: see `training_mean`.
         n_lags: Number of lags.
         horizon: S, steps of each lag.
     """
     n_lag_steps = n_lags * horizon
     last = forward_fill(values[:, n_lag_steps:], mask[:, n_lag_steps:])[:, -1:]
-    last = last.expand(-1, horizon, -1, -1)
+    last, mean = (x.expand(-1, horizon, -1, -1) for x in (last, mean))
     if not n_lags:
-        return last[:, None]
+        return torch.stack((last, mean), dim=1)
     lags = list(values[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
     known = list(mask[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
     for i, other in (*((i, i - 1) for i in range(1, n_lags)), *((i, i + 1) for i in reversed(range(n_lags - 1)))):
         lags[i], known[i] = torch.where(known[i], lags[i], lags[other]), known[i] | known[other]
     filled = [torch.where(seen, lag, last) for lag, seen in zip(lags, known, strict=True)]
-    return torch.stack((*filled, last), dim=1)
+    return torch.stack((*filled, last, mean), dim=1)
+
+
+def training_mean(batch: Batch) -> Tensor:
+    """Return the mean of training (B, 1, N, C) in the units of scaled windows: 0 without a scale of the window."""
+    if batch.level is None:
+        return torch.zeros_like(batch.values[:, :1])
+    level, deviation = batch.level[:, None].chunk(2, dim=-1)
+    return -level.sinh() / deviation.exp()
 
 
 def calendar_of_window(batch: Batch, n_slots: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from elinformer.data.pieces import evenly_spaced
 from elinformer.evaluation import targets_of
-from elinformer.models.inputs import earlier_values
+from elinformer.models.inputs import earlier_values, n_earlier, training_mean
 from elinformer.partition import forecasting
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ SHRINKAGE = 1.0
 def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, loss: Loss, tokens_at_once: int) -> None:
     """Choose the simple forecast, and the weight of the model beside it, for each part of the horizon and each series.
 
-    Simple forecasts are the last value, the value of each lag, and the mean of all lags. Models without
-    `set_blend` stay as they are.
+    Simple forecasts are the last value, the value of each lag, the mean of all lags, and the mean of training. Models
+    without `set_blend` stay as they are.
 
     Args:
         scaled: The trained model, in the units of the data.
@@ -78,7 +78,7 @@ class _Sample:
     """Scaled values of one window.
 
     Attributes:
-        earlier: (n_lags + 1, S, N, C), the lags and the last value.
+        earlier: (n_lags + 2, S, N, C), the lags, the last value and the training mean.
         forecast: (S, N, C), the forecast of the model; that of the target if there is none.
         target: (S, N, C).
         unit: (S, N, C), weight of an error: the deviation of the window, 0 where the target is missing.
@@ -88,7 +88,9 @@ class _Sample:
         config: Any = scaled.model.config
         inputs = scaled.scale(batch)
         target, mask = targets_of(inputs)
-        self.earlier = earlier_values(inputs.values, inputs.mask, config.n_lags, config.horizon)[0]
+        self.earlier = earlier_values(inputs.values, inputs.mask, training_mean(inputs), config.n_lags, config.horizon)[
+            0
+        ]
         self.target = torch.where(mask, target, 0)[0]
         self.forecast = self.target if forecast is None else scaled.scale(batch._replace(target=forecast)).target[0]  # pyright: ignore[reportOptionalSubscript]
         deviation = torch.ones(()) if inputs.level is None else inputs.level[0, :, config.n_channels :].exp()
@@ -112,7 +114,7 @@ def _parts(horizon: int) -> list[slice]:
 
 
 def _best_simple(samples: Iterator[_Sample]) -> Tensor:
-    """Return the weights (S, n_lags + 1) of the lags and the last value in the best simple forecast of each part."""
+    """Return the weights (S, n_lags + 2) of the earlier values in the best simple forecast of each part."""
     totals = candidates = None
     for sample in samples:
         if candidates is None:
@@ -129,11 +131,12 @@ def _best_simple(samples: Iterator[_Sample]) -> Tensor:
 
 
 def _candidates(n: int) -> Tensor:
-    """Return the weights (J, n) of simple forecasts: each lag, the last value, and the mean of the lags."""
+    """Return the weights (J, n) of simple forecasts: each earlier value, and the mean of the lags."""
     single = torch.eye(n)
-    if n < 3:
+    n_lags = n - n_earlier(0)
+    if n_lags < 2:
         return single
-    return torch.cat((single, torch.tensor([[1 / (n - 1)] * (n - 1) + [0.0]])))
+    return torch.cat((single, torch.tensor([[1 / n_lags] * n_lags + [0.0] * n_earlier(0)])))
 
 
 def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) -> Tensor:
@@ -141,7 +144,7 @@ def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) 
 
     Args:
         samples: Windows with their forecasts.
-        simple: (S, n_lags + 1), the simple forecast.
+        simple: (S, n_lags + 2), the simple forecast.
         n_windows: Number of validation windows. Those that share steps count once.
     """
     totals = counts = None

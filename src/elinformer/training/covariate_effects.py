@@ -75,7 +75,7 @@ def measure_covariate_effects(scaled: ScaledModel, windows: WindowDataset) -> No
 
 
 def _effects(scaled: ScaledModel, windows: WindowDataset, weights: Tensor) -> Tensor:
-    """Return the effects (N, C, F) beside a simple forecast with the weights (S, n_lags + 1)."""
+    """Return the effects (N, C, F) beside a simple forecast with the weights (S, n_lags + 2)."""
     config: Any = scaled.model.config
     at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series))
     chosen = [int(index) for index in evenly_spaced(len(windows), at_most)]
@@ -118,7 +118,7 @@ def _products(scaled: ScaledModel, batch: Batch, weights: Tensor) -> _Products:
     every = torch.cat((values[..., None], future[:, :n_inputs]), -1).flatten(3)  # (B, T, N, C * (1 + F))
     seen = batch.mask[..., None].expand(-1, -1, -1, -1, 1 + future.shape[-1]).flatten(3)
     level = window_scale(every, seen, config.window).level
-    earlier = earlier_values(every - level, seen, config.n_lags, config.horizon)
+    earlier = earlier_values(every - level, seen, -level, config.n_lags, config.horizon)
     expected = (torch.einsum("sl,blsnc->bsnc", weights, earlier) + level).unflatten(3, (n_channels, -1))
     y, x = target - expected[..., 0], future[:, n_inputs:] - expected[..., 1:]
     y, x = torch.where(mask, y.clamp(-LIMIT, LIMIT), 0).double(), torch.where(mask[..., None], x, 0).double()

@@ -1,4 +1,4 @@
-"""Start of a training: the untrained model is the best weighted sum of lags and last value, by least squares."""
+"""Start of a training: the untrained model is the best weighted sum of earlier values, by least squares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from elinformer.data.pieces import evenly_spaced
 from elinformer.evaluation import targets_of
-from elinformer.models.inputs import earlier_values
+from elinformer.models.inputs import earlier_values, n_earlier, training_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,16 +42,16 @@ def start_from_simple_forecast(scaled: ScaledModel, windows: WindowDataset) -> N
 
 @torch.no_grad()
 def simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
-    """Return weights (S, n_lags + 1): ridge regression of the scaled targets, shrunk towards the best single lag."""
+    """Return weights (S, n_lags + 2): ridge regression of the scaled targets, shrunk towards the best single lag."""
     config: Any = scaled.model.config
-    n = config.n_lags + 1
+    n = n_earlier(config.n_lags)
     products, matches = (torch.zeros(config.horizon, *shape, dtype=torch.float64) for shape in ((n, n), (n,)))
     errors = torch.zeros(n, dtype=torch.float64)
     at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series))
     for index in evenly_spaced(len(windows), at_most):
         batch: Batch = scaled.scale(windows[[int(index)]])
         target, mask = targets_of(batch)
-        earlier = earlier_values(batch.values, batch.mask, config.n_lags, config.horizon)[0]  # (n, S, N, C)
+        earlier = earlier_values(batch.values, batch.mask, training_mean(batch), config.n_lags, config.horizon)[0]
         x = torch.where(mask, earlier.clamp(-LIMIT, LIMIT), 0).double()
         y = torch.where(mask, target.clamp(-LIMIT, LIMIT), 0)[0].double()
         products += torch.einsum("lsnc,ksnc->slk", x, x)
