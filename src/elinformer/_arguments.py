@@ -1,11 +1,14 @@
-"""Arguments that a function does not have: one sentence with the nearest name, as for every other wrong input."""
+"""Arguments that a function does not have, or whose kind it cannot use: one sentence, as for all wrong input."""
 
 from __future__ import annotations
 
 import inspect
+import os
+import re
 from difflib import get_close_matches
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar
 
 from elinformer.errors import InputError
 
@@ -40,11 +43,33 @@ SYNONYMS = {
 """Words that other versions and libraries use."""
 
 
+KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "bool": (bool, "True or False"),
+    "str": (str, "text"),
+    "Path": (os.PathLike, "a path"),
+    "None": (type(None), "None"),
+}
+"""Words of an annotation that are checked, with their types and their names in a sentence."""
+CLASSES = ("Console", "Machines", "TrainedModel", "UnfinishedRun")
+"""Classes of an annotation that are checked by their names, so that they need not be imported."""
+
+
 def explain_arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Let a function refuse arguments that it does not have with an InputError instead of a TypeError."""
+    """Let a function refuse wrong arguments with an InputError instead of a TypeError.
+
+    These are arguments that it does not have, and those of another kind than their annotation, if that consists of
+    numbers, text, paths and a few classes. Text is no list.
+    """
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
-    known = [one.name for one in parameters if one.name != "self" and one.kind is not inspect.Parameter.VAR_KEYWORD]
+    known = [
+        one.name
+        for one in parameters
+        if one.name not in {"self", "cls"} and one.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    annotations = {one.name: one.annotation for one in parameters if isinstance(one.annotation, str)}
     if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
         known += FrameOptions.__annotations__
 
@@ -55,9 +80,37 @@ def explain_arguments(function: Callable[Parameters, Result]) -> Callable[Parame
             raise InputError(
                 f"expected arguments out of {', '.join(known)}, got {unknown[0]}=...{_hint(unknown[0], known)}"
             )
+        for name, value in zip(signature.parameters, args, strict=False):
+            _check_kind(name, value, annotations.get(name, ""))
+        for name, value in kwargs.items():
+            _check_kind(name, value, annotations.get(name, ""))
         return function(*args, **kwargs)
 
     return explained
+
+
+def _check_kind(name: str, value: Any, annotation: str) -> None:
+    """Refuse a value of another kind than its annotation.
+
+    Raises:
+        InputError: It is of another kind.
+    """
+    words = re.split(r"\s*\|\s*", re.sub(r"\[.*?\]", "", annotation))
+    if words[0] == "Sequence":
+        if isinstance(value, str) or (isinstance(value, Real) and not {"int", "float"} & {*words}):
+            raise InputError(f"expected a list as {name}, got {value!r}: pass {name}=[{value!r}]")
+        return
+    if not all(word in KINDS or word in CLASSES for word in words):
+        return
+    names = {kind.__name__ for kind in type(value).__mro__}
+    if any(word in names for word in words if word in CLASSES):
+        return
+    kinds = [KINDS[word] for word in words if word in KINDS]
+    flag = isinstance(value, bool)
+    if any(isinstance(value, kind) for kind, _ in kinds) and (not flag or "bool" in words):
+        return
+    expected = " or ".join(dict.fromkeys(text for _, text in kinds if text != "None")) or " or ".join(words)
+    raise InputError(f"expected {name} as {expected}, got {value!r}")
 
 
 def _hint(name: str, known: list[str]) -> str:

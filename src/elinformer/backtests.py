@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
 import torch
 
+from elinformer._arguments import explain_arguments
 from elinformer.data.io.output import in_form
 from elinformer.data.reach import chronological_split
 from elinformer.data.scaling import Scaler, measure
@@ -18,7 +20,7 @@ from elinformer.evaluation.metrics import COUNTS, SUMS
 from elinformer.intervals import LEVELS, wanted_quantiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from matplotlib.figure import Figure
 
@@ -101,6 +103,7 @@ class Backtest(MetricSums):
     @overload
     def scores(self, by: Key | Sequence[Key]) -> pd.DataFrame: ...
 
+    @explain_arguments
     def scores(
         self,
         by: Key | Sequence[Key] | None = None,
@@ -122,9 +125,13 @@ class Backtest(MetricSums):
             InputError: A key, a series or a channel is unknown, or the data have no times for weekday and hour.
         """
         if by is None:
+            if step is not None and not 0 <= step < len(self.count):
+                raise InputError(f"expected a step from 0 to {len(self.count) - 1}, got {step}")
             places = None if series is None else [place_of(one, self.panel.series, "series") for one in series]
             number = None if channel is None else place_of(channel, self.panel.channels, "channels")
             return super().scores(step=step, series=places, channel=number)
+        if not isinstance(by, str | Sequence):
+            raise InputError(f"expected by as one of {', '.join(AXES)}, or a list of them, got {by!r}")
         return self._scores_by([by] if isinstance(by, str) else list(by))
 
     def frame(
@@ -165,6 +172,7 @@ class Backtest(MetricSums):
             reads=trained.reach.history,
         )
 
+    @explain_arguments
     def plot(
         self,
         series: Choice | Sequence[int | str] = "worst",
@@ -190,6 +198,8 @@ class Backtest(MetricSums):
         """
         from elinformer.plots import Forecasts, figure_of
 
+        if windows < 1:
+            raise InputError(f"expected at least one window to draw, got windows={windows}")
         number = place_of(channel, self.panel.channels, "channels")
         errors = self._relative_errors()[:, number]
         ranked = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
@@ -336,7 +346,7 @@ def place_of(name: int | str, names: Sequence[str], kind: str) -> int:
     """
     if isinstance(name, str) and name in names:
         return names.index(name)
-    if not isinstance(name, str) and -len(names) <= name < len(names):
+    if isinstance(name, int | np.integer) and not isinstance(name, bool) and -len(names) <= name < len(names):
         return int(name)
     raise InputError(f"expected {kind} out of {', '.join(names[:5])} ({len(names)} in all), got {name!r}")
 

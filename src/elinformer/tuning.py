@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from elinformer.errors import InputError, MissingExtraError
 from elinformer.run_folder.folder import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import optuna
     import pandas as pd
@@ -131,8 +132,8 @@ def check_space(space: Space) -> None:
     Raises:
         InputError: There is no option, an option changes what is measured, or its values cannot be used.
     """
-    if not space:
-        raise InputError("expected a space of options, such as {'learning_rate': (1e-4, 1e-2, 'log')}, got none")
+    if not space or not isinstance(space, Mapping):
+        raise InputError("expected a space of options, such as {'learning_rate': (1e-4, 1e-2, 'log')}, got {space!r}")
     for name, values in space.items():
         if name in FIXED:
             raise InputError(f"expected options that leave the score as it is, got {name}: leave it out of the space")

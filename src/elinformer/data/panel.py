@@ -208,7 +208,12 @@ class Panel:
         Args:
             series: Numbers of the series in the order wanted, or a mask (N,).
             steps: Slice of the steps; with `steps_per_day`, it has to begin with the first recorded hour of a day.
+
+        Raises:
+            InputError: The series are given by something else than their numbers.
         """
+        if not isinstance(series, slice) and (kind := np.asarray(series)).size and kind.dtype.kind not in "iub":
+            raise InputError(f"expected numbers of series, got {series!r}: panel.series.index(name) is that of a name")
         arrays = {name: getattr(self, name)[steps, series] for name in ("values", "mask")}
         start, stop, _ = steps.indices(self.n_steps)
         past = (block.from_step(start, stop).select_series(series) for block in self.past)

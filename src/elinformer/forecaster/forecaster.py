@@ -23,7 +23,7 @@ from elinformer.intervals import wanted_quantiles
 from elinformer.models.registry import scales_windows
 from elinformer.run_folder.folder import FINISHED, UnfinishedRun, check_writable, refuse_mismatched_files, run_state
 from elinformer.trained_model import TrainedModel, new_model
-from elinformer.tuning import DEFAULT_SPACE, tune
+from elinformer.tuning import DEFAULT_SPACE, check_space, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -334,6 +334,7 @@ class Forecaster(Explaining, Adapting):
         from elinformer.training.callbacks.pruning import ReportValidation
 
         panel = as_panel(data, freq=freq, columns=columns)
+        check_space(space)
         defaults = {name: self._option(name) for name in space}
 
         def train(options: Mapping[str, Any], report: Report) -> float:

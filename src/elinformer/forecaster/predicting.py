@@ -174,6 +174,7 @@ class Predicting(ForecasterState):
         """
         return self.trained.forecasts(self.info.align(panel), origins)
 
+    @explain_arguments
     def plot(
         self,
         data: Panel | Any | None = None,
@@ -211,6 +212,8 @@ class Predicting(ForecasterState):
         raised = {suffix: trained.raised(values, panel)[None] for suffix, values in columns.items()}
         shown = Forecasts.of(np.array([panel.n_steps]), raised)
         history = max(self.reach.window, 3 * self.reach.horizon) if history is None else history
+        if history < 0:
+            raise InputError(f"expected at least 0 steps of history, got {history}")
         number = place_of(channel, panel.channels, "channels")
         return figure_of(panel, shown, chosen, history=history, channel=number)
 

@@ -90,6 +90,7 @@ class ForecasterState:
         )
 
     @classmethod
+    @explain_arguments
     def load(cls, folder: str | Path) -> Self:
         """Read a run that `save` wrote. Nothing is unpickled.
 
@@ -102,6 +103,7 @@ class ForecasterState:
         vars(forecaster)["_trained"] = trained
         return forecaster
 
+    @explain_arguments
     def save(
         self,
         folder: str | Path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from elinformer._arguments import explain_arguments
 from elinformer.data.io.columns import declared_columns
 from elinformer.data.io.folder import check_panel_folder, is_panel_folder, open_panel, write_recording
 from elinformer.data.io.read import Reading, checked_path, default_name, name_in_errors, read_recording, roles_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from elinformer.data.pieces import Progress
 
 
+@explain_arguments
 def convert_panel(
     source: str | Path,
     folder: str | Path,

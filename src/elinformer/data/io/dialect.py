@@ -57,6 +57,8 @@ def read_dialect(path: Path, sep: str | None = None, decimal: str | None = None)
     Raises:
         InputError: The file is no text in UTF-8, has no header or an endless line.
     """
+    if sep is not None and len(sep) != 1:
+        raise InputError(f"expected one character as the separator, such as ';', got sep={sep!r}")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             skipped, found, first = _skip_comments(file)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elinformer._arguments import explain_arguments
 from elinformer.data.io.basicts import read_basicts
 from elinformer.data.io.columns import NOTHING_DECLARED, Columns, declared_columns
 from elinformer.data.io.folder import is_panel_folder, open_panel
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Reader = Callable[[Path, "Reading"], Recording]
 
 
+@explain_arguments
 def read_panel(
     path: str | Path,
     *,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from elinformer.data.form import PLAIN, Form
+from elinformer.data.form import PLAIN, Form, Resample
 from elinformer.data.io.limits import check_dense
 from elinformer.data.panel import Panel, check_neighbours, check_values, panel_fields
 from elinformer.data.pieces import Pieces, combined, fill_arrays
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Sequence
 
-    from elinformer.data.form import Resample
     from elinformer.data.pieces import DType, Progress
     from elinformer.data.roles import Roles
     from elinformer.data.steps import Freq
@@ -122,6 +121,8 @@ class Recording:
             raise InputError(f"expected no start, since the data have their own times, got start={str(start)!r}")
         if is_step_number(freq) and start is None and self.start is None and not self.has_clock:
             freq = None
+        if resample not in {None, *get_args(Resample)}:
+            raise InputError(f"expected resample as {' or '.join(get_args(Resample))}, got {resample!r}")
         if resample is not None and (freq is None or steps_per_day is not None or not self.has_clock):
             raise InputError(
                 f"expected freq=... beside resample={resample!r}, and data that have their own times: pass the step to "
