@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("*.md", "docs/*.md", "research/*.md", "src/elinformer/**/*.md")
+FOLDERS = ("*.md", "docs/*.md", "docs/gallery/*.md", "research/*.md", "src/elinformer/**/*.md")
 PAGES = sorted(page for pattern in FOLDERS for page in ROOT.glob(pattern))
 LINK = re.compile(r"\]\(\s*([^)\s]+)\s*\)")
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
