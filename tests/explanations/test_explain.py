@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from pathlib import Path
@@ -26,6 +27,7 @@ from elinformer.explanations.attributions import ROUNDING, TOLERANCE
 from elinformer.forecaster import Forecaster
 from elinformer.trained_model import TrainedModel, new_model
 
+influence_module = importlib.import_module("elinformer.explanations.influences")
 LAG = 2
 """Steps after which the driver moves the driven series."""
 
@@ -100,6 +102,27 @@ def test_the_series_and_the_step_that_drive_a_forecast_are_found(driven: Forecas
     assert steps.abs().idxmax() == 1 - LAG
     values = explanation.frame().set_index(["unique_id", "step"])["value"]
     assert values["driver", 1 - LAG] == pytest.approx(float(driven_panel.values[end - LAG, 0, 0]))
+
+
+def test_the_largest_influence_is_that_of_the_driver(
+    driven: Forecaster, driven_panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = driven.influences(top=3)
+    assert (found["source"][0], found["target"][0]) == ("driver", "driven")
+    assert len(found) == 3
+    assert found["change"].is_monotonic_decreasing
+    monkeypatch.setattr(influence_module, "MAX_TOKENS", 1)  # room for two sources, in two windows
+    assert driven.influences(top=1)[["source", "target"]].equals(found[["source", "target"]][:1])
+    with pytest.raises(InputError, match="top=0"):
+        driven.influences(top=0)
+    with pytest.raises(InputError, match="got 3"):
+        driven.influences(driven_panel.select(steps=slice(3)))
+
+
+def test_sources_are_chosen_by_what_they_move(driven: Forecaster, driven_panel: Panel) -> None:
+    strength = influence_module.strength(driven.trained, driven_panel, np.arange(380, 400, 3))
+    assert strength.argmax() == 0
+    assert strength[0] > 10 * strength[2]
 
 
 def test_the_forecast_that_is_explained_is_that_of_predict(driven: Forecaster, driven_panel: Panel) -> None:

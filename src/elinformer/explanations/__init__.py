@@ -2,5 +2,6 @@
 
 from elinformer.explanations.attributions import Target, explain
 from elinformer.explanations.explanation import Explanation
+from elinformer.explanations.influences import Influences, influences, n_windows
 
-__all__ = ["Explanation", "Target", "explain"]
+__all__ = ["Explanation", "Influences", "Target", "explain", "influences", "n_windows"]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from elinformer._arguments import explain_arguments
 from elinformer.backtests import place_of
+from elinformer.data.reach import window_origins
 from elinformer.errors import InputError
 from elinformer.forecaster.predicting import Predicting
 
@@ -58,3 +62,38 @@ class Explaining(Predicting):
         name = panel.series[place_of(series, panel.series, "series")]
         target = Target(step - 1, self.info.series.index(name), place_of(channel, self.info.channels, "channels"))
         return explain(self.trained.latest, self.info.align(panel.last_steps(self.reach.history)), target)
+
+    @explain_arguments
+    def influences(self, data: Panel | Any | None = None, *, top: int = 20, freq: Freq | None = None) -> pd.DataFrame:
+        """Return who moves whom: the largest influences of a series on the forecasts of another one.
+
+        The influence is the mean absolute change of the forecasts of `target` over the last windows, at most eight, a
+        horizon apart, when `source` has no observation in the window. Of many series, those that move the others most
+        are tried: see docs/explain.md.
+
+        Args:
+            data: Data with the series of training; those of `fit` by default.
+            top: Number of pairs.
+            freq: Time between the steps of a data frame; that of training by default.
+
+        Returns:
+            A frame with `source`, `target` and `change`, in standard deviations of the target within a window.
+
+        Raises:
+            InputError: The data have no window, or `top` is below 1.
+        """
+        from elinformer.explanations import influences, n_windows
+
+        if top < 1:
+            raise InputError(f"expected at least one pair, got top={top}")
+        panel = self.info.align(self._as_panel(data, freq))
+        origins = window_origins((0, panel.n_steps), self.reach)[:: -self.reach.horizon][: n_windows(panel.n_series)]
+        if not len(origins):
+            raise InputError(f"expected a window of {self.reach.window} steps and its horizon, got {panel.n_steps}")
+        sources, changes = influences(self.trained, panel, origins[::-1])
+        changes[np.arange(len(sources)), sources] = 0
+        places = [divmod(int(place), panel.n_series) for place in np.argsort(changes, axis=None)[::-1][:top]]
+        rows = [
+            (panel.series[sources[i]], panel.series[j], float(changes[i, j])) for i, j in places if changes[i, j] > 0
+        ]
+        return pd.DataFrame(rows, columns=["source", "target", "change"])

@@ -1,13 +1,12 @@
-"""Influence between series: the change of a forecast when the recent values of another series are hidden."""
+"""Section of the report on influences between series: see `elinformer.explanations.influences`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from elinformer.data.windows import WindowDataset
+from elinformer.explanations import influences, n_windows
 from elinformer.report.window_errors import sample
 
 if TYPE_CHECKING:
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-WINDOWS = 8
-MAX_TOKENS = 200_000
-"""Windows times series that are computed at most; with more, only some series are hidden."""
 N_PAIRS = 20
 
 
@@ -33,11 +29,10 @@ def influence(trained: TrainedModel, panel: Panel, origins: np.ndarray) -> Docum
         panel: The data, with the series of the model in their order.
         origins: (n,), the first target steps of the windows to choose from.
     """
-    chosen = sample(origins, WINDOWS)
-    sources = sample(np.arange(panel.n_series), max(2, MAX_TOKENS // (len(chosen) * panel.n_series)))
+    chosen = sample(origins, n_windows(panel.n_series))
     if panel.n_series < 2:
         return None
-    effect = _effects(trained, panel, chosen, sources)  # (sources, N)
+    sources, effect = influences(trained, panel, chosen)  # (M,) and (M, N)
     own = effect[np.arange(len(sources)), sources].copy()
     effect[np.arange(len(sources)), sources] = 0
     if not effect.max() > 0:
@@ -62,23 +57,6 @@ def influence(trained: TrainedModel, panel: Panel, origins: np.ndarray) -> Docum
         ],
         "places": _places(panel, received),
     }
-
-
-def _effects(trained: TrainedModel, panel: Panel, origins: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """Return the mean changes (sources, N) of the forecasts, in standard deviations, if a source is hidden."""
-    windows = WindowDataset(panel, trained.info.calendar, origins, trained.reach, with_targets=False)
-    forecast, n_recent = trained.forecasting(), trained.reach.window
-    batch = windows[range(len(windows))]
-    std = torch.from_numpy(trained.scaler.std)
-    changes = np.zeros((len(sources), panel.n_series), np.float32)
-    with torch.inference_mode():
-        base = forecast(batch).cpu()
-        for row, source in enumerate(sources):
-            mask = batch.mask.clone()
-            mask[:, -n_recent:, source] = False
-            change = (forecast(batch._replace(mask=mask)).cpu() - base).abs() / std
-            changes[row] = change.mean((0, 1, 3)).numpy()
-    return changes
 
 
 def _places(panel: Panel, received: np.ndarray) -> list[Document] | None:
