@@ -21,8 +21,8 @@ class Batch(NamedTuple):
     Attributes:
         values: (B, T, N, C). They can be anything where the mask is False.
         mask: (B, T, N, C) bool, True = observed.
-        calendar: (B, T + S, 2), slot of the day and day of the week of every step of window and horizon, 0 = neutral;
-            None without a calendar.
+        calendar: (B, T + S, 3), slot of the day, day of the week and slot of the year of every step of window and
+            horizon, 0 = neutral; None without a calendar.
         target: (B, S, N, C), the values over the horizon; None if they are not known yet.
         target_mask: (B, S, N, C) bool, True = observed.
         past: (B, T, N, P), covariates that are known up to the origin, NaN where missing; (B, T, 1, P) where all series

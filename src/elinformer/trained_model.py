@@ -435,6 +435,7 @@ def new_model(
         n_channels=len(info.channels),
         n_lags=len(reach.lags),
         n_slots=info.n_slots,
+        n_seasons=info.n_seasons,
         n_outputs=loss.n_outputs,
         **info.n_covariates,
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elinformer.data.calendar import NEUTRAL, Calendar
-from elinformer.data.time_grid import make_grid
+from elinformer.data.time_grid import make_grid, offset
 
 
 def hours(start: str | np.datetime64, n_steps: int, freq: str = "1h") -> np.ndarray:
@@ -27,12 +27,12 @@ def test_a_day_has_as_many_slots_as_steps_begin_in_it(freq: str, n_slots: int) -
 def test_slots_count_from_midnight_and_days_from_monday() -> None:
     times = hours("2024-01-01", 24 * 14)  # a Monday
     encoded = Calendar.fit(times, "1h").encode(times)
-    assert encoded.shape == (24 * 14, 2)
+    assert encoded.shape == (24 * 14, 3)
     assert encoded.dtype == np.int64
-    assert encoded[0].tolist() == [1, 1]
-    assert encoded[23].tolist() == [24, 1]
-    assert encoded[24 * 6 + 5].tolist() == [6, 7]
-    assert encoded[24 * 7].tolist() == [1, 1]
+    assert encoded[0].tolist() == [1, 1, NEUTRAL]
+    assert encoded[23].tolist() == [24, 1, NEUTRAL]
+    assert encoded[24 * 6 + 5].tolist() == [6, 7, NEUTRAL]
+    assert encoded[24 * 7].tolist() == [1, 1, NEUTRAL]
 
 
 @given(
@@ -43,7 +43,7 @@ def test_known_slots_and_days_are_encoded_by_the_wall_clock(start: pd.Timestamp,
     times = hours(pd.Timestamp(start).floor("min").to_datetime64(), 50, freq)
     calendar = Calendar.fit(times, freq)
     encoded = calendar.encode(times)
-    for (slot, day), time in zip(encoded, pd.DatetimeIndex(times), strict=True):
+    for (slot, day, _), time in zip(encoded, pd.DatetimeIndex(times), strict=True):
         assert day == time.day_of_week + 1 or time.day_of_week not in calendar.known_days
         minutes = time.hour * 60 + time.minute
         assert slot == 1 + int(minutes * calendar.n_slots // (24 * 60))
@@ -54,7 +54,7 @@ def test_unknown_slots_and_kinds_of_day_are_neutral() -> None:
     training = hours("2024-01-01 06:00", 12)  # Monday, 6 to 17 o'clock
     calendar = Calendar.fit(training, "1h")
     later = np.array(["2024-01-01T05", "2024-01-06T06", "2024-01-07T20", "2024-01-08T17"], "datetime64[ns]")
-    assert calendar.encode(later).tolist() == [[NEUTRAL, 1], [7, NEUTRAL], [NEUTRAL, NEUTRAL], [18, 1]]
+    assert calendar.encode(later)[:, :2].tolist() == [[NEUTRAL, 1], [7, NEUTRAL], [NEUTRAL, NEUTRAL], [18, 1]]
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,49 @@ def test_service_hours_have_the_slots_of_the_whole_day() -> None:
     calendar = Calendar.fit(times, "15min")
     encoded = calendar.encode(times)
     assert calendar.n_slots == 96
-    assert encoded[0].tolist() == [5 * 4 + 2 + 1, 4]  # a Thursday
-    assert encoded[73].tolist() == [5 * 4 + 2 + 1, 5]
+    assert encoded[0, :2].tolist() == [5 * 4 + 2 + 1, 4]  # a Thursday
+    assert encoded[73, :2].tolist() == [5 * 4 + 2 + 1, 5]
     assert len(calendar.known_slots) == 73
     assert encoded[:, 0].min() > NEUTRAL
 
 
-def test_irregular_calendars_of_months_have_days_but_no_slots() -> None:
-    times = hours("2024-01-01", 30, "MS")
-    encoded = Calendar.fit(times, "MS").encode(times)
-    assert (encoded[:, 0] == 1).all()
-    assert encoded[:, 1].tolist() == [day + 1 for day in pd.DatetimeIndex(times).day_of_week]
+@pytest.mark.parametrize(
+    ("freq", "n_steps", "n_seasons", "first"),
+    [
+        ("1D", 800, 365, (2, 363)),  # Tuesday, 29 December
+        ("B", 600, 365, (2, 363)),
+        ("W-SUN", 120, 53, (NEUTRAL, 1)),  # 3 January
+        ("W-WED", 120, 53, (NEUTRAL, 52)),  # 30 December
+        ("MS", 30, 12, (NEUTRAL, 1)),
+        ("ME", 30, 12, (NEUTRAL, 12)),
+        ("MS-15", 30, 12, (NEUTRAL, 1)),
+        ("QS", 10, 12, (NEUTRAL, 1)),
+        ("QE-NOV", 10, 12, (NEUTRAL, 2)),
+        ("YS", 10, 0, (NEUTRAL, NEUTRAL)),
+        ("1h", 24 * 800, 0, (2, NEUTRAL)),
+    ],
+)
+def test_the_calendar_fits_the_step(freq: str, n_steps: int, n_seasons: int, first: tuple[int, int]) -> None:
+    start = "2021-01-15" if freq == "MS-15" else pd.date_range("2020-12-29", periods=1, freq=offset(freq))[0]
+    times = hours(np.datetime64(start), n_steps, freq)
+    calendar = Calendar.fit(times, freq)
+    assert calendar.n_seasons == n_seasons
+    assert tuple(calendar.encode(times)[0, 1:]) == first
+
+
+def test_a_slot_of_the_year_is_known_once_it_has_been_seen_in_two_years() -> None:
+    times = hours("2021-01-01", 18, "MS")
+    calendar = Calendar.fit(times, "MS")
+    assert calendar.known_seasons == tuple(range(6))
+    assert calendar.encode(times)[:, 2].tolist() == [*range(1, 7), *([NEUTRAL] * 6), *range(1, 7)]
+    assert Calendar.fit(times[:12], "MS").n_seasons == 0
+
+
+def test_the_leap_day_is_like_the_day_before() -> None:
+    times = hours("2020-01-01", 900, "1D")
+    season = Calendar.fit(times, "1D").encode(times)[:, 2]
+    assert season[58:61].tolist() == [59, 59, 60]
+    assert season[366] == 1
 
 
 @pytest.mark.parametrize("unit", ["ns", "us", "s"])

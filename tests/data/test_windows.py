@@ -114,7 +114,7 @@ def test_a_batch_has_the_documented_shapes_and_types(two_channel_panel: Panel) -
     assert batch.target_mask is not None
     assert batch.target.shape == batch.target_mask.shape == (2, HORIZON, 4, 2)
     assert batch.calendar is not None
-    assert batch.calendar.shape == (2, WINDOW + HORIZON, 2)
+    assert batch.calendar.shape == (2, WINDOW + HORIZON, 3)
     assert (batch.values.dtype, batch.mask.dtype, batch.calendar.dtype) == (torch.float32, torch.bool, torch.int64)
 
 

@@ -175,7 +175,7 @@ def test_series_depend_on_each_other_only_in_models_with_attention(name: str) ->
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "dlinear"])
 def test_a_missing_calendar_is_refused(name: str) -> None:
     values, mask, _ = a_batch()
-    with pytest.raises(ValueError, match=r"expected a calendar \(B, T \+ S, 2\) for a model of 24 slots, got none"):
+    with pytest.raises(ValueError, match=r"expected a calendar \(B, T \+ S, 3\) for a model of 24 slots, got none"):
         forecast_of(a_model(name), values, mask)
 
 

@@ -32,7 +32,7 @@ class SeriesInfo:
         channels: C names.
         freq: Step as pandas writes it, None for step numbers.
         steps_per_day: Steps of a day if only a part of it is recorded.
-        calendar: Slots and weekdays of training, None for step numbers.
+        calendar: Slots of the day and of the year, and weekdays, of training; None for step numbers.
         form: How the data of training came.
         covariates: Names and scales of covariates, and the static ones of every series.
     """
@@ -74,6 +74,11 @@ class SeriesInfo:
         return 0 if self.calendar is None else self.calendar.n_slots
 
     @property
+    def n_seasons(self) -> int:
+        """Number of slots of a year, 0 if the calendar has none."""
+        return 0 if self.calendar is None else self.calendar.n_seasons
+
+    @property
     def n_covariates(self) -> dict[str, int]:
         """Numbers of covariates, as in `elinformer.models.Sizes`; holidays are future covariates."""
         names = {role: getattr(self.covariates, role).names for role in ("past", "future", "static")}
@@ -108,10 +113,11 @@ class SeriesInfo:
         """
         calendar = document["calendar"]
         if calendar is not None:
-            known = {name: tuple(int(n) for n in calendar[name]) for name in ("known_slots", "known_days")}
-            calendar = Calendar(
-                calendar["freq"], calendar["n_slots"], **known, holidays=tuple(calendar.get("holidays", ()))
-            )
+            calendar = {"known_seasons": (), "n_seasons": 0, "holidays": (), **calendar}
+            names = ("known_slots", "known_days", "known_seasons")
+            known = {name: tuple(int(n) for n in calendar[name]) for name in names}
+            known |= {"n_seasons": calendar["n_seasons"], "holidays": tuple(calendar["holidays"])}
+            calendar = Calendar(calendar["freq"], calendar["n_slots"], **known)
         return cls(
             name=document["name"],
             series=tuple(document["series"]),

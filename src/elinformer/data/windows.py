@@ -121,7 +121,7 @@ class WindowDataset(Dataset[Batch]):
         self.calendar = None
         if calendar is not None:
             times = np.concatenate([panel.timestamps, panel.future_timestamps(reach.horizon)])
-            self.calendar = torch.from_numpy(calendar.encode(times))  # (T' + S, 2)
+            self.calendar = torch.from_numpy(calendar.encode(times))  # (T' + S, 3)
             if (holidays := calendar.holiday_features(times)) is not None:
                 self.future += (holidays[:, None],)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))

@@ -33,11 +33,14 @@ ATTENTIONS = (*OPERATORS, NO_ATTENTION)
 """Values of `ELinFormerConfig.attention`."""
 
 NEUTRAL_SHARE = 0.02
-"""Share of training windows in which the neutral embedding replaces that of the slot, and that of the day. It stands
-for slots and days that never occur in training."""
+"""Share of training windows in which the neutral embedding replaces that of the slot, that of the day, and that of the
+slot of the year. It stands for those that never occur in training."""
 
 EMBEDDING_RATE = 30.0
 """Learning rate of the embeddings of series, slots and days, divided by that of the model."""
+
+HARMONICS = 4
+"""Waves in a year that the embedding of its slots is made of."""
 
 INITIAL_CHANGE = 0.01
 """Factor on PyTorch's initial weights of the head, so that an untrained model is a simple forecast."""
@@ -47,8 +50,9 @@ INITIAL_WINDOW_SCALE = 3.0
 dominate it."""
 
 INITIAL_DAY_STD = 0.1
-"""Initial standard deviation of the embeddings of days. Training sees few days: they start almost equal, so that the
-model learns first what days have in common, and does not overfit each of them."""
+"""Initial standard deviation of the embeddings of days, and factor on the initial weights of slots of the year.
+Training sees few days and years: they start almost equal, so that the model learns first what they have in common, and
+does not overfit each of them."""
 
 FEEDFORWARD_ROWS = 2048
 """Tokens that a CPU passes through a feed-forward layer together, without a gradient, so that the hidden units stay in
@@ -63,6 +67,11 @@ class ELinFormerConfig(SeriesSizes):
         0,
         "Earlier seasons whose `horizon` steps stand before the window. The head weighs them; they are no part of the "
         "tokens, which would overfit them.",
+        at_least=0,
+    )
+    n_seasons: int = option(
+        0,
+        "Slots of a year in the calendar (12 for months); 0 = none. They take the place of a single slot.",
         at_least=0,
     )
     n_past: int = option(0, "Past covariates.", at_least=0)
@@ -121,9 +130,14 @@ class ELinFormerConfig(SeriesSizes):
     @property
     def width(self) -> int:
         """D, the width of a token: all embeddings side by side."""
-        calendar = 2 * self.calendar_width if self.n_slots else 0
+        calendar = self.calendar_width * (self.has_slots + bool(self.n_slots) + bool(self.n_seasons))
         covariates = self.covariate_width if self.uses else 0
         return self.window_width + self.series_width + calendar + covariates
+
+    @property
+    def has_slots(self) -> bool:
+        """True if slots of the day have embeddings. A single slot has none beside slots of the year."""
+        return self.n_slots > 1 or (self.n_slots == 1 and not self.n_seasons)
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -224,7 +238,7 @@ class ELinFormer(nn.Module):
         level = (
             values.new_zeros(len(values), values.shape[2], 2 * values.shape[3]) if batch.level is None else batch.level
         )
-        return self.embedding(batch._replace(values=values, mask=mask), self._slot_and_day(batch), level), key_mask
+        return self.embedding(batch._replace(values=values, mask=mask), self._calendar(batch), level), key_mask
 
     def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast from the tokens after the last block."""
@@ -255,8 +269,8 @@ class ELinFormer(nn.Module):
         """
         self.output.earlier.bias.view(self.config.horizon, self.config.n_channels, -1).copy_(weights[:, None])
 
-    def _slot_and_day(self, batch: Batch) -> Tensor | None:
-        """Return the slot and the day (B, 2) of the last step of the window."""
+    def _calendar(self, batch: Batch) -> Tensor | None:
+        """Return the slot, the day and the slot of the year (B, 3) of the last step of the window."""
         if not self.config.n_slots:
             return None
         return calendar_of_window(batch, self.config.n_slots)[:, -1]
@@ -346,43 +360,74 @@ class TokenEmbedding(nn.Module):
         self.position = nn.Parameter(torch.zeros(config.n_patches, 1, config.window_width))
         self.series = ScaledEmbedding(config.n_series, config.series_width, EMBEDDING_RATE)
         if config.n_slots:
-            self.slot = ScaledEmbedding(1 + config.n_slots, config.calendar_width, EMBEDDING_RATE)
+            if config.has_slots:
+                self.slot = ScaledEmbedding(1 + config.n_slots, config.calendar_width, EMBEDDING_RATE)
             self.day = ScaledEmbedding(1 + DAYS, config.calendar_width, EMBEDDING_RATE)
             self.day.set_rows(INITIAL_DAY_STD * self.day.rows)
-            self.slot.set_rows(periodic_features(config.n_slots, config.calendar_width))
+            if config.has_slots:
+                self.slot.set_rows(periodic_features(config.n_slots, config.calendar_width))
+        if config.n_seasons:
+            self.season = SeasonEmbedding(config.n_seasons, config.calendar_width)
         if config.uses:
             sizes = {f"n_{name}": getattr(config, f"n_{name}") for name in COVARIATES}
             self.covariates = CovariateEmbedding(config.window, config.horizon, **sizes, width=config.covariate_width)
 
-    def forward(self, batch: Batch, slot_and_day: Tensor | None, level: Tensor) -> Tensor:
+    def forward(self, batch: Batch, calendar: Tensor | None, level: Tensor) -> Tensor:
         """Return tokens (B, P*N, D).
 
         Args:
             batch: Windows without lags.
-            slot_and_day: (B, 2), of the last step of the window; None without a calendar.
+            calendar: (B, 3), of the last step of the window; None without a calendar.
             level: (B, N, 2C), level and deviation of the window; zeros if they are those of training.
         """
         values, mask, series = batch.values, batch.mask, batch.series
-        slot_and_day = None if slot_and_day is None else self._drop_calendar(slot_and_day)
+        calendar = None if calendar is None else self._drop_calendar(calendar)
         observed = mask.to(values.dtype)
         inputs = torch.stack((torch.where(mask, values, 0), observed), dim=-1)  # (B, T, N, C, 2)
         patches = inputs.unflatten(1, (self.config.n_patches, -1)).transpose(2, 3).flatten(3)  # (B, P, N, L*C*2)
         window = self.window(patches) + self.position + self.level(level)[:, None]
         embeddings = [window, self.series.select_rows(series)]
-        if slot_and_day is not None:
-            slot, day = slot_and_day.unbind(-1)  # (B,) each
-            embeddings += [self.slot(slot)[:, None, None], self.day(day)[:, None, None]]
+        if calendar is not None:
+            times = [self.slot(calendar[:, 0])] if self.config.has_slots else []
+            times.append(self.day(calendar[:, 1]))
+            times += [self.season(calendar[:, 2])] if self.config.n_seasons else []
+            embeddings += [time[:, None, None] for time in times]
         if self.config.uses:
             embeddings.append(self.covariates(batch)[:, None])
         shape = patches.shape[:3]
         return torch.cat([embedding.expand(*shape, -1) for embedding in embeddings], dim=-1).flatten(1, 2)
 
-    def _drop_calendar(self, slot_and_day: Tensor) -> Tensor:
+    def _drop_calendar(self, calendar: Tensor) -> Tensor:
         """Replace slots and days by the neutral 0, at random in training."""
         if not self.training:
-            return slot_and_day
-        dropped = torch.rand(slot_and_day.shape, device=slot_and_day.device) < NEUTRAL_SHARE
-        return slot_and_day.masked_fill(dropped, 0)
+            return calendar
+        shown = calendar if self.config.n_seasons else calendar[..., :2]
+        dropped = torch.rand(shown.shape, device=shown.device) < NEUTRAL_SHARE
+        return torch.cat((shown.masked_fill(dropped, 0), calendar[..., shown.shape[-1] :]), dim=-1)
+
+
+class SeasonEmbedding(nn.Module):
+    """Linear map of a few harmonics of the year. Neighbouring slots have similar rows, and the neutral slot has zeros.
+
+    A slot of the year occurs a few times in training, so that rows of its own would learn single years by heart.
+
+    Args:
+        n: Slots of a year.
+        width: Width of the embedding.
+    """
+
+    features: Tensor
+
+    def __init__(self, n: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("features", periodic_features(n, 2 * HARMONICS), persistent=False)
+        self.map = nn.Linear(2 * HARMONICS, width, bias=False)
+        with torch.no_grad():
+            self.map.weight.mul_(INITIAL_DAY_STD)
+
+    def forward(self, season: Tensor) -> Tensor:
+        """Return the rows (B, width) of slots (B,), 0 = neutral."""
+        return self.map(self.features[season])
 
 
 def periodic_features(n_slots: int, width: int) -> Tensor:

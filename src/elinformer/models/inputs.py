@@ -61,23 +61,23 @@ def training_mean(batch: Batch) -> Tensor:
 
 
 def calendar_of_window(batch: Batch, n_slots: int) -> Tensor:
-    """Return the slot and the day (B, T, 2) of every input step.
+    """Return the slot of the day, the weekday and the slot of the year (B, T, 3) of every input step.
 
     Raises:
         ValueError: The batch has no calendar.
     """
     if batch.calendar is None:
-        raise ValueError(f"expected a calendar (B, T + S, 2) for a model of {n_slots} slots, got none")
+        raise ValueError(f"expected a calendar (B, T + S, 3) for a model of {n_slots} slots, got none")
     return batch.calendar[:, : batch.values.shape[1]]
 
 
 def append_calendar(values: Tensor, calendar: Tensor, n_slots: int, *, day_unit: float) -> Tensor:
     """Append the time of day as a fraction, and the day (Monday = 0) times `day_unit`, to values: (B, T, N, C + 2).
 
-    Neutral slots and days are 0.
+    Neutral slots and days are 0. The slot of the year is left out.
     """
     units = torch.tensor([1 / n_slots, day_unit], dtype=values.dtype, device=values.device)
-    features = (calendar - 1).clamp_min(0) * units  # (B, T, 2)
+    features = (calendar[..., :2] - 1).clamp_min(0) * units  # (B, T, 2)
     return torch.cat((values, features[:, :, None].expand(-1, -1, values.shape[2], -1)), dim=-1)
 
 

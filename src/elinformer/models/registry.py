@@ -26,6 +26,7 @@ class Sizes:
     n_channels: int = 1
     n_lags: int = 0
     n_slots: int = 0
+    n_seasons: int = 0
     n_outputs: int = 1
     n_past: int = 0
     n_future: int = 0
