@@ -38,7 +38,8 @@ def test_scores_are_the_same_with_and_without_a_refit_and_forecasts_are_not(
     assert_same_weights(refitted, uninterrupted)
     assert refitted.backtest().scores() == uninterrupted.backtest().scores()
     assert not np.array_equal(predictions(refitted), predictions(uninterrupted))
-    assert refitted.fit_result.refit_steps == round(refitted.fit_result.best_epoch * 5 / 3)
+    steps = refitted.fit_result.best_epoch * 5
+    assert steps <= refitted.fit_result.refit_steps <= 1.1 * steps
     assert uninterrupted.fit_result.refit_steps == 0
 
 
@@ -63,7 +64,7 @@ def test_a_refit_that_crashes_resumes_with_its_newest_step(
     with pytest.raises(CrashError):
         new_forecaster(refit=True).fit(hourly_panel, run=run)
     assert checkpoint_names(run) == ["refit-00000001.safetensors", "step-end.safetensors"]
-    with pytest.raises(InputError, match="at step 1 of 5 of the refit"):
+    with pytest.raises(InputError, match="at step 1 of 16 of the refit"):
         Forecaster.load(run)
     n_left = refitted.fit_result.refit_steps - 1
     call_at_step(n_left + 1, crash)  # no step before the refit is repeated

@@ -12,7 +12,7 @@ import elinformer.training.time_limit
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.training.config import Budget, TrainingConfig, seconds_of
+from elinformer.training.config import REFIT_SHARE, Budget, TrainingConfig, seconds_of
 from elinformer.training.time_limit import Pace, fitted, refit_steps_within
 
 BUDGET = Budget(batch_size=8, epochs=20, averaged_steps=50, steps_per_epoch=50, patience=7)
@@ -42,7 +42,7 @@ def test_training_and_refit_end_within_the_limit(seconds: float, pace: Pace) -> 
         return
     steps = found.epochs * found.epoch_steps
     assert steps <= BUDGET.epochs * BUDGET.epoch_steps
-    assert steps * pace.step * 4 / 3 + found.epochs * pace.validation < 0.9 * seconds
+    assert steps * pace.step * (1 + REFIT_SHARE) + found.epochs * pace.validation < 0.9 * seconds
 
 
 def test_much_time_leaves_the_schedule_as_it_is() -> None:
@@ -51,9 +51,12 @@ def test_much_time_leaves_the_schedule_as_it_is() -> None:
 
 
 def test_a_refit_takes_the_time_that_is_left() -> None:
-    assert refit_steps_within(BUDGET, 12, None, 100) == 200
-    assert refit_steps_within(BUDGET, 12, 110, 100) == 100
-    assert refit_steps_within(BUDGET, 12, 90, 100) == 1
+    def steps_within(limit: float | None) -> int:
+        return refit_steps_within(BUDGET, 12, limit, used=100, used_epochs=20)
+
+    assert steps_within(None) == 12 * 50
+    assert steps_within(110) == 100
+    assert steps_within(90) == 1
 
 
 def test_a_limit_that_is_too_small_is_refused_with_the_time_that_is_needed(

@@ -44,7 +44,7 @@ FAST = 10
 MEMBERS = 3
 """Models of the preset "best"."""
 VALIDATIONS = 20
-REFIT_SHARE = 1 / 3
+REFIT_SHARE = 1.0
 """Steps of the refit, as a share of those that led to the chosen weights."""
 REFIT_RATE = 0.25
 """Peak of its learning rate, as a share of that of training."""
@@ -80,8 +80,8 @@ class Budget(NamedTuple):
 
     def of_refit(self, steps: int, n_windows: int) -> Budget:
         """Return the budget of a refit of so many steps on `n_windows`."""
-        parts = min(REFIT_PARTS, steps)
-        part = -(-steps // parts)
+        part = -(-steps // REFIT_PARTS)
+        parts = -(-steps // part)
         return Budget(min(self.batch_size, n_windows), parts, part, part, 0)
 
 

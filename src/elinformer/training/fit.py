@@ -173,7 +173,9 @@ class _Work:
         blend_with_simple_forecasts(module.scaled, validation, self.loss, config.tokens_at_once)
         if not config.refit or result.interrupted:
             return _Chosen(result, None), module.mesh
-        steps = refit_steps_within(budget, result.best_epoch, config.seconds_allowed, time.monotonic() - began)
+        used = max(time.monotonic() - began, result.seconds)  # with the time before a restart
+        limit = config.seconds_allowed
+        steps = refit_steps_within(budget, result.best_epoch, limit, used=used, used_epochs=result.epochs)
         return _Chosen(result, budget.of_refit(steps, len(self._all_windows()))), module.mesh
 
     def refit(self, model: nn.Module, run: UnfinishedRun | None, chosen: _Chosen) -> TrainingOutput:

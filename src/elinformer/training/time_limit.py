@@ -61,11 +61,11 @@ def within_time(
     seconds = module.config.seconds_allowed
     if seconds is None:
         return budget
-    began = time.monotonic()
+    began, budget = time.monotonic(), budget._replace(batch_size=min(budget.batch_size, len(train)))
     with isolate_rng():
         stage = Stage.of(
             replace(module.config, logger=None),
-            Budget(min(budget.batch_size, len(train)), 1, TIMED_STEPS, TIMED_STEPS, 0),
+            Budget(budget.batch_size, 1, TIMED_STEPS, TIMED_STEPS, 0),
             train,
             **options,
         )
@@ -93,7 +93,7 @@ def fitted(budget: Budget, pace: Pace, limit: float, left: float, *, refit: bool
     steps = int((planned - after - validations * pace.validation) / step)
     planned_steps = budget.epochs * budget.epoch_steps
     if steps >= planned_steps and validations == budget.epochs:
-        return budget._replace(seconds=left - after)
+        return budget._replace(seconds=left - after - REFIT_SHARE * refit * planned_steps * pace.step)
     steps = min(steps, planned_steps)
     if steps < min(FEWEST_STEPS, planned_steps):
         needed = (FEWEST_STEPS * step + FEWEST_VALIDATIONS * pace.validation + after) / USED_SHARE + limit - left
@@ -108,19 +108,20 @@ def fitted(budget: Budget, pace: Pace, limit: float, left: float, *, refit: bool
     return Budget(budget.batch_size, validations, averaged, part, patience, deadline)
 
 
-def refit_steps_within(budget: Budget, epochs: int, limit: float | None, used: float) -> int:
+def refit_steps_within(budget: Budget, best_epoch: int, limit: float | None, *, used: float, used_epochs: int) -> int:
     """Return the steps of a refit, at least one.
 
     Args:
         budget: Steps of the training before.
-        epochs: Epochs that led to the chosen weights.
+        best_epoch: Epochs that led to the chosen weights.
         limit: Seconds of training and refit; None = no limit.
         used: Seconds that the training before has taken.
+        used_epochs: Epochs that it has had.
     """
-    steps = max(1, round(REFIT_SHARE * epochs * budget.epoch_steps))
+    steps = max(1, round(REFIT_SHARE * best_epoch * budget.epoch_steps))
     if limit is None:
         return steps
-    pace = used / (budget.epochs * budget.epoch_steps)  # with validations, so that it is high
+    pace = used / (used_epochs * budget.epoch_steps)  # with validations, so that it is high
     return max(1, min(steps, int((limit - used) / pace)))
 
 
