@@ -53,8 +53,9 @@ class Form:
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> Form:
         """Return the form that `to_document` wrote."""
-        document = document or {}
-        return cls(**{**document, "targets": tuple(document.get("targets", ()))})
+        fields: dict[str, Any] = {**(document or {})}
+        fields["targets"] = tuple(fields.get("targets", ()))
+        return cls(**fields)
 
 
 PLAIN = Form()

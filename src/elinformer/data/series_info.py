@@ -111,13 +111,7 @@ class SeriesInfo:
             KeyError: A field is missing.
             TypeError: A field has another type.
         """
-        calendar = document["calendar"]
-        if calendar is not None:
-            calendar = {"known_seasons": (), "n_seasons": 0, "holidays": (), **calendar}
-            names = ("known_slots", "known_days", "known_seasons")
-            known = {name: tuple(int(n) for n in calendar[name]) for name in names}
-            known |= {"n_seasons": calendar["n_seasons"], "holidays": tuple(calendar["holidays"])}
-            calendar = Calendar(calendar["freq"], calendar["n_slots"], **known)
+        calendar = None if document["calendar"] is None else _calendar_from(document["calendar"])
         return cls(
             name=document["name"],
             series=tuple(document["series"]),
@@ -287,3 +281,10 @@ def _step(freq: str | None, steps_per_day: int | None) -> str:
     if freq is None:
         return "steps of no known time"
     return f"a step of {freq}" if steps_per_day is None else f"a step of {freq}, {steps_per_day} a day"
+
+
+def _calendar_from(document: Mapping[str, Any]) -> Calendar:
+    names = ("known_slots", "known_days", "known_seasons")
+    known: dict[str, Any] = {name: tuple(int(number) for number in document[name]) for name in names}
+    known |= {"n_seasons": document["n_seasons"], "holidays": tuple(document["holidays"])}
+    return Calendar(document["freq"], document["n_slots"], **known)

@@ -9,6 +9,7 @@ import torch
 
 from elinformer.data.windows import WindowDataset
 from elinformer.models import ELinFormer
+from elinformer.models.scaled import ScaledModel
 from elinformer.report.window_errors import sample
 
 if TYPE_CHECKING:
@@ -26,19 +27,19 @@ NEARLY_EVEN, EVEN = 0.9, 0.98
 
 
 def attention(trained: TrainedModel, panel: Panel, origins: np.ndarray) -> Document | None:
-    """Return the mean entropy of every layer and head, as a share of the largest; None without EALA.
+    """Return the mean entropy of every layer and head, as a share of the largest; None for several models.
 
     Args:
         trained: The model.
         panel: The data, with the series of the model in their order.
         origins: (n,), the first target steps of the windows to choose from.
     """
-    model = trained.model
-    if not isinstance(model, ELinFormer) or model.config.attention != "eala":
+    model, scaled = trained.model, trained.scaled
+    if not isinstance(model, ELinFormer) or not isinstance(scaled, ScaledModel) or model.config.attention != "eala":
         return None
     windows = WindowDataset(panel, trained.info.calendar, sample(origins, WINDOWS), trained.reach, with_targets=False)
     with torch.inference_mode():
-        x, key_mask = trained.scaled.embed(windows[range(len(windows))])
+        x, key_mask = scaled.embed(windows[range(len(windows))])
         n_keys = x.shape[1] if key_mask is None else float(key_mask.sum(-1).double().mean())
         if n_keys < 2:
             return None
