@@ -308,8 +308,8 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(cli: Cli, fold
     )
     assert cli("train", "d.npz", "--out", "run", *arguments).code == 0
     config = read(folder / "run" / "config.json")
-    reach = {"window": 6, "horizon": 2, "lags": [24]}
-    assert config["forecaster"] == {**reach, "split": [0.5, 0.3, 0.2], "scale_per": "series", "minimum": "auto"}
+    given = {"window": 6, "horizon": 2, "lags": [24], "split": [0.5, 0.3, 0.2]}
+    assert config["forecaster"] == {**given, "scale_per": "series", "minimum": "auto", "holidays": []}
     assert (config["training"]["seed"], config["training"]["epochs"], config["training"]["batch_size"]) == (7, 1, 64)
     assert config["model"]["options"]["n_layers"] == 1
     assert list(read(folder / "run" / "metrics.json")["test"]["by_horizon"]) == ["1", "2"]
@@ -529,7 +529,7 @@ def test_data_that_cannot_be_used_end_in_one_sentence(
         (["--horizon", "0"], "expected horizon of at least 1, got 0"),
         (["--window", "0"], "expected window of at least 1, got 0"),
         (["--window", "1000"], "expected enough steps for window=1000"),
-        (["--horizon", "99999999"], "expected enough steps for window=6 and horizon=99999999"),
+        (["--horizon", "99999999"], "expected enough steps for window=6, lags=[24] and horizon=99999999"),
         (["--split", "0.5,0.5"], "expected a split of three fractions"),
         (["--split", "nan,0.2,0.8"], "expected split of at least 0, got"),
         (["--split", "a,b,c"], "expected split to be numbers such as"),

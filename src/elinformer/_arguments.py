@@ -96,12 +96,12 @@ def _check_kind(name: str, value: Any, annotation: str) -> None:
         InputError: It is of another kind.
     """
     words = re.split(r"\s*\|\s*", re.sub(r"\[.*?\]", "", annotation))
-    if words[0] == "Sequence":
-        if isinstance(value, str) or (isinstance(value, Real) and not {"int", "float"} & {*words}):
-            raise InputError(f"expected a list as {name}, got {value!r}: pass {name}=[{value!r}]")
+    if not all(word in KINDS or word in CLASSES or word == "Sequence" for word in words):
         return
-    if not all(word in KINDS or word in CLASSES for word in words):
+    if "Sequence" in words and not isinstance(value, str | Real):
         return
+    if words[0] == "Sequence" and (isinstance(value, str) or not {"int", "float"} & {*words}):
+        raise InputError(f"expected a list as {name}, got {value!r}: pass {name}=[{value!r}]")
     names = {kind.__name__ for kind in type(value).__mro__}
     if any(word in names for word in words if word in CLASSES):
         return
