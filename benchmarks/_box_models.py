@@ -66,9 +66,10 @@ def _naives(task: Task) -> dict[str, Any]:
 
 
 def _elinformer(each: BoxSet, task: Task, folder: Path) -> dict[str, Any]:
-    """Train as `elinformer train DATA --horizon H` does, and score."""
+    """Train as `elinformer train DATA --horizon H` does, but without the refit, which changes no score; and score."""
     settings = settings_for(each.address(folder), None, {"horizon": each.horizon})
-    forecaster = forecaster_for(settings, settings.model, TrainingConfig.of(settings.training))
+    training = TrainingConfig.of({**settings.training, "refit": False})
+    forecaster = forecaster_for(settings, settings.model, training)
     clock = _Clock()
     forecaster.fit(task.panel)
     times = clock.read()

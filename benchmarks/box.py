@@ -3,8 +3,9 @@
     python -m benchmarks.box ../shared/data
 
 Every model forecasts the same windows of the last 20 % of the steps, after training on the first 60 % and choosing on
-the next 20 %. ELinFormer is trained as `elinformer train DATA --horizon H` does, without another option. A model on a
-set is a process of its own; its result is a file in the folder of results, and a second call goes on after it.
+the next 20 %. ELinFormer is trained as `elinformer train DATA --horizon H` does, without another option; only the refit
+on all data is left out, which changes no score. A model on a set is a process of its own; its result is a file in the
+folder of results, and a second call goes on after it.
 
 The table has the geometric mean over series of the error (MAE) over that of the best naive forecast of the set. The
 best is chosen in hindsight, by the geometric mean of the errors on the same windows: no rule that chooses earlier does
