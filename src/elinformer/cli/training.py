@@ -77,14 +77,14 @@ def train(
         return
     if data is None or moved_data is not None:
         raise InputError("expected data, or --resume RUN: `elinformer train --help` says more")
-    from elinformer.report.outputs import write_forecasts
-
     run = out or Path(f"{Path(data).stem}-run")
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
     trained: list[tuple[Forecaster, Panel]] = []
     written: list[Path] = []
 
     def then(forecaster: Forecaster, panel: Panel) -> None:
+        from elinformer.report.outputs import write_forecasts
+
         trained.append((forecaster, panel))
         written.extend(write_forecasts(forecaster, panel, run))
 

@@ -114,8 +114,8 @@ class SeriesInfo:
         calendar = None if document["calendar"] is None else _calendar_from(document["calendar"])
         return cls(
             name=document["name"],
-            series=tuple(document["series"]),
-            channels=tuple(document["channels"]),
+            series=_texts(document["series"]),
+            channels=_texts(document["channels"]),
             freq=document["freq"],
             steps_per_day=document["steps_per_day"],
             calendar=calendar,
@@ -288,3 +288,9 @@ def _calendar_from(document: Mapping[str, Any]) -> Calendar:
     known: dict[str, Any] = {name: tuple(int(number) for number in document[name]) for name in names}
     known |= {"n_seasons": document["n_seasons"], "holidays": tuple(document["holidays"])}
     return Calendar(document["freq"], document["n_slots"], **known)
+
+
+def _texts(names: list[Any]) -> tuple[str, ...]:
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"expected names as texts, got {wrong[0]!r}")
+    return tuple(names)

@@ -92,7 +92,7 @@ class STAEformer(nn.Module):
     def _embed(self, batch: Batch) -> Tensor:
         x, time = forward_fill(batch.values, batch.mask), []
         if self.config.n_slots:
-            calendar = calendar_of_window(batch, self.config.n_slots)
+            calendar = calendar_of_window(batch, self.config.n_slots)[..., :2]
             x = append_calendar(x, calendar, self.config.n_slots, day_unit=1.0)
             slot, day = calendar[:, :, None].unbind(-1)  # (B, T, 1) each
             time = [embed_or_zero(self.slot, slot), embed_or_zero(self.day, day)]

@@ -79,7 +79,7 @@ class STID(nn.Module):
         """Return the tokens (B, N, D), and no key mask: series do not see each other."""
         x, time = forward_fill(batch.values, batch.mask), []
         if self.config.n_slots:
-            calendar = calendar_of_window(batch, self.config.n_slots)
+            calendar = calendar_of_window(batch, self.config.n_slots)[..., :2]
             x = append_calendar(x, calendar, self.config.n_slots, day_unit=1 / DAYS)
             slot, day = calendar[:, -1, None].unbind(-1)  # (B, 1) each
             time = [embed_or_zero(self.slot, slot), embed_or_zero(self.day, day)]

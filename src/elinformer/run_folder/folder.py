@@ -114,6 +114,7 @@ def save_run(
         state = INTERRUPTED if interrupted and (path / CHECKPOINTS).is_dir() else FINISHED
         files[CONFIG] = _config_file(config, state, files)  # last
         if _is_in_training(path):
+            _remove_partial_files(path)
             for name in OPTIONAL:
                 (path / name).unlink(missing_ok=True)
             for name, content in files.items():
@@ -320,7 +321,8 @@ class UnfinishedRun:
         if self.exists:
             with held_folder(self.folder):
                 UnfinishedRun.open(self.folder)  # again, as another process may have finished it
-                self._remove_partial_files()
+                _remove_partial_files(self.folder)
+                self.checkpoints.remove_partial_files()
                 self._write_config()
                 yield
             return
@@ -351,11 +353,12 @@ class UnfinishedRun:
         with new_file(self.folder / CONFIG) as new:
             write_durably(new, _config_file(self.config, TRAINING))
 
-    def _remove_partial_files(self) -> None:
-        for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, *OPTIONAL):
-            for file in self.folder.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
-                file.unlink(missing_ok=True)
-        self.checkpoints.remove_partial_files()
+
+def _remove_partial_files(folder: Path) -> None:
+    """Remove temporary files of a process that was killed while it wrote the files of a run."""
+    for name in (CONFIG, PANEL, MODEL, SCALER, CALIBRATION, *OPTIONAL):
+        for file in folder.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
+            file.unlink(missing_ok=True)
 
 
 def run_state(folder: str | Path) -> str | None:
