@@ -44,8 +44,8 @@ FAST = 10
 MEMBERS = 3
 """Models of the preset "best"."""
 VALIDATIONS = 20
-REFIT_SHARE = 1.0
-"""Steps of the refit, as a share of those that led to the chosen weights."""
+REFIT_SHARE, FAST_REFIT_SHARE = 1.0, 1 / 3
+"""Steps of the refit, as a share of those that led to the chosen weights; those of the preset "fast"."""
 REFIT_RATE = 0.25
 """Peak of its learning rate, as a share of that of training."""
 REFIT_WEIGHT = 0.5
@@ -64,6 +64,7 @@ class Budget(NamedTuple):
         steps_per_epoch: Steps between validations; None = one pass over all windows.
         patience: Validations without a better one after which training stops; 0 = never.
         seconds: Time after which training ends at the next validation; 0 = never.
+        refit_share: Steps of the refit, as a share of those that led to the chosen weights.
     """
 
     batch_size: int
@@ -72,6 +73,7 @@ class Budget(NamedTuple):
     steps_per_epoch: int | None
     patience: int
     seconds: float = 0.0
+    refit_share: float = REFIT_SHARE
 
     @property
     def epoch_steps(self) -> int:
@@ -203,17 +205,19 @@ class TrainingConfig(Options):
 
     def budget(self, n_windows: int, tokens_per_window: int) -> Budget:
         """Return the steps of a training on `n_windows` windows of `tokens_per_window` tokens."""
-        batch_size = self.batch_size
+        batch_size, is_fast = self.batch_size, self.preset == "fast"
+        share = FAST_REFIT_SHARE if is_fast else REFIT_SHARE
         if isinstance(batch_size, str):
             batch_size = min(n_windows, MAX_BATCH, max(MIN_BATCH, BATCH_TOKENS // tokens_per_window))
         pass_steps = -(-n_windows // batch_size)
         if not isinstance(self.epochs, str):
             patience = 0 if isinstance(self.patience, str) else self.patience
-            return Budget(batch_size, self.epochs, pass_steps, None, patience)
-        steps = min(MAX_STEPS, max(MIN_STEPS, PASSES * pass_steps)) // (FAST if self.preset == "fast" else 1)
+            return Budget(batch_size, self.epochs, pass_steps, None, patience, refit_share=share)
+        steps = min(MAX_STEPS, max(MIN_STEPS, PASSES * pass_steps)) // (FAST if is_fast else 1)
         patience = -(-VALIDATIONS // 3) if isinstance(self.patience, str) else self.patience
         part = -(-steps // VALIDATIONS)
-        return Budget(min(batch_size, n_windows), VALIDATIONS, min(part, pass_steps), part, patience)
+        averaged = min(part, pass_steps)
+        return Budget(min(batch_size, n_windows), VALIDATIONS, averaged, part, patience, refit_share=share)
 
     @property
     def seconds_allowed(self) -> float | None:

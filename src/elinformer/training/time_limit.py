@@ -15,7 +15,7 @@ from elinformer.data.windows import window_loader
 from elinformer.errors import InputError
 from elinformer.training.callbacks.pace import Stopwatch
 from elinformer.training.callbacks.signals import StopOnSignal
-from elinformer.training.config import REFIT_SHARE, VALIDATIONS, Budget
+from elinformer.training.config import VALIDATIONS, Budget
 from elinformer.training.stage import Stage
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ def fitted(budget: Budget, pace: Pace, limit: float, left: float, *, refit: bool
         InputError: These are too few to train anything.
     """
     planned, after = USED_SHARE * left, AFTER_TRAINING * pace.validation
-    step = pace.step * (1 + REFIT_SHARE * refit)
+    step = pace.step * (1 + budget.refit_share * refit)
     affordable = int(VALIDATION_SHARE * (planned - after) / max(pace.validation, 1e-9))
     validations = min(VALIDATIONS, budget.epochs, max(FEWEST_VALIDATIONS, affordable))
     steps = int((planned - after - validations * pace.validation) / step)
     planned_steps = budget.epochs * budget.epoch_steps
     if steps >= planned_steps and validations == budget.epochs:
-        return budget._replace(seconds=left - after - REFIT_SHARE * refit * planned_steps * pace.step)
+        return budget._replace(seconds=left - after - budget.refit_share * refit * planned_steps * pace.step)
     steps = min(steps, planned_steps)
     if steps < min(FEWEST_STEPS, planned_steps):
         needed = (FEWEST_STEPS * step + FEWEST_VALIDATIONS * pace.validation + after) / USED_SHARE + limit - left
@@ -104,8 +104,8 @@ def fitted(budget: Budget, pace: Pace, limit: float, left: float, *, refit: bool
     part = max(1, steps // validations)
     patience = -(-validations // 3) if budget.patience else 0
     averaged = min(part, budget.averaged_steps)
-    deadline = left - after - REFIT_SHARE * refit * steps * pace.step
-    return Budget(budget.batch_size, validations, averaged, part, patience, deadline)
+    deadline = left - after - budget.refit_share * refit * steps * pace.step
+    return Budget(budget.batch_size, validations, averaged, part, patience, deadline, budget.refit_share)
 
 
 def refit_steps_within(budget: Budget, best_epoch: int, limit: float | None, *, used: float, used_epochs: int) -> int:
@@ -118,7 +118,7 @@ def refit_steps_within(budget: Budget, best_epoch: int, limit: float | None, *, 
         used: Seconds that the training before has taken.
         used_epochs: Epochs that it has had.
     """
-    steps = max(1, round(REFIT_SHARE * best_epoch * budget.epoch_steps))
+    steps = max(1, round(budget.refit_share * best_epoch * budget.epoch_steps))
     if limit is None:
         return steps
     pace = used / (used_epochs * budget.epoch_steps)  # with validations, so that it is high
