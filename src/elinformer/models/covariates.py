@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elinformer._shapes import Float
+from elinformer.models.inputs import periodic_features
 
 if TYPE_CHECKING:
     from elinformer.batch import Batch
@@ -21,6 +22,10 @@ HIDDEN_WIDTH = 64
 
 INITIAL_SCALE = 3.0
 """Factor on PyTorch's initial weights of this network, so that its features bend within the range of the covariates."""
+
+HARMONICS = 2
+"""Sines and cosines of the time of day that the network reads: a holiday or a hot hour has another effect at noon than
+at night."""
 
 STEPS_PER_TOKEN = 36
 """Horizon steps whose features take the memory of a token."""
@@ -68,18 +73,24 @@ class CovariateEmbedding(nn.Module):
 
 
 class HorizonEffect(nn.Module):
-    """Effect of the future covariates of a horizon step on the forecast of this step. It is zero before training.
+    """Effect of the future covariates of a horizon step on the forecast of this step, by the time of day.
+
+    It is zero before training.
 
     Args:
         n_future: F, future covariates.
         width: Width of a token.
         shape: (C, K), channels and outputs.
+        n_slots: Slots of the day, 0 without a calendar.
     """
 
-    def __init__(self, n_future: int, width: int, shape: tuple[int, int]) -> None:
+    def __init__(self, n_future: int, width: int, shape: tuple[int, int], *, n_slots: int = 0) -> None:
         super().__init__()
         self.shape = shape
-        self.features = nn.Sequential(nn.Linear(2 * n_future, HIDDEN_WIDTH), nn.GELU(), nn.Linear(HIDDEN_WIDTH, RANK))
+        times = periodic_features(n_slots, 2 * HARMONICS) if n_slots else torch.zeros(1, 0)
+        self.register_buffer("times", times, persistent=False)
+        n_inputs = 2 * n_future + times.shape[1]
+        self.features = nn.Sequential(nn.Linear(n_inputs, HIDDEN_WIDTH), nn.GELU(), nn.Linear(HIDDEN_WIDTH, RANK))
         with torch.no_grad():
             for weights in self.features.parameters():
                 weights.mul_(INITIAL_SCALE)
@@ -87,13 +98,16 @@ class HorizonEffect(nn.Module):
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.weights.bias)
 
-    def forward(self, tokens: Tensor, future: Tensor) -> Float[Tensor, "B S N C K"]:
+    def forward(self, tokens: Tensor, future: Tensor, slots: Tensor | None = None) -> Float[Tensor, "B S N C K"]:
         """Return what the covariates add to the outputs.
 
         Args:
             tokens: (B, N, D), normalised.
             future: (B, S, N, F) or (B, S, 1, F), the covariates of the horizon, NaN where missing.
+            slots: (B, S), slots of the day, 0 = neutral; None = neutral.
         """
-        features = self.features(with_mask(future))  # (B, S, N or 1, R)
+        times = self.times[torch.zeros_like(future[:, :, 0, 0], dtype=torch.long) if slots is None else slots]
+        times = times.to(future.dtype)[:, :, None].expand(*future.shape[:3], -1)
+        features = self.features(torch.cat((with_mask(future), times), -1))  # (B, S, N or 1, R)
         weights = self.weights(tokens).unflatten(-1, (*self.shape, RANK))  # (B, N, C, K, R)
         return torch.einsum("bsnr,bnckr->bsnck", features, weights)

@@ -12,7 +12,14 @@ from elinformer._options import option
 from elinformer._shapes import Bool, Float
 from elinformer.batch import COVARIATES
 from elinformer.models.covariates import STEPS_PER_TOKEN, CovariateEmbedding, HorizonEffect
-from elinformer.models.inputs import DAYS, calendar_of_window, earlier_values, n_earlier, training_mean
+from elinformer.models.inputs import (
+    DAYS,
+    calendar_of_window,
+    earlier_values,
+    n_earlier,
+    periodic_features,
+    training_mean,
+)
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.embeddings import ScaledEmbedding
@@ -246,8 +253,10 @@ class ELinFormer(nn.Module):
         mean = training_mean(batch)
         earlier = earlier_values(batch.values, batch.mask, mean, self.config.n_lags, self.config.horizon)
         tokens = x.flatten(2)  # concatenates the patches of a series
-        future = None if batch.future is None else batch.future[:, -self.config.horizon :]
-        return self.output(tokens, self.norm(x).flatten(2), earlier, future, batch.series)
+        ahead = slice(-self.config.horizon, None)
+        future = None if batch.future is None else batch.future[:, ahead]
+        slots = batch.calendar[:, ahead, 0] if self.config.n_slots and batch.calendar is not None else None
+        return self.output(tokens, self.norm(x).flatten(2), earlier, future=future, slots=slots, series=batch.series)
 
     @torch.no_grad()
     def set_blend(self, simple: Tensor, trust: Tensor) -> None:
@@ -311,7 +320,8 @@ class ForecastHead(nn.Module):
                 layer.bias.zero_()
             self.earlier.bias.view(n_targets, -1)[:, -2] = 1
         if config.n_future:
-            self.effect = HorizonEffect(config.n_future, width, (config.n_channels, config.n_outputs))
+            shape = (config.n_channels, config.n_outputs)
+            self.effect = HorizonEffect(config.n_future, width, shape, n_slots=config.n_slots)
         self.register_buffer("simple", torch.zeros(config.horizon, n_earlier(config.n_lags)))
         self.register_buffer("trust", torch.ones(config.n_series, config.horizon, config.n_channels))
 
@@ -320,7 +330,9 @@ class ForecastHead(nn.Module):
         tokens: Tensor,
         normed: Tensor,
         earlier: Tensor,
+        *,
         future: Tensor | None = None,
+        slots: Tensor | None = None,
         series: Tensor | None = None,
     ) -> Float[Tensor, "B S N C K"]:
         """Map tokens to outputs.
@@ -330,11 +342,12 @@ class ForecastHead(nn.Module):
             normed: (B, N, P*D), the normalised tokens.
             earlier: (B, n_lags + 2, S, N, C), see `elinformer.models.inputs.earlier_values`.
             future: (B, S, N, F), covariates of the horizon; needed if the model has them.
+            slots: (B, S), slots of the day of the horizon; None without a calendar.
             series: (n,), the numbers of the series; None = all series.
         """
         forecast = self.change(tokens).unflatten(-1, self.shape).transpose(1, 2)
         if future is not None:
-            forecast = forecast + self.effect(normed, future)
+            forecast = forecast + self.effect(normed, future, slots)
         weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 2)
         location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
         if not self.training:
@@ -428,16 +441,6 @@ class SeasonEmbedding(nn.Module):
     def forward(self, season: Tensor) -> Tensor:
         """Return the rows (B, width) of slots (B,), 0 = neutral."""
         return self.map(self.features[season])
-
-
-def periodic_features(n_slots: int, width: int) -> Tensor:
-    """Return sines and cosines of the time of day (1 + n_slots, width). The first row is zero, for the neutral slot.
-
-    The features have unit variance. Neighbouring slots have similar rows, so that a few days of data train all slots.
-    """
-    angles = torch.arange(n_slots)[:, None] * torch.arange(1, width // 2 + 2) * (2 * torch.pi / n_slots)
-    features = 2**0.5 * torch.cat((angles.sin()[:, : (width + 1) // 2], angles.cos()[:, : width // 2]), dim=1)
-    return torch.cat((torch.zeros(1, width), features))
 
 
 class Block(nn.Module):

@@ -84,3 +84,13 @@ def append_calendar(values: Tensor, calendar: Tensor, n_slots: int, *, day_unit:
 def embed_or_zero(table: nn.Embedding, index: Tensor) -> Tensor:
     """Return the rows (..., width) of a table with the numbers 1 to n (...), and zeros for the neutral number 0."""
     return table((index - 1).clamp_min(0)).masked_fill(index[..., None] == 0, 0)
+
+
+def periodic_features(n_slots: int, width: int) -> Tensor:
+    """Return sines and cosines of the time of day (1 + n_slots, width). The first row is zero, for the neutral slot.
+
+    The features have unit variance. Neighbouring slots have similar rows, so that a few days of data train all slots.
+    """
+    angles = torch.arange(n_slots)[:, None] * torch.arange(1, width // 2 + 2) * (2 * torch.pi / n_slots)
+    features = 2**0.5 * torch.cat((angles.sin()[:, : (width + 1) // 2], angles.cos()[:, : width // 2]), dim=1)
+    return torch.cat((torch.zeros(1, width), features))
