@@ -84,6 +84,8 @@ class HorizonEffect(nn.Module):
         n_slots: Slots of the day, 0 without a calendar.
     """
 
+    times: Tensor
+
     def __init__(self, n_future: int, width: int, shape: tuple[int, int], *, n_slots: int = 0) -> None:
         super().__init__()
         self.shape = shape
