@@ -53,7 +53,9 @@ class Predicting(ForecasterState):
     ) -> pd.DataFrame:
         """Forecast the `horizon` steps after the end of the data. The point forecast is the median.
 
-        docs/intervals.md tells how intervals and scenarios are made, and how good they are.
+        The weights have seen all data of `fit` (see the option `refit`), so forecasts of past steps are no test, but
+        `backtest` and `cross_validation` are. docs/intervals.md tells how intervals and scenarios are made, and how
+        good they are.
 
         Args:
             data: Recent history of series of training, in any order; the data of `fit` by default. A series of
