@@ -125,8 +125,10 @@ def anomalies_run(run: str | Path, *, data: str | None = None, level: float = 99
     try:
         forecaster = _with_its_data(run)
     except InputError:
-        forecaster, _ = open_run(run, data)
-    return forecaster.anomalies(panel_for_run(run, data), level)
+        forecaster, panel = open_run(run, data)
+    else:
+        panel = panel_for_run(run, data)
+    return forecaster.anomalies(panel, level)
 
 
 def _with_its_data(run: str | Path) -> Forecaster:

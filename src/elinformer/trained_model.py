@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -401,12 +402,18 @@ class TrainedModel:
 
     def completed(self, batch: Batch) -> Batch:
         """Return a batch in which the other series stand in for those that were added without any history."""
+        if self._unseen is None:
+            return batch
+        return with_stand_in(batch, self._unseen, *(x.to(batch.values) for x in (self.scaled.mean, self.scaled.std)))
+
+    @cached_property
+    def _unseen(self) -> Tensor | None:
+        """Numbers of the series (n,) that were added without any history; None if there are none."""
         added = self.added or {}
         if not added or added["mae"] is not None:
-            return batch
+            return None
         numbers = {name: i for i, name in enumerate(self.info.series)}
-        unseen = torch.tensor([numbers[name] for name in added["series"]])
-        return with_stand_in(batch, unseen, *(x.to(batch.values) for x in (self.scaled.mean, self.scaled.std)))
+        return torch.tensor([numbers[name] for name in added["series"]])
 
     def _uncalibrated(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:
         outputs = self._outputs(series_at_once)

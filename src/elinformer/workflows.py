@@ -288,12 +288,16 @@ def forecast_run(
     """
     check_table(out)
     forecaster, panel = open_run(run, data)
-    from elinformer.data.io.ahead import read_table
-
-    known_ahead = None if future_data is None else read_table(future_data)
-    frame = forecaster.predict(panel, futr_df=known_ahead, **options)
+    frame = forecaster.predict(panel, futr_df=_known_ahead(future_data), **options)
     write_table(frame, out)
     return len(frame)
+
+
+def _known_ahead(future_data: str | Path | None) -> pd.DataFrame | None:
+    """Return the table of future covariates of the steps to forecast, if there is one."""
+    from elinformer.data.io.ahead import read_table
+
+    return None if future_data is None else read_table(future_data)
 
 
 def check_table(path: str | Path) -> None:
@@ -378,10 +382,7 @@ def explain_run(
 
         check_suffix(out)
     forecaster, panel = open_run(run, data)
-    from elinformer.data.io.ahead import read_table
-
-    known_ahead = None if future_data is None else read_table(future_data)
-    explanation = forecaster.explain(series, step, data=panel, channel=channel, futr_df=known_ahead)
+    explanation = forecaster.explain(series, step, data=panel, channel=channel, futr_df=_known_ahead(future_data))
     if out is not None:
         from elinformer.plots import save_figure
 

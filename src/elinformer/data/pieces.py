@@ -225,6 +225,19 @@ def evenly_spaced(n: int, at_most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(int))
 
 
+def affordable(n: int, *, cost: int, budget: int, least: int, most: int) -> np.ndarray:
+    """Return evenly spaced numbers from 0 to n - 1: as many as the budget pays for, but `least` to `most` of them.
+
+    Args:
+        n: Numbers to choose from.
+        cost: Cost of one of them.
+        budget: Cost of all that are chosen.
+        least: Numbers that are chosen whatever they cost, if there are as many.
+        most: Numbers that are chosen at most.
+    """
+    return evenly_spaced(n, max(least, min(most, budget // cost)))
+
+
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     """Yield slices of the first axis of an array of `shape`, in order, of about `VALUES_AT_A_TIME` values each."""
     rows = max(1, VALUES_AT_A_TIME // max(1, math.prod(shape[1:])))

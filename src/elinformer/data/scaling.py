@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from elinformer.data.pieces import evenly_spaced, row_blocks
+from elinformer.data.pieces import affordable, row_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -114,8 +114,8 @@ def window_deviation(values: np.ndarray, mask: np.ndarray, origins: np.ndarray, 
         inputs: Steps that a window reads, relative to its origin.
     """
     window_size = len(inputs) * values[0].size
-    at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MEASURED_VALUES // window_size))
-    chosen = origins[evenly_spaced(len(origins), at_most)]
+    sizes = {"cost": window_size, "budget": MEASURED_VALUES, "least": MIN_WINDOWS, "most": MAX_WINDOWS}
+    chosen = origins[affordable(len(origins), **sizes)]
     total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
     for origin in chosen:
         steps = (origin + inputs)[origin + inputs >= 0]

@@ -15,10 +15,9 @@ from elinformer.models.covariates import STEPS_PER_TOKEN, CovariateEmbedding, Ho
 from elinformer.models.inputs import (
     DAYS,
     calendar_of_window,
-    earlier_values,
+    earlier_of,
     n_earlier,
     periodic_features,
-    training_mean,
 )
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
@@ -250,8 +249,7 @@ class ELinFormer(nn.Module):
     def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
-        mean = training_mean(batch)
-        earlier = earlier_values(batch.values, batch.mask, mean, self.config.n_lags, self.config.horizon)
+        earlier = earlier_of(batch, self.config.n_lags, self.config.horizon)
         tokens = x.flatten(2)  # concatenates the patches of a series
         ahead = slice(-self.config.horizon, None)
         future = None if batch.future is None else batch.future[:, ahead]

@@ -52,6 +52,11 @@ def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, hori
     return torch.stack((*filled, last, mean), dim=1)
 
 
+def earlier_of(batch: Batch, n_lags: int, horizon: int) -> Tensor:
+    """Return the `earlier_values` (B, n_lags + 2, S, N, C) of scaled windows, whose steps begin with those of lags."""
+    return earlier_values(batch.values, batch.mask, training_mean(batch), n_lags, horizon)
+
+
 def training_mean(batch: Batch) -> Tensor:
     """Return the mean of training (B, 1, N, C) in the units of scaled windows: 0 without a scale of the window."""
     if batch.level is None:

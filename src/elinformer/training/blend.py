@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from elinformer.data.pieces import evenly_spaced
+from elinformer.data.pieces import affordable
 from elinformer.evaluation import targets_of
-from elinformer.models.inputs import earlier_values, n_earlier, training_mean
+from elinformer.models.inputs import earlier_of, n_earlier
 from elinformer.partition import forecasting
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ class _Sample:
         config: Any = scaled.model.config
         inputs = scaled.scale(batch)
         target, mask = targets_of(inputs)
-        self.earlier = earlier_values(inputs.values, inputs.mask, training_mean(inputs), config.n_lags, config.horizon)[
-            0
-        ]
+        self.earlier = earlier_of(inputs, config.n_lags, config.horizon)[0]
         self.target = torch.where(mask, target, 0)[0]
         self.forecast = self.target if forecast is None else scaled.scale(batch._replace(target=forecast)).target[0]  # pyright: ignore[reportOptionalSubscript]
         deviation = torch.ones(()) if inputs.level is None else inputs.level[0, :, config.n_channels :].exp()
@@ -101,9 +99,9 @@ def _samples(
     scaled: ScaledModel, windows: WindowDataset, forecast: Callable[[Batch], Tensor] | None
 ) -> Iterator[_Sample]:
     config: Any = scaled.model.config
-    at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series))
-    for index in evenly_spaced(len(windows), at_most):
-        batch = windows[[int(index)]]
+    sizes = {"cost": config.n_series, "budget": MAX_TOKENS, "least": MIN_WINDOWS, "most": MAX_WINDOWS}
+    for index in affordable(len(windows), **sizes).tolist():
+        batch = windows[[index]]
         yield _Sample(scaled, batch, None if forecast is None else forecast(batch))
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from elinformer.data.pieces import evenly_spaced
 from elinformer.evaluation import targets_of
 from elinformer.models.inputs import earlier_values
 from elinformer.models.scaled import scaled_for_effects, window_scale
-from elinformer.training.start import LIMIT, MAX_TOKENS, MAX_WINDOWS, MIN_WINDOWS, simple_weights
+from elinformer.training.start import LIMIT, fitted_windows, simple_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,8 +76,7 @@ def measure_covariate_effects(scaled: ScaledModel, windows: WindowDataset) -> No
 def _effects(scaled: ScaledModel, windows: WindowDataset, weights: Tensor) -> Tensor:
     """Return the effects (N, C, F) beside a simple forecast with the weights (S, n_lags + 2)."""
     config: Any = scaled.model.config
-    at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series))
-    chosen = [int(index) for index in evenly_spaced(len(windows), at_most)]
+    chosen = fitted_windows(windows, config.n_series)
     n_known = max(1, round((1 - CHECKED_SHARE) * len(chosen)))
     known = _sums(scaled, windows, chosen[:n_known], weights)
     checked = _sums(scaled, windows, chosen[n_known:] or chosen, weights)

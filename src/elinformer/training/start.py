@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from elinformer.data.pieces import evenly_spaced
+from elinformer.data.pieces import affordable
 from elinformer.evaluation import targets_of
-from elinformer.models.inputs import earlier_values, n_earlier, training_mean
+from elinformer.models.inputs import earlier_of, n_earlier
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,12 @@ def start_from_simple_forecast(scaled: ScaledModel, windows: WindowDataset) -> N
         start_from(simple_weights(scaled, windows))
 
 
+def fitted_windows(windows: WindowDataset, n_series: int) -> list[int]:
+    """Return the numbers of the windows that are fitted to, in the order of time."""
+    sizes = {"cost": n_series, "budget": MAX_TOKENS, "least": MIN_WINDOWS, "most": MAX_WINDOWS}
+    return affordable(len(windows), **sizes).tolist()
+
+
 @torch.no_grad()
 def simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
     """Return weights (S, n_lags + 2): ridge regression of the scaled targets, shrunk towards the best single lag."""
@@ -47,11 +53,10 @@ def simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
     n = n_earlier(config.n_lags)
     products, matches = (torch.zeros(config.horizon, *shape, dtype=torch.float64) for shape in ((n, n), (n,)))
     errors = torch.zeros(n, dtype=torch.float64)
-    at_most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_TOKENS // config.n_series))
-    for index in evenly_spaced(len(windows), at_most):
-        batch: Batch = scaled.scale(windows[[int(index)]])
+    for index in fitted_windows(windows, config.n_series):
+        batch: Batch = scaled.scale(windows[[index]])
         target, mask = targets_of(batch)
-        earlier = earlier_values(batch.values, batch.mask, training_mean(batch), config.n_lags, config.horizon)[0]
+        earlier = earlier_of(batch, config.n_lags, config.horizon)[0]
         x = torch.where(mask, earlier.clamp(-LIMIT, LIMIT), 0).double()
         y = torch.where(mask, target.clamp(-LIMIT, LIMIT), 0)[0].double()
         products += torch.einsum("lsnc,ksnc->slk", x, x)

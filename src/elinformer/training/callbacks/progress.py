@@ -52,7 +52,7 @@ class ProgressBar(pl.Callback):
         self._console, self._best, self._lines = console, best, lines and not console.is_terminal
         self._name = name
         self._progress = Progress(
-            BarColumn(bar_width=max(6, min(24, console.width // 5))),
+            BarColumn(bar_width=_bar_width(console)),
             StatusColumn(console),
             console=console,
             transient=True,
@@ -112,11 +112,15 @@ class StatusColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the status as one line."""
-        room = self._console.width - max(6, min(24, self._console.width // 5)) - 2
+        room = self._console.width - _bar_width(self._console) - 2
         parts = _parts(task)
         while len(parts) > 1 and len("  ".join(parts)) > room:
             parts.pop()
         return Text("  ".join(parts)[:room], no_wrap=True)
+
+
+def _bar_width(console: Console) -> int:
+    return max(6, min(24, console.width // 5))
 
 
 def _parts(task: Task) -> list[str]:
