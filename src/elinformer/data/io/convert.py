@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elinformer._arguments import explain_arguments
-from elinformer.data.io.columns import declared_columns
 from elinformer.data.io.folder import check_panel_folder, is_panel_folder, open_panel, write_recording
 from elinformer.data.io.read import Reading, checked_path, default_name, name_in_errors, read_recording, roles_of
 from elinformer.data.io.recording import Recording
@@ -81,10 +80,8 @@ def convert_panel(
     with name_in_errors(path):
         is_panel = path.is_dir() and is_panel_folder(path)
         roles = roles_of(future, past, static)
-        reading = Reading(
-            declared=declared_columns(id_col, time_col, target_col, targets, roles.columns),
-            tz=tz, resample=resample, sep=sep, decimal=decimal,
-        )  # fmt: skip
+        columns = (id_col, time_col, target_col, targets, roles.columns)
+        reading = Reading.of(*columns, tz=tz, resample=resample, sep=sep, decimal=decimal)
         recording = Recording.of_panel(open_panel(path)) if is_panel else read_recording(path, reading)
         recording = recording.with_options(
             resample=resample,

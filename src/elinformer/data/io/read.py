@@ -101,10 +101,8 @@ def read_panel(
     """
     source, roles = checked_path(path), roles_of(future, past, static)
     with name_in_errors(source):
-        reading = Reading(
-            declared=declared_columns(id_col, time_col, target_col, targets, roles.columns),
-            tz=tz, resample=resample, sep=sep, decimal=decimal,
-        )  # fmt: skip
+        columns = (id_col, time_col, target_col, targets, roles.columns)
+        reading = Reading.of(*columns, tz=tz, resample=resample, sep=sep, decimal=decimal)
         if source.is_dir() and is_panel_folder(source):
             given = {"null_value": null_value, "start": start, "freq": freq, "steps_per_day": steps_per_day}
             _refuse_options(**given, **reading.given)
@@ -196,6 +194,24 @@ class Reading:
     resample: Resample | None = None
     sep: str | None = None
     decimal: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        id_col: str | None,
+        time_col: str | None,
+        target_col: str | None,
+        targets: Sequence[str] | None,
+        covariates: Sequence[str],
+        *,
+        tz: str | None,
+        resample: Resample | None,
+        sep: str | None,
+        decimal: str | None,
+    ) -> Reading:
+        """Return the options of `read_panel`, with the columns that are covariates."""
+        declared = declared_columns(id_col, time_col, target_col, targets, covariates)
+        return cls(declared, tz, resample, sep, decimal)
 
     @property
     def given(self) -> dict[str, object]:
