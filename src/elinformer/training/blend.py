@@ -32,19 +32,22 @@ WEIGHTS = torch.linspace(0, 1, 11)
 """Weights of the model to choose from; the rest is that of the simple forecast."""
 PARTS = 3
 """Parts of the horizon that have weights of their own."""
-CAUTION = 1.0
-"""Penalty of weights far from one half, as a share of the error, if validation were one window. The errors of a few
-windows are those of a few events, and equal weights are hard to beat then (Bates and Granger 1969; Smith and Wallis
-2009)."""
+PRIOR, CAUTION = 0.4, 2.0
+"""Weight of the model where validation says little, and the penalty of other weights, as a share of the error, if
+validation were one window. The errors of a few windows are those of a few events, and nearly equal weights are hard to
+beat then (Smith and Wallis 2009)."""
+POWER = 4
+"""Power of the errors that simple forecasts are weighted by. 2 is that of Bates and Granger (1969) for errors without a
+correlation; a higher one leaves less to the worse forecasts."""
 SHRINKAGE = 1.0
 """Weight of the mean error of all series beside that of a series, when its weight is chosen."""
 
 
 def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, loss: Loss, tokens_at_once: int) -> None:
-    """Choose the simple forecast, and the weight of the model beside it, for each part of the horizon and each series.
+    """Choose the simple forecast of each part of the horizon, and the weight of the model beside it, also by series.
 
-    Simple forecasts are the last value, the value of each lag, the mean of all lags, and the mean of training. Models
-    without `set_blend` stay as they are.
+    The simple forecast is a mean of the last value, the value of each lag, the mean of all lags, and the mean of
+    training: the smaller the error of one of them, the larger its weight. Models without `set_blend` stay as they are.
 
     Args:
         scaled: The trained model, in the units of the data.
@@ -61,7 +64,7 @@ def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, los
     outputs = forecasting(scaled, config.n_series, tokens=model.tokens_per_window, tokens_at_once=tokens_at_once)
     reset_blend(model)
     with torch.inference_mode():
-        simple = _best_simple(_samples(scaled, windows, None))
+        simple = _simple_forecast(_samples(scaled, windows, None))
         samples = _samples(scaled, windows, lambda batch: loss.point(outputs(batch)))
         trust = _best_weights(samples, simple, n_windows=(len(windows) - 1) / config.horizon + 1)
     model.set_blend(simple, trust)
@@ -111,8 +114,8 @@ def _parts(horizon: int) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _best_simple(samples: Iterator[_Sample]) -> Tensor:
-    """Return the weights (S, n_lags + 2) of the earlier values in the best simple forecast of each part."""
+def _simple_forecast(samples: Iterator[_Sample]) -> Tensor:
+    """Return the weights (S, n_lags + 2) of the earlier values in the simple forecast of each part."""
     totals = candidates = None
     for sample in samples:
         if candidates is None:
@@ -124,7 +127,9 @@ def _best_simple(samples: Iterator[_Sample]) -> Tensor:
         raise AssertionError("validation has at least one window")
     simple = torch.empty(totals.shape[1], candidates.shape[1])
     for part in _parts(totals.shape[1]):
-        simple[part] = candidates[totals[:, part].sum(1).argmin()]
+        errors = totals[:, part].sum(1).clamp_min(1e-12)
+        weights = (errors / errors.min()) ** -POWER
+        simple[part] = (weights / weights.sum()).float() @ candidates
     return simple
 
 
@@ -159,7 +164,7 @@ def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) 
     mean = totals / counts.clamp_min(1)
     overall = totals.sum((2, 3), keepdim=True) / counts.sum((1, 2), keepdim=True).clamp_min(1)
     error = mean + SHRINKAGE * overall
-    penalty = CAUTION / n_windows * (WEIGHTS - 0.5).square()[:, None, None, None]
+    penalty = CAUTION / n_windows * (WEIGHTS - PRIOR).square()[:, None, None, None]
     chosen = WEIGHTS[(error / error.amin(0).clamp_min(1e-12) + penalty).argmin(0)]  # (P, N, C)
     steps = torch.cat([chosen[i : i + 1].expand(part.stop - part.start, -1, -1) for i, part in enumerate(parts)])
     return steps.transpose(0, 1)
