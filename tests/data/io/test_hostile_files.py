@@ -65,6 +65,19 @@ def parquet(folder: Path, notes: bytes | None = None, **columns: pa.Array) -> Pa
     return folder / "a.parquet"
 
 
+def parquet_twice(folder: Path, name: str) -> Path:
+    notes = {"index_columns": [name], "columns": []}
+    table = pa.Table.from_arrays([pa.array([0, 1, 2])] * 2, [name, name])
+    pa_parquet.write_table(table.replace_schema_metadata({b"pandas": json.dumps(notes)}), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def damaged_parquet(folder: Path) -> Path:
+    path = parquet(folder, abcdef=pa.array([1.0, 2.0, 3.0]))
+    path.write_bytes(path.read_bytes().replace(b"abcdef", b"abc\xe1ef"))
+    return path
+
+
 def basicts(folder: Path, meta: str) -> Path:
     for part in ("train", "val", "test"):
         np.save(folder / f"{part}_data.npy", np.ones((4, 2)))
@@ -109,6 +122,20 @@ REFUSED: dict[str, Make] = {
     "notes of pandas for another table": lambda f: parquet(
         f, b'{"index_columns": ["x"], "columns": [], "column_indexes": []}'
     ),
+    "nested notes of pandas": lambda f: parquet(f, b"[" * 5000),
+    "an index of pandas that is there twice": lambda f: parquet_twice(f, "time"),
+    "times after the year 9999 in an index": lambda f: parquet(
+        f, __index_level_0__=pa.array([10**12] * 3, pa.timestamp("s"))
+    ),
+    "times of a zone that there is not": lambda f: parquet(f, time=pa.array([0, 1, 2], pa.timestamp("s", "Mars/Base"))),
+    "half floats as names of series": lambda f: parquet(
+        f, unique_id=pa.array([0, 1, 2], pa.float16()), y=pa.array([1.0, 2.0, 3.0]), ds=pa.array([0, 1, 2])
+    ),
+    "maps as names of series": lambda f: parquet(
+        f, unique_id=pa.array([[("a", 1)]] * 3, pa.map_(pa.string(), pa.int64())), ds=pa.array([0, 1, 2])
+    ),
+    "a header of two lines": lambda f: csv(f, 'time,"a\nb"\n0,1\n1,2\n'),
+    "a damaged name in Parquet": damaged_parquet,
     "nested JSON": lambda f: basicts(f, "[" * 200_000),
     "a name that is too long": lambda f: f / f"{'a' * 5000}.csv",
     "a user that there is not": lambda _: "~nosuchuser/a.csv",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,21 @@ def plain(column: Column) -> Column:
         return column
     cells = column.to_pandas()
     return pa.array(starts_of(cells) if isinstance(cells.dtype, pd.PeriodDtype) else text_of(cells))
+
+
+def python_cells(name: str, column: Column) -> list[Any]:
+    """Return the cells of a column as Python has them.
+
+    Raises:
+        InputError: Python has no such time, or the zone of the column does not exist.
+    """
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError, LookupError, pa.ArrowException) as error:
+        raise InputError(
+            f"expected times of the years 1 to 9999 and of a known zone in column {name!r}, got {column.type} "
+            f"({error}): write it as text"
+        ) from error
 
 
 def starts_of(periods: pd.Series) -> pd.Series:
@@ -127,7 +142,10 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None, tz: st
     kind = column.type
     if not _may_hold_times(kind):
         raise InputError(f"expected times such as '2012-03-01 00:00' in column {name!r}, got {kind}")
-    cells = column.to_pandas(date_as_object=False)
+    try:
+        cells = column.to_pandas(date_as_object=False)
+    except (pa.ArrowException, LookupError, ValueError) as error:  # a zone that there is not
+        raise InputError(f"expected times of a known zone in column {name!r}, got {kind}: write them in UTC") from error
     if pa.types.is_integer(kind):
         _check_all_times(name, cells, cells.isna(), rows)
         return Times(refuse_calendar_numbers(name, cells.to_numpy().astype(np.int64)), None)

@@ -71,6 +71,7 @@ def read_dialect(path: Path, sep: str | None = None, decimal: str | None = None)
     if sep is None:
         sep = found or _guess_separator(lines)
         notes += [] if sep == "," else [f"columns end at {SEPARATORS.get(sep, repr(sep))}"]
+    _check_one_line(lines, sep)
     header, *rows = _cells(lines, sep)
     _check_header(header, comments=skipped)
     if skipped:
@@ -122,6 +123,24 @@ def _cells(lines: Sequence[str], sep: str) -> list[list[str]]:
     except csv.Error as error:
         raise InputError(f"expected a CSV file, got something else ({error})") from error
     return rows or [[""]]
+
+
+def _check_one_line(lines: Sequence[str], sep: str) -> None:
+    """Refuse a header of several lines.
+
+    Raises:
+        InputError: A name has a line break within its quotes.
+    """
+    reader = csv.reader(lines, delimiter=sep)
+    try:
+        next(reader)
+    except csv.Error:  # explained where the cells are read
+        return
+    if reader.line_num > 1:
+        raise InputError(
+            f"expected a header of one line, got a quote that does not end there ({lines[0].strip()[-60:]!r}): take "
+            "line breaks out of the names, or write the table as Parquet"
+        )
 
 
 def _guess_separator(lines: Sequence[str]) -> str:

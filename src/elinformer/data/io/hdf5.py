@@ -36,6 +36,9 @@ PICKLED_DIFFERENCE = (
 )
 """Pickle of `datetime.timezone(datetime.timedelta(days, seconds))` in protocol 0."""
 
+H5PY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError)
+"""Errors that h5py raises for damaged files: among them a type, a size or a filter that there is not."""
+
 
 def read_hdf5(path: Path, tz: str | None = None) -> Recording:
     """Read the pandas table of an HDF5 file: rows are times, columns are series.
@@ -80,7 +83,9 @@ def _open_table(path: Path) -> Generator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield _only_table(file)
-    except (OSError, KeyError, RuntimeError) as error:
+    except InputError:
+        raise
+    except H5PY_ERRORS as error:
         raise InputError(f"expected a whole HDF5 file, got a damaged or another one ({error})") from error
 
 

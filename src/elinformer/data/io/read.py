@@ -145,11 +145,12 @@ def checked_path(path: str | Path) -> Path:
 
 @contextmanager
 def name_in_errors(source: Path) -> Generator[None]:
-    """Let every message of an InputError begin with the path."""
+    """Let every message of an InputError begin with the path, and be one line: it may quote the file."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+        sentence = "".join(letter if letter.isprintable() else " " for letter in str(error)).strip()
+        raise InputError(f"{source}: {sentence}") from error
 
 
 def default_name(source: Path) -> str:

@@ -19,7 +19,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from elinformer.data.form import Form
-from elinformer.data.io.cells import MISSING, Times, plain, read_numbers, read_times
+from elinformer.data.io.cells import MISSING, Times, plain, python_cells, read_numbers, read_times
 from elinformer.data.io.columns import ID_NAMES, LONG, TIME_NAMES, Columns, Roles, find_roles
 from elinformer.data.io.dialect import MAX_LINE, read_dialect
 from elinformer.data.io.output import id_type_of
@@ -208,9 +208,9 @@ class ParquetStream:
         with _refuse_damage():
             self._file = pa_parquet.ParquetFile(path, memory_map=True)
             self._stored, self.declared = _stored_names(self._file.schema_arrow)
+            metadata = self._file.metadata
+            self.groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self.names = list(self._stored)
-        metadata = self._file.metadata
-        self.groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
 
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str] = ()) -> Iterator[Sequence[Column]]:  # noqa: ARG002  types are stored
         """See `TableStream`."""
@@ -266,7 +266,7 @@ def _stored_names(schema: pa.Schema) -> tuple[dict[str, str], Columns]:
         levels = [] if notes is None else list(json.loads(notes)["index_columns"])
         named = {name: str(column["name"] or "") for column in ([] if notes is None else json.loads(notes)["columns"])
                  if (name := column["field_name"]) in levels}  # fmt: skip
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"expected notes of pandas about the table, got others ({type(error).__name__}: {error}): write it again "
             "without them, as with polars or pyarrow"
@@ -276,7 +276,7 @@ def _stored_names(schema: pa.Schema) -> tuple[dict[str, str], Columns]:
     stored = [level for level in levels if isinstance(level, str)]
     if unknown := [level for level in stored if level not in schema.names]:
         raise InputError(f"expected the index of pandas in a column, got none called {unknown[0]!r}: write it again")
-    columns = [name for name in schema.names if name not in stored]
+    columns = [name for name in distinct_names(schema.names) if name not in stored]
     if any(name.lower() in TIME_NAMES for name in columns):  # then a level with another name has no meaning
         stored = [level for level in stored if named.get(level, level).lower() in {"", *ID_NAMES, *TIME_NAMES}]
     names = [*(_level_name(named.get(level, level), i, len(stored)) for i, level in enumerate(stored)), *columns]
@@ -301,7 +301,7 @@ def _refuse_damage() -> Generator[None]:
     """Turn errors of reading a Parquet file into InputError."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"expected a whole Parquet file, got something else ({error})") from error
 
 
@@ -329,10 +329,10 @@ class FirstRows:
         if len(texts) < FIRST_ROWS or not re.fullmatch(r"[1-9]\d*", texts[0]) or len(set(texts)) > 1:
             return False
         columns = (column for (column,) in self._table.batches([name], as_text=[name]))
-        return all(str(cell).strip() == texts[0] for column in columns for cell in column.unique().to_pylist())
+        return all(str(cell).strip() == texts[0] for column in columns for cell in python_cells(name, column.unique()))
 
     def _texts(self, name: str) -> list[str]:
-        return [str(cell).strip() for cell in self._table.first_cells(name).to_pylist()]
+        return [str(cell).strip() for cell in python_cells(name, self._table.first_cells(name))]
 
 
 def read_table(
@@ -456,8 +456,13 @@ def read_long(table: TableStream, roles: Roles, *, tz: str | None = None, ordere
     keys, (ids, times) = [id_column, time_column], (_DistinctCells(), _DistinctCells())
     first = 0
     for columns in table.batches(keys, as_text=keys):
-        for cells, column in zip((ids, times), columns, strict=True):
-            cells.add(column, first)
+        for key, cells, column in zip(keys, (ids, times), columns, strict=True):
+            try:
+                cells.add(column, first)
+            except pa.ArrowNotImplementedError as error:  # lists, half floats and others
+                raise InputError(
+                    f"expected names or times in column {key!r}, got {column.type}: write them as text"
+                ) from error
         first += len(columns[0])
     n_rows = first
     series = _names_of_series(id_column, ids)
@@ -506,7 +511,7 @@ def _names_of_series(column: str, ids: _DistinctCells) -> list[str]:
     Raises:
         InputError: A row has none, or two names differ by spaces alone.
     """
-    series = ["" if name is None else str(name) for name in ids.cells.to_pylist()]
+    series = ["" if name is None else str(name) for name in python_cells(column, ids.cells)]
     if "" in series:
         raise InputError(
             f"expected the name of a series in column {column!r}, got nothing in row "
@@ -529,7 +534,7 @@ class _DistinctCells:
     def add(self, column: pa.Array, first_row: int) -> None:
         """Add the cells of some rows; `first_row` is the number of the first."""
         if not len(self.rows):
-            self.cells = self.cells.cast(column.type)
+            self.cells = pa.array([], column.type)
         cells = column.unique()
         new = cells.filter(_places(cells, self.cells).is_null())
         if len(new):
