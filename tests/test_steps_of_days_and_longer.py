@@ -36,7 +36,7 @@ def seasonal_frame(freq: str, start: str, n_steps: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("freq", "start", "n_steps", "lags", "ahead"), STEPS)
-def test_forecasts_carry_on_at_the_step_of_the_data(
+def test_forecasts_carry_on_at_the_step_of_the_data(  # noqa: PLR0917
     freq: str, start: str, n_steps: int, lags: set[int], ahead: list[str], narrow: dict[str, Any], tmp_path: Path
 ) -> None:
     frame = seasonal_frame(freq, start, n_steps)

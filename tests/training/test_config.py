@@ -53,8 +53,8 @@ def test_whole_numbers_will_do_for_numbers() -> None:
     [
         (21, 56, Budget(21, 20, 1, 10, 7)),  # few windows: all of them in every step, 200 steps
         (1600, 80, Budget(25, 20, 64, 96, 7)),  # 30 passes of 64 steps
-        (27_000, 10, Budget(204, 20, 133, 150, 7)),  # at most 3,000 steps
-        (900, 1_000_000, Budget(8, 20, 113, 150, 7)),
+        (27_000, 10, Budget(204, 20, 100, 100, 7)),  # at most 2,000 steps
+        (900, 1_000_000, Budget(8, 20, 100, 100, 7)),
     ],
 )
 def test_the_steps_follow_from_the_size_of_the_data(n_windows: int, tokens: int, expected: Budget) -> None:

@@ -37,7 +37,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 BATCH_TOKENS, MIN_BATCH, MAX_BATCH = 2048, 8, 256
 """Tokens of a step, and bounds of its windows, where the batch size is auto."""
-PASSES, MIN_STEPS, MAX_STEPS = 30, 200, 3000
+PASSES, MIN_STEPS, MAX_STEPS = 30, 200, 2000
 """Passes over the windows, and bounds of the steps, where the epochs are auto."""
 FAST = 10
 """Factor by which the preset "fast" has fewer steps."""
@@ -94,7 +94,7 @@ class TrainingConfig(Options):
     epochs: int | Literal["auto"] = option(
         "auto",
         "Passes over the training windows, with a validation after each; the learning rate anneals to zero over all of "
-        "them. auto: 30 passes, but at least 200 and at most 3,000 steps, with 20 validations.",
+        "them. auto: 30 passes, but at least 200 and at most 2,000 steps, with 20 validations.",
         at_least=1,
         flag=True,
     )
