@@ -12,6 +12,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from elinformer._files import new_file
+from elinformer.data.frequencies import in_words
 from elinformer.data.panel import UNNAMED
 from elinformer.errors import InputError
 
@@ -100,7 +101,7 @@ def _time_label(panel: Panel) -> str:
     if not panel.has_time:
         return "number of the step"
     zone = f", clock of {panel.form.zone}" if panel.form.zone else ""
-    return f"time, a step is {panel.freq}{zone}"
+    return f"time, a step is {in_words(panel.freq or 'one')}{zone}"
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

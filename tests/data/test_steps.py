@@ -11,7 +11,9 @@ import pytest
 
 from elinformer.data.io.frames import panel_from_frame
 from elinformer.data.panel import Panel
+from elinformer.data.seasons import seasons_of
 from elinformer.data.steps import same_step, step_name
+from elinformer.data.time_grid import continue_grid
 from elinformer.errors import InputError
 
 
@@ -22,10 +24,35 @@ from elinformer.errors import InputError
         ("d", "1D"), ("24h", "1D"), ("B", "B"), ("1w", "7D"), ("W-MON", "W-MON"), ("BM", "BME"), ("A-MAR", "YE-MAR"),
         (pd.offsets.Hour(1), "1h"), (pd.DateOffset(hours=2), "2h"), (pd.offsets.Week(weekday=0), "W-MON"),
         (pd.Timedelta("15min"), "15min"), (np.timedelta64(1, "h"), "1h"), (timedelta(days=1), "1D"),
+        (pd.offsets.CDay(), "B"), (pd.offsets.CDay(weekmask="Sun Mon"), "C-MonSun"),
+        (pd.offsets.CDay(holidays=["2024-12-25", "2024-01-01"]), "C-MonTueWedThuFri-20240101-20241225"),
     ],
 )  # fmt: skip
 def test_a_step_is_read_in_the_words_of_all_libraries(given: Any, name: str) -> None:
     assert step_name(given) == name
+
+
+@pytest.mark.parametrize("given", ["NYSE", "XNYS", "B-NYSE", "B-XNYS"])
+def test_an_exchange_has_the_days_on_which_it_trades(given: str) -> None:
+    pytest.importorskip("holidays")
+    name = step_name(given)
+    assert name == "B-XNYS"
+    days = continue_grid(np.array(["2024-06-14T16:00"], "M8[ns]"), 5, name, None)
+    expected = ["2024-06-17", "2024-06-18", "2024-06-20", "2024-06-21", "2024-06-24"]  # Juneteenth, a Wednesday
+    np.testing.assert_array_equal(days, np.array(expected, "M8[ns]") + np.timedelta64(16, "h"))
+    panel = Panel.from_arrays(np.zeros((9, 1)), start="2024-06-14", freq=name)
+    week, year = (season.steps for season in seasons_of(panel))
+    assert week == 5
+    assert 250 <= year <= 253
+
+
+def test_a_country_has_its_own_weekend() -> None:
+    pytest.importorskip("holidays")
+    days = continue_grid(np.array(["2024-03-28"], "M8[ns]"), 5, "B-IL", None)
+    assert set(pd.DatetimeIndex(days).day_name()) <= {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday"}
+    assert pd.Timestamp(continue_grid(np.array(["2024-03-28"], "M8[ns]"), 1, "B-DE", None)[0]) == pd.Timestamp(
+        "2024-04-02"
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +68,9 @@ def test_months_quarters_and_years_begin_where_the_times_do(given: Any, first: s
     assert step_name(given, np.array([first], "M8[ns]")) == name
 
 
-@pytest.mark.parametrize("given", ["blah", "", "-1h", "0h", "1i", 1.5, True, [1], 5, pd.offsets.CDay()])
+@pytest.mark.parametrize(
+    "given", ["blah", "", "-1h", "0h", "1i", 1.5, True, [1], 5, 2 * pd.offsets.CDay(), "B-Germany", "ABC"]
+)
 def test_what_is_no_step_of_times_is_refused(given: Any) -> None:
     with pytest.raises(InputError, match="expected"):
         step_name(given)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from elinformer.data.frequencies import in_words
 from elinformer.data.reach import Reach
 from elinformer.data.seasons import Season, seasons_of
 
@@ -118,7 +119,7 @@ def _lags_of(season: Season, panel: Panel, train_end: int) -> list[int]:
 
 
 def _words(panel: Panel, reach: Reach, seasons: tuple[str, ...]) -> str:
-    step = f"steps of {panel.freq}" if panel.freq else "steps without a time"
+    step = f"steps of {in_words(panel.freq)}" if panel.freq else "steps without a time"
     lags = "no lags" if not reach.lags else f"lags {', '.join(str(lag) for lag in sorted(reach.lags))}"
     because = f" (season: {' and '.join(seasons)})" if seasons else ""
     return f"{step}: {reach.window} in, {reach.horizon} out; {lags}{because}"

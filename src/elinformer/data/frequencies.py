@@ -1,26 +1,36 @@
 """Steps of time: frequencies by name, and the step of recorded times, gaps and all.
 
-Names are those of pandas, and two more, for steps that pandas has no name for:
+Names are those of pandas, and three more, for steps that pandas has no name for:
 
 - "MS-15", "3MS-10": every month, or every third, on this day; on the last one of a month that is shorter.
-- "C-MonTueWedThuFriSat": on these days of the week.
+- "C-MonTueWedThuFriSat": on these days of the week; "C-MonTueWedThuFri-20240101-20241225": without these dates.
+- "B-XNYS", "B-DE": on the business days of an exchange, a country or a region, as the package `holidays` has them.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from elinformer.errors import InputError
+from elinformer.data.regions import check_region, days_off, exchange, weekdays
+from elinformer.errors import InputError, MissingExtraError
 
 DAY = pd.Timedelta(days=1)
 WEEK = 7 * DAY
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 MONTHLY_ON = re.compile(r"(\d*)MS-(\d{1,2})")
-DAYS_OF_WEEK = re.compile(r"C-((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)+)")
+DAYS_OF_WEEK = re.compile(r"C-((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)+)((?:-\d{8})*)")
+BUSINESS_DAYS = re.compile(r"B-([A-Za-z0-9]+(?:-.+)?)")
+EXCHANGE = re.compile(r"[A-Z][A-Z0-9]{1,4}")
+YEARS = (1900, 2100)
+"""Years whose days off are left out of business days by name."""
+SHOWN = 40
+"""Letters of a name up to which a message has all of it."""
 WEEKS_TO_KNOW = 3
 """Weeks after which a day of the week that never occurs is taken to be no step."""
 
@@ -35,6 +45,8 @@ def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
     try:
         step = _own_offset(freq) or pd.tseries.frequencies.to_offset(freq)
         after = pd.Timestamp(0) + step  # fails for a step that is too long for any two times
+    except (InputError, MissingExtraError):
+        raise
     except (ValueError, OverflowError) as error:
         raise InputError(message) from error
     if step.n < 1 or after is pd.NaT:
@@ -42,14 +54,64 @@ def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
     return step
 
 
+@lru_cache
 def _own_offset(freq: str) -> pd.tseries.offsets.BaseOffset | None:
     """Return the offset of a name that pandas does not know."""
     if monthly := MONTHLY_ON.fullmatch(freq):
         months, day = int(monthly[1] or 1), int(monthly[2])
         return pd.DateOffset(months=months, day=day) if months and 1 <= day <= 31 else None
     if days := DAYS_OF_WEEK.fullmatch(freq):
-        return pd.offsets.CustomBusinessDay(weekmask=" ".join(re.findall("...", days[1])))
+        dates = np.array([f"{date[:4]}-{date[4:6]}-{date[6:]}" for date in re.findall(r"\d{8}", days[2])], "M8[D]")
+        return pd.offsets.CustomBusinessDay(weekmask=" ".join(re.findall("...", days[1])), holidays=list(dates))
+    if region := BUSINESS_DAYS.fullmatch(freq):
+        check_region(region[1])
+        weekmask = " ".join(WEEKDAYS[day] for day in weekdays(region[1]))
+        return pd.offsets.CustomBusinessDay(weekmask=weekmask, holidays=list(days_off(region[1], *YEARS)))
     return None
+
+
+def business_days(freq: str) -> str | None:
+    """Return the name of the business days of an exchange, which may be named alone, "NYSE"; None for another name.
+
+    Raises:
+        InputError: The package `holidays` does not know the place.
+        MissingExtraError: The package is not installed.
+    """
+    if region := BUSINESS_DAYS.fullmatch(freq):
+        code = exchange(region[1]) or region[1]
+        check_region(code)
+        return f"B-{code}"
+    if EXCHANGE.fullmatch(freq) and not _is_of_pandas(freq):
+        code = exchange(freq)
+        return code and f"B-{code}"
+    return None
+
+
+def _is_of_pandas(freq: str) -> bool:
+    try:
+        pd.tseries.frequencies.to_offset(freq)
+    except ValueError:
+        return False
+    return True
+
+
+def name_of_business_days(step: Any) -> str | None:
+    """Return the name of a CustomBusinessDay of pandas, with its days of the week and its dates; None if it has none.
+
+    Args:
+        step: The offset.
+    """
+    if step.n != 1 or step.offset:
+        return None
+    days = "".join(day for day, is_step in zip(WEEKDAYS, step.calendar.weekmask, strict=True) if is_step)
+    if days == "MonTueWedThuFri" and not len(step.calendar.holidays):
+        return "B"
+    return "-".join(["C", days, *(str(date).replace("-", "") for date in step.calendar.holidays)])
+
+
+def in_words(freq: str) -> str:
+    """Return a step for messages: the days off are counted, if they are many."""
+    return freq if len(freq) <= SHOWN else f"{'-'.join(freq.split('-')[:2])} without {freq.count('-') - 1} dates"
 
 
 def is_own_name(freq: str) -> bool:
@@ -78,8 +140,21 @@ def days_of_week(freq: str) -> int | None:
     """Return the days of a week, if the step is a day on some days of the week: 5 for "B"."""
     if freq in {"B", "C"}:
         return 5
-    days = DAYS_OF_WEEK.fullmatch(freq)
-    return len(set(re.findall("...", days[1]))) if days else None
+    if not (DAYS_OF_WEEK.fullmatch(freq) or BUSINESS_DAYS.fullmatch(freq)):
+        return None
+    step: Any = offset(freq)
+    return int(step.calendar.weekmask.sum())
+
+
+def days_of_year(freq: str) -> int | None:
+    """Return the steps of a usual year, if the step is a day on some days of the week, without its days off."""
+    days = days_of_week(freq)
+    if days is None:
+        return None
+    step: Any = offset(freq)
+    dates = step.calendar.holidays if isinstance(step, pd.offsets.CustomBusinessDay) else np.empty(0, "M8[D]")
+    _, counts = np.unique(dates.astype("M8[Y]"), return_counts=True)
+    return days * 261 // 5 - (int(np.median(counts)) if len(counts) else 0)
 
 
 def infer_freq(timestamps: np.ndarray) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from elinformer.data.covariates import Covariates, names_of
 from elinformer.data.form import PLAIN, Form
+from elinformer.data.frequencies import in_words
 from elinformer.data.pieces import panel_shape, row_blocks, values_and_mask
 from elinformer.data.precision import PrecisionSample
 from elinformer.data.steps import is_step_number, step_name
@@ -235,7 +236,7 @@ class Panel:
         span = " to ".join(ends) or "steps without a time"
         return (
             f"Panel({self.name}: {self.n_steps} steps x {self.n_series} series x {self.n_channels} channels, "
-            f"{self.freq or 'no frequency'}, {span}, {self.observed_share:.1%} observed)"
+            f"{in_words(self.freq or 'no frequency')}, {span}, {self.observed_share:.1%} observed)"
         )
 
 
@@ -435,7 +436,7 @@ def check_neighbours(panel: Panel) -> None:
     if panel.has_time:
         apart = f"{_duration(np.diff(panel.timestamps[seen[:2]])[0])} apart"
     raise InputError(
-        f"expected values at neighbouring steps of {panel.freq or 'one'}, but no series has any: series "
+        f"expected values at neighbouring steps of {in_words(panel.freq or 'one')}, but no series has any: series "
         f"{panel.series[counts.argmax()]!r} has values that are {apart}; pass freq=... as the data were recorded, or "
         "bring them to one step"
     )

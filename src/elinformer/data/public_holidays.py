@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from elinformer.data.frequencies import DAY, days_of_week, offset, step_length
+from elinformer.data.regions import check_region, days_off
 from elinformer.data.time_grid import continue_grid
-from elinformer.errors import InputError, MissingExtraError
+from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +22,6 @@ their day, and of the days before and after."""
 
 BY_THEIR_END = re.compile(r"\d*(B?[MQY]|SM)E(-\w+)?")
 """Steps that are dated by their last day."""
-
-NEAR = 3
-"""Names at most that a message offers."""
 
 
 def check_regions(regions: Sequence[str]) -> None:
@@ -38,36 +34,7 @@ def check_regions(regions: Sequence[str]) -> None:
     if len(set(regions)) < len(regions):
         raise InputError(f"expected distinct regions of holidays, got {', '.join(regions)}: name each of them once")
     for region in regions:
-        _check_region(region, _package())
-
-
-def _check_region(region: str, package: Any) -> None:
-    country = region.partition("-")[0]
-    regions: dict[str, list[str]] = package.list_supported_countries()
-    codes = {*package.list_supported_financial(), *regions}
-    codes |= {f"{name}-{part}" for name, parts in regions.items() for part in parts}
-    if region in codes:
-        return
-    remedy, start = "write a country, such as DE, or a region of it, such as US-NY", ""
-    if country in regions:
-        start = f"{country}-"
-        remedy = f"write {country} alone" + (", or a region of it" if regions[country] else ", which has no regions")
-    known = {code.removeprefix(start): code for code in sorted(codes) if code.startswith(start)}
-    known |= {name: start + code for name, code in _aliases(package, country if start else "").items()}
-    folded = {name.casefold(): code for name, code in known.items()}
-    near = get_close_matches(region.removeprefix(start).casefold(), folded, NEAR, cutoff=0.5)
-    shown = ", ".join(dict.fromkeys(folded[name] for name in near)) or ", ".join(
-        dict.fromkeys(folded.values() if start else ())
-    )
-    near_ones = f"; near ones are {shown}" if shown else ""
-    raise InputError(f"expected a region that the package holidays knows, got {region!r}: {remedy}{near_ones}")
-
-
-def _aliases(package: Any, country: str = "") -> dict[str, str]:
-    """Return codes by the names of countries, or of the regions of a country, as far as the package has names."""
-    if country:
-        return dict(package.country_holidays(country).subdivisions_aliases)
-    return {names[0]: names[1] for names in package.registry.COUNTRIES.values()}
+        check_region(region)
 
 
 def names_of_features(regions: Sequence[str]) -> tuple[str, ...]:
@@ -88,7 +55,7 @@ def features(timestamps: np.ndarray, freq: str, regions: Sequence[str]) -> np.nd
     first, last = (int(day.astype("M8[Y]").astype(int)) + 1970 for day in (periods[0][0].min(), periods[2][1].max()))
     found = [
         np.searchsorted(dates, end, side="right") - np.searchsorted(dates, begin)
-        for dates in (_dates(region, first, last) for region in regions)
+        for dates in (days_off(region, first, last) for region in regions)
         for begin, end in (periods[1], periods[0], periods[2])
     ]
     return np.stack(found, axis=-1).astype(np.float32)
@@ -109,24 +76,3 @@ def _periods(timestamps: np.ndarray, freq: str) -> tuple[tuple[np.ndarray, np.nd
         last = days[2:] - 1
     n = len(timestamps)
     return tuple((first[place : place + n], last[place : place + n]) for place in range(3))
-
-
-@lru_cache
-def _dates(region: str, first_year: int, last_year: int) -> np.ndarray:
-    """Return the days of the holidays of a region, sorted."""
-    package = _package()
-    country, _, part = region.partition("-")
-    years = range(first_year, last_year + 1)
-    if region in package.list_supported_financial():
-        found = package.financial_holidays(region, years=years)
-    else:
-        found = package.country_holidays(country, subdiv=part or None, years=years)
-    return np.array(sorted(found), "M8[D]")
-
-
-def _package() -> Any:
-    try:
-        import holidays
-    except ImportError as error:
-        raise MissingExtraError('holidays by name need an extra: pip install "elinformer[holidays]"') from error
-    return holidays

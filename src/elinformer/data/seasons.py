@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from elinformer.data.frequencies import DAY, days_of_week, months_of, offset, step_length
+from elinformer.data.frequencies import DAY, days_of_week, days_of_year, months_of, offset, step_length
 
 if TYPE_CHECKING:
     from elinformer.data.panel import Panel
@@ -54,8 +54,8 @@ def _seasons_of_long_steps(freq: str) -> tuple[Season, ...]:
         year = round(DAYS_OF_YEAR / days) if days < 7 else round(WEEKS_OF_YEAR * 7 / days)
         name = "same time last year" if days < 7 else "same week last year"
         return (*week, Season("year", year, name)) if year > 1 else week
-    if days := days_of_week(freq):
-        return Season("week", days, "same day last week"), Season("year", days * 261 // 5, "same time last year")
+    if (days := days_of_week(freq)) and (year := days_of_year(freq)):
+        return Season("week", days, "same day last week"), Season("year", year, "same time last year")
     if months := months_of(freq):
         return (Season("year", 12 // months, "same month last year"),) if 12 % months == 0 and months < 12 else ()
     for offsets, steps, name in (

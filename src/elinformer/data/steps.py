@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from elinformer.data.frequencies import is_own_name
+from elinformer.data.frequencies import business_days, is_own_name, name_of_business_days
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,14 +58,15 @@ def step_name(freq: Any, times: Any = None) -> str:
 
     Args:
         freq: Text of pandas ("1h", "MS"), of pandas before its third version ("H", "M") or of polars ("15m", "1mo");
-            an offset of pandas; or a timedelta of Python, NumPy or pandas.
+            an exchange ("NYSE"), or "B-" and a country or region ("B-DE"), for their business days; an offset of
+            pandas, also with days off; or a timedelta of Python, NumPy or pandas.
         times: Times of the data, or the first of them, if they are known.
 
     Raises:
         InputError: It is none of them, or no run could keep it.
     """
-    if isinstance(freq, str) and is_own_name(freq):
-        return freq
+    if isinstance(freq, str) and (name := business_days(freq.strip()) or (freq if is_own_name(freq) else None)):
+        return name
     if isinstance(freq, timedelta | np.timedelta64):
         freq = pd.Timedelta(freq)
     if isinstance(freq, Integral) and not isinstance(freq, bool):
@@ -74,6 +75,8 @@ def step_name(freq: Any, times: Any = None) -> str:
             "pandas writes it"
         )
     text = freq if isinstance(freq, str) else _text_of(freq)
+    if is_own_name(text):
+        return text
     count, unit, anchor = _parsed(text) or (0, text, "")
     if unit in MONTHS and not anchor:
         return _months_of(count, unit, _first(times))
@@ -126,10 +129,9 @@ def _text_of(freq: Any) -> str:
     if type(step) is pd.DateOffset:
         return _text_of_date_offset(step)
     if isinstance(step, pd.offsets.CustomBusinessDay):
-        raise InputError(
-            f"expected a step that can be written as text, {EXAMPLES}, got {step!r}: pass 'B'; days without rows, such "
-            "as holidays, are missing values"
-        )
+        if (name := name_of_business_days(step)) is None:
+            raise _refusal(freq)
+        return name
     return step.freqstr
 
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from elinformer.data.frequencies import DAY, infer_freq, offset, step_length
+from elinformer.data.frequencies import DAY, in_words, infer_freq, offset, step_length
 from elinformer.errors import InputError
 
 __all__ = ["DAY", "infer_freq", "offset", "step_length"]
@@ -34,7 +34,7 @@ def make_grid(start: str | np.datetime64, n_steps: int, freq: str, steps_per_day
     if steps_per_day is None:
         grid = _date_range(first, n_steps, freq)
         if n_steps and grid[0] != first:
-            raise InputError(f"expected a start on a step of {freq!r}, got {first}: start at {grid[0]}")
+            raise InputError(f"expected a start on a step of {in_words(freq)!r}, got {first}: start at {grid[0]}")
         return grid
     step = step_length(freq)
     if step is None or not 1 <= steps_per_day <= DAY // step:
@@ -118,9 +118,9 @@ def fill_grid(timestamps: np.ndarray, freq: str | None, steps_per_day: int | Non
     stray = np.flatnonzero(~np.isin(timestamps, grid))
     if len(stray):
         raise InputError(
-            f"expected times on a grid of {freq} steps from {timestamps[0]} on, but {timestamps[stray[0]]} lies "
-            f'between two steps ({len(stray)} do in all): pass freq=..., or resample="mean" beside it to bring the '
-            "rows to one step length"
+            f"expected times on a grid of {in_words(freq or 'one')} steps from {timestamps[0]} on, but "
+            f"{timestamps[stray[0]]} lies between two steps ({len(stray)} do in all): pass freq=..., or "
+            'resample="mean" beside it to bring the rows to one step length'
         )
     places = np.searchsorted(grid, timestamps)
     return grid[: places[-1] + 1], places
@@ -237,7 +237,7 @@ def check_grid(timestamps: np.ndarray, freq: str, steps_per_day: int | None) -> 
     wrong = np.flatnonzero(expected != timestamps)
     if len(wrong):
         raise InputError(
-            f"expected a step every {freq} from {timestamps[0]} on, but step {wrong[0]} is "
+            f"expected a step every {in_words(freq)} from {timestamps[0]} on, but step {wrong[0]} is "
             f"{timestamps[wrong[0]]} where {expected[wrong[0]]} was due: add the missing steps as rows of missing "
             "values (read_panel does so for tables), or pass steps_per_day where nights are not recorded"
         )

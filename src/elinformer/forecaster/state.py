@@ -12,6 +12,7 @@ from elinformer._arguments import explain_arguments
 from elinformer._console import say
 from elinformer.data.covariates import LEVEL
 from elinformer.data.defaults import choose_reach
+from elinformer.data.frequencies import in_words
 from elinformer.data.io.frames import as_panel, columns_again
 from elinformer.data.io.static import static_covariates
 from elinformer.data.options import TaskOptions
@@ -86,7 +87,7 @@ class ForecasterState:
         channels = f" of {len(info.channels)} channels" if len(info.channels) > 1 else ""
         return (
             f"Forecaster({options}, trained on {len(info.series)} series{channels} of {info.name!r}, "
-            f"{info.freq or 'no frequency'}, {self.n_parameters:,} parameters)"
+            f"{in_words(info.freq or 'no frequency')}, {self.n_parameters:,} parameters)"
         )
 
     @classmethod

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from elinformer.data.form import PLAIN
+from elinformer.data.frequencies import in_words
 from elinformer.data.io.cells import plain, starts_of, text_of
 from elinformer.data.io.columns import Columns, declared_columns
 from elinformer.data.io.packed import looks_like_time
@@ -69,7 +70,8 @@ def as_panel(
     try:
         return recorded.with_options(null_value=None, start=None, freq=freq, steps_per_day=steps_per_day).to_panel()
     except InputError as error:
-        raise InputError(f"{data.name} has a step of {data.freq} instead of {freq}: {error}") from error
+        steps = f"{in_words(data.freq)} instead of {in_words(str(freq))}"
+        raise InputError(f"{data.name} has a step of {steps}: {error}") from error
 
 
 def panel_from_frame(
