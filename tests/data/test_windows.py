@@ -160,6 +160,19 @@ def test_a_lag_before_the_first_step_is_missing(hourly_panel: Panel) -> None:
     np.testing.assert_array_equal(mask, expected)
 
 
+def test_a_missing_value_of_the_longest_lag_is_that_of_its_period_before() -> None:
+    values = np.arange(100.0)[:, None] + np.array([0, 1000])
+    values[70:90, 0] = np.nan  # silent for twenty steps
+    panel = Panel.from_arrays(values)
+    reach = Reach(4, 3, lags=(5, 10))
+    batch = WindowDataset(panel, None, np.array([90, 12]), reach)[[0, 1]]
+    assert batch.values[0, :3, 0, 0].tolist() == [60, 61, 62]  # ten steps before 80 is silent, twenty before it is not
+    assert batch.mask[0, :, 0, 0].tolist() == [True] * 3 + [False] * 7
+    assert batch.values[0, :3, 1, 0].tolist() == [1080, 1081, 1082]
+    assert batch.values[1, :3, 0, 0].tolist() == [2, 3, 4]
+    assert not panel.mask[70:90, 0].any()  # the panel itself is as it was
+
+
 @pytest.mark.parametrize(
     ("window", "horizon", "lags", "message"),
     [

@@ -103,11 +103,17 @@ class SplitPanel:
         return WindowDataset(self.panel, calendar, window_origins((0, self.panel.n_steps), self.reach), self.reach)
 
 
+MAX_SEASONS_BACK = 3
+"""Periods of the longest lag that are searched for a value, where that of the lag is missing."""
+
+
 class WindowDataset(Dataset[Batch]):
     """Windows with the origins `origins` (n,). An index, a list of B numbers, returns a `Batch`.
 
     The arrays of the panel are used in place, in memory or mapped from a file: a window is read when a batch needs it.
-    Steps before the first one are missing. Holidays of the calendar are further future covariates.
+    Steps before the first one are missing. Holidays of the calendar are further future covariates. A missing value of
+    the longest lag is replaced by that of the same time one, two or three of its periods before, so that a sensor that
+    has been silent for as long as all lags is forecast by what it was before.
     Without targets, an origin may be the step after the last one.
     """
 
@@ -126,6 +132,7 @@ class WindowDataset(Dataset[Batch]):
                 self.future += (holidays[:, None],)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
         self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
+        self.longest_lag = max(reach.lags, default=0)
         self.steps = np.concatenate([reach.inputs, np.arange(reach.horizon)])  # (T + S,)
         self.with_targets = with_targets
 
@@ -155,6 +162,8 @@ class WindowDataset(Dataset[Batch]):
         values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
         if (steps[:, 0] < 0).any():
             mask &= torch.from_numpy(steps[:, : rows.shape[1]] >= 0)[:, :, None, None]
+        if self.longest_lag:
+            self._fill_longest_lag(values[:, : self.horizon], mask[:, : self.horizon], steps[:, : self.horizon])
         covariates = {
             "past": _gather(self.past, steps[:, : self.n_inputs]),
             "future": _gather(self.future, steps),
@@ -164,6 +173,18 @@ class WindowDataset(Dataset[Batch]):
         if not self.with_targets:
             return Batch(values, mask, calendar, **covariates)
         return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future], **covariates)
+
+    def _fill_longest_lag(self, values: Tensor, mask: Tensor, steps: np.ndarray) -> None:
+        """Fill the missing values (B, S, N, C) of the longest lag, which are those of the steps (B, S), in place."""
+        for periods in range(1, MAX_SEASONS_BACK + 1):
+            earlier = steps - periods * self.longest_lag
+            windows = (~mask.flatten(1).all(1).numpy() & (earlier[:, -1] >= 0)).nonzero()[0]
+            if not len(windows):
+                return
+            rows = np.maximum(earlier[windows], 0)
+            seen = torch.from_numpy(self.mask[rows] & (earlier[windows] >= 0)[:, :, None, None]) & ~mask[windows]
+            values[windows] = torch.where(seen, torch.from_numpy(self.values[rows]), values[windows])
+            mask[windows] |= seen
 
 
 def _gather(arrays: Sequence[np.ndarray], steps: np.ndarray) -> Tensor | None:
