@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from elinformer.evaluation import naives_for, score_naives
 from elinformer.options import Settings, catalogue_settings
 from elinformer.report.groups import groups_of
-from elinformer.report.outputs import write_forecasts
+from elinformer.report.outputs import picture_line, write_forecasts
 from elinformer.report.run import write_report
 from elinformer.report.tables import score_ratio_table
 from elinformer.run_folder.folder import write_json
@@ -60,7 +60,7 @@ def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Con
         f"run        {out}\n"
         f"scores     {out / 'metrics.json'}, {out / 'scaled_errors.json'}\n"
         f"forecast   {forecast}\n"
-        f"picture    {picture}\n"
+        f"picture    {picture_line(picture)}\n"
         f"report     {page}"
     )
     return document

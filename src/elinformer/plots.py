@@ -6,15 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
 from elinformer._files import new_file
 from elinformer.data.frequencies import in_words
 from elinformer.data.panel import UNNAMED
-from elinformer.errors import InputError
+from elinformer.errors import InputError, MissingExtraError
+
+try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise MissingExtraError('figures need an extra: pip install "elinformer[plots]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,8 +84,7 @@ def figure_of(
         raise InputError(f"expected 1 to {MAX_SERIES} series for a figure, got {len(series)}: choose some of them")
     columns = min(2, len(series))
     rows = -(-len(series) // columns)
-    figure = Figure(figsize=(6 * columns if columns > 1 else 9, 2.4 * rows + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(6 * columns if columns > 1 else 9, 2.4 * rows + 0.8)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
     for axis in axes[len(series) :]:
         axis.set_visible(False)
@@ -94,6 +97,13 @@ def figure_of(
     figure.supxlabel(_time_label(panel), fontsize=9, color=NOTE)
     if panel.channels[channel] != UNNAMED:
         figure.supylabel(panel.channels[channel], fontsize=9, color=NOTE, parse_math=False)
+    return figure
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """Return a figure of a size in inches that needs no window."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
     return figure
 
 

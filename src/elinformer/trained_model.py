@@ -247,7 +247,7 @@ class TrainedModel:
         minimum = self.config["forecaster"]["minimum"]
         if minimum == "auto":
             return self._calibration.lowest(values, mask, series)
-        return torch.full(values[:, 0].shape, -torch.inf if minimum is None else minimum)
+        return torch.full(values[:, 0].shape, -torch.inf if minimum is None else float(minimum))
 
     @float32_default()
     def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:

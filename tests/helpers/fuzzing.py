@@ -6,6 +6,7 @@ a fuzzer; `FUZZ_SEED=1234` begins with that seed, which a failure names.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import os
@@ -23,7 +24,9 @@ from elinformer.errors import InputError
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 LONGEST = 20
-"""Seconds that one input may take."""
+"""Seconds of work that one input may take."""
+WAIT = 120
+"""Seconds that one input may take on a machine with other work, or while it waits for a file."""
 MEMORY = 4 << 30
 """Bytes of address space that one small file may take beside what the process has; threads reserve much of it."""
 
@@ -39,6 +42,7 @@ def tries(name: str, number: int) -> Iterator[random.Random]:
     end = time.monotonic() + SECONDS
     for seed in itertools.count(SEED):
         if (time.monotonic() > end) if SECONDS else (seed >= SEED + number):
+            print(f"{name}: {seed - SEED:,} inputs, seeds from {SEED}")
             return
         try:
             yield random.Random(f"{name} {seed}")
@@ -66,15 +70,18 @@ def time_limit() -> Iterator[None]:
         return
 
     def late(*_: Any) -> None:
-        raise AssertionError(f"no end after {LONGEST} seconds")
+        raise AssertionError(f"no end after {LONGEST} seconds of work, or {WAIT} of waiting")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(LONGEST)
+    before = {number: signal.signal(number, late) for number in (signal.SIGALRM, signal.SIGPROF)}
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
+    signal.alarm(WAIT)
     try:
         yield
     finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -122,13 +129,13 @@ def change_document(draw: random.Random, document: Any) -> None:
     if kind == "remove":
         del place[key]
     elif kind == "near" and isinstance(place[key], int | float) and not isinstance(place[key], bool):
-        place[key] += draw.choice([-1, 1, 0.5, 10**9, -(10**9)])
+        place[key] += draw.choice([-1, 1, 10**9, -(10**9), *([0.5] if abs(place[key]) < 1e300 else [])])
     elif kind == "near" and isinstance(place[key], list):
         place[key] = draw.choice([place[key][:-1], place[key] * 2, place[key][::-1]])
     elif kind == "add" and isinstance(place, dict):
-        place[draw.choice(["", "x", "name", "window", "state", "\0"])] = draw.choice(VALUES)
+        place[draw.choice(["", "x", "name", "window", "state", "\0"])] = copy.deepcopy(draw.choice(VALUES))
     else:
-        place[key] = draw.choice(VALUES)
+        place[key] = copy.deepcopy(draw.choice(VALUES))
 
 
 def edit_document(draw: random.Random, path: Path) -> None:

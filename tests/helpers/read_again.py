@@ -96,7 +96,7 @@ def _array(path: Path) -> np.ndarray:
         import h5py
 
         with h5py.File(path) as file:
-            (group,) = (file[name] for name in file if "axis0" in file[name])
+            (group,) = (file[name] for name in file if {"axis0", "axis1", "block0_values"} <= {*file[name]})
             array = np.full((len(group["axis1"]), len(group["axis0"])), np.nan)
             names = [*group["axis0"][:]]
             for block in (name for name in group if re.fullmatch(r"block\d+_values", name)):

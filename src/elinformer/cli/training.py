@@ -80,7 +80,7 @@ def train(
     run = out or Path(f"{Path(data).stem}-run")
     settings = settings_for(data, config, {**in_tables(options or {}), "model": {"name": model}})
     trained: list[tuple[Forecaster, Panel]] = []
-    written: list[Path] = []
+    written: list[Path | None] = []
 
     def then(forecaster: Forecaster, panel: Panel) -> None:
         from elinformer.report.outputs import write_forecasts
@@ -91,7 +91,9 @@ def train(
     metrics = train_run(data, run, settings, overwrite=overwrite, machines=machines, then=then)
     _show_training(run, metrics, *trained)
     if written:
-        typer.echo(f"forecast: {written[0]}, picture: {written[1]}")
+        from elinformer.report.outputs import picture_line
+
+        typer.echo(f"forecast: {written[0]}, picture: {picture_line(written[1])}")
 
 
 @with_flags({name: row for name, row in flag_rows().items() if name != "refit"})

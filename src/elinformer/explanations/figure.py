@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from elinformer.plots import FORECAST, OBSERVED
+from elinformer.plots import FORECAST, OBSERVED, empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from elinformer.explanations.explanation import Explanation
 
@@ -22,8 +21,7 @@ LABELS = {"own": "its own values", "others": "values of other series", "covariat
 def figure_of(explanation: Explanation, top: int) -> Figure:
     """Draw an explanation; see `Explanation.plot`."""
     sources = _sources(explanation, top)
-    figure = Figure(figsize=(9, 4.4 + 0.22 * len(sources)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(9, 4.4 + 0.22 * len(sources))
     above, below = figure.subplots(2, 1, height_ratios=[3, 1 + 0.24 * len(sources)])
     _draw_steps(above, explanation)
     names, numbers, colors = zip(*reversed(sources), strict=True) if sources else ((), (), ())

@@ -78,6 +78,13 @@ def damaged_parquet(folder: Path) -> Path:
     return path
 
 
+def text_of_latin_1(folder: Path) -> Path:
+    text = pa.Array.from_buffers(
+        pa.string(), 3, [None, pa.py_buffer(np.arange(4, dtype=np.int32)), pa.py_buffer(b"1\xf62")]
+    )
+    return parquet(folder, a=text)
+
+
 def basicts(folder: Path, meta: str) -> Path:
     for part in ("train", "val", "test"):
         np.save(folder / f"{part}_data.npy", np.ones((4, 2)))
@@ -136,6 +143,7 @@ REFUSED: dict[str, Make] = {
     ),
     "a header of two lines": lambda f: csv(f, 'time,"a\nb"\n0,1\n1,2\n'),
     "a damaged name in Parquet": damaged_parquet,
+    "text in Parquet that is no UTF-8": text_of_latin_1,
     "nested JSON": lambda f: basicts(f, "[" * 200_000),
     "a name that is too long": lambda f: f / f"{'a' * 5000}.csv",
     "a user that there is not": lambda _: "~nosuchuser/a.csv",

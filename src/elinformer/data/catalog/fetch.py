@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from elinformer._quiet import quiet
-from elinformer.errors import InputError
+from elinformer.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -30,9 +30,17 @@ BLOCK_BYTES = 2**14  # a cut connection loses at most one block
 
 
 def cache_folder(dataset: Dataset, cache_dir: str | Path | None = None) -> Path:
-    """Return the folder for the files of `dataset`, which need not exist."""
-    import pooch
+    """Return the folder for the files of `dataset`, which need not exist.
 
+    Raises:
+        MissingExtraError: The packages that fetch files are not installed.
+    """
+    try:
+        import pooch
+    except ImportError as error:
+        raise MissingExtraError(
+            'data sets of the catalogue need an extra: pip install "elinformer[catalog]"'
+        ) from error
     chosen = cache_dir or os.environ.get(CACHE_VARIABLE) or pooch.os_cache("elinformer")
     return Path(chosen).expanduser() / (dataset.folder or dataset.name)
 

@@ -217,20 +217,20 @@ class ParquetStream:
         stored = [self._stored[name] for name in columns]
         with _refuse_damage():
             for batch in self._file.iter_batches(TABLE_ROWS, columns=stored):
-                yield [plain(batch.column(name)) for name in stored]
+                yield [plain(_whole(batch.column(name))) for name in stored]
 
     def first_cells(self, name: str) -> Column:
         """See `TableStream`."""
         with _refuse_damage():
             batch = next(self._file.iter_batches(FIRST_ROWS, columns=[self._stored[name]]), None)
-        return pa.array([], pa.string()) if batch is None else plain(batch.column(0))
+            return pa.array([], pa.string()) if batch is None else plain(_whole(batch.column(0)))
 
     def read_group(self, group: int, columns: Sequence[str]) -> Sequence[Column]:
         """See `ColumnStream`."""
         stored = [self._stored[name] for name in columns]
         with _refuse_damage():
             table = self._file.read_row_group(group, columns=stored)
-        return [plain(column) for column in table.select(stored).columns]
+            return [plain(_whole(column)) for column in table.select(stored).columns]
 
 
 def distinct_names(names: Iterable[Any]) -> list[str]:
@@ -303,6 +303,13 @@ def _refuse_damage() -> Generator[None]:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"expected a whole Parquet file, got something else ({error})") from error
+
+
+def _whole(column: Column) -> Column:
+    """Return a column, after a check that its text is UTF-8: other functions of Arrow take that for granted."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type):
+        column.validate(full=True)
+    return column
 
 
 class FirstRows:
