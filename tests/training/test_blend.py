@@ -83,10 +83,20 @@ def test_a_model_that_is_worse_than_a_lag_is_replaced_by_it_and_a_good_one_stays
 def test_simple_forecasts_that_err_alike_are_averaged(narrow: dict[str, Any]) -> None:
     scaled, windows = task(np.random.default_rng(3).normal(size=(2000, 2)), narrow)
     blend_with_simple_forecasts(scaled, windows, AbsoluteError(), 50_000)
-    lag_48, lag_24, last, mean = scaled.model.output.simple.mean(0).tolist()
+    lag_48, lag_24, last, mean = scaled.model.output.simple.mean((0, 1, 2)).tolist()
     assert lag_48 == pytest.approx(lag_24, rel=0.1)
     assert min(lag_48, last) > 0.1
     assert mean > 1.5 * max(lag_48, last)  # its mean error is that of a single value over the root of two
+
+
+def test_a_series_that_repeats_itself_is_forecast_by_its_lag_beside_others_that_do_not(narrow: dict[str, Any]) -> None:
+    values = np.random.default_rng(3).normal(size=(600, 4)).cumsum(0)
+    values[:, 0] = np.sin(2 * np.pi * np.arange(600) / 24)
+    scaled, windows = task(values, narrow)
+    blend_with_simple_forecasts(scaled, windows, AbsoluteError(), 50_000)
+    simple = scaled.model.output.simple[:, :, 0]
+    assert (simple[0, :, :2].sum(-1) > 0.999).all()
+    assert (simple[1:, :2, 2] > 0.9).all()
 
 
 def test_the_blend_is_of_each_part_of_the_horizon(narrow: dict[str, Any]) -> None:
@@ -97,8 +107,8 @@ def test_the_blend_is_of_each_part_of_the_horizon(narrow: dict[str, Any]) -> Non
     trust = scaled.model.output.trust[:, :, 0]
     assert trust[:, :4].max() > 0
     assert (trust[:, 4:] == 0).all()
-    assert (scaled.model.output.simple[:, 2] > 0.85).all()
-    torch.testing.assert_close(scaled.model.output.simple.sum(1), torch.ones(6))
+    assert (scaled.model.output.simple[..., 2] > 0.8).all()
+    torch.testing.assert_close(scaled.model.output.simple.sum(-1), torch.ones(2, 6, 1))
 
 
 def test_a_blend_is_saved_and_partitions_have_the_same(

@@ -194,7 +194,7 @@ class ELinFormer(nn.Module):
     def per_series(self) -> tuple[str, ...]:
         """Names of the parameters and buffers with one row for each series."""
         effects = ("effects",) if self.config.n_future else ()
-        return ("embedding.series.weight", "output.trust", *effects)
+        return ("embedding.series.weight", "output.simple", "output.trust", *effects)
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -261,7 +261,7 @@ class ELinFormer(nn.Module):
         """Set the simple forecast that forecasts are blended with, and the weight of the model beside it.
 
         Args:
-            simple: (S, n_lags + 2), weights of the earlier values, which add up to one.
+            simple: (N, S, C, n_lags + 2), weights of the earlier values, which add up to one.
             trust: (N, S, C), weights of the model, from 0 to 1.
         """
         self.output.simple.copy_(simple)
@@ -299,7 +299,7 @@ class ForecastHead(nn.Module):
         config: Sizes and options of the model.
 
     Attributes:
-        simple: (S, n_lags + 2), weights of the earlier values in the simple forecast.
+        simple: (N, S, C, n_lags + 2), weights of the earlier values in the simple forecast.
         trust: (N, S, C), weight of the model beside the simple forecast; 1 in training.
     """
 
@@ -320,8 +320,9 @@ class ForecastHead(nn.Module):
         if config.n_future:
             shape = (config.n_channels, config.n_outputs)
             self.effect = HorizonEffect(config.n_future, width, shape, n_slots=config.n_slots)
-        self.register_buffer("simple", torch.zeros(config.horizon, n_earlier(config.n_lags)))
-        self.register_buffer("trust", torch.ones(config.n_series, config.horizon, config.n_channels))
+        shape = (config.n_series, config.horizon, config.n_channels)
+        self.register_buffer("simple", torch.zeros(*shape, n_earlier(config.n_lags)))
+        self.register_buffer("trust", torch.ones(shape))
 
     def forward(
         self,
@@ -349,8 +350,9 @@ class ForecastHead(nn.Module):
         weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 2)
         location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
         if not self.training:
-            trust = (self.trust if series is None else self.trust[series]).transpose(0, 1)  # (S, N, C)
-            location = trust * location + (1 - trust) * torch.einsum("sl,blsnc->bsnc", self.simple, earlier)
+            simple, trust = ((x if series is None else x[series]) for x in (self.simple, self.trust))
+            trust = trust.transpose(0, 1)  # (S, N, C)
+            location = trust * location + (1 - trust) * torch.einsum("nscl,blsnc->bsnc", simple, earlier)
         return torch.cat((location[..., None], forecast[..., 1:]), dim=-1)
 
 

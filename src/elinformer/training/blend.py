@@ -39,12 +39,14 @@ beat then (Smith and Wallis 2009)."""
 POWER = 4
 """Power of the errors that simple forecasts are weighted by. 2 is that of Bates and Granger (1969) for errors without a
 correlation; a higher one leaves less to the worse forecasts."""
+MAX_RATIO = 1e4
+"""Ratio of two errors from which the worse forecast gets no weight that matters."""
 SHRINKAGE = 1.0
 """Weight of the mean error of all series beside that of a series, when its weight is chosen."""
 
 
 def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, loss: Loss, tokens_at_once: int) -> None:
-    """Choose the simple forecast of each part of the horizon, and the weight of the model beside it, also by series.
+    """Choose the simple forecast of each series and part of the horizon, and the weight of the model beside it.
 
     The simple forecast is a mean of the last value, the value of each lag, the mean of all lags, and the mean of
     training: the smaller the error of one of them, the larger its weight. Models without `set_blend` stay as they are.
@@ -115,22 +117,37 @@ def _parts(horizon: int) -> list[slice]:
 
 
 def _simple_forecast(samples: Iterator[_Sample]) -> Tensor:
-    """Return the weights (S, n_lags + 2) of the earlier values in the simple forecast of each part."""
+    """Return the weights (N, S, C, n_lags + 2) of the earlier values in the simple forecast of each series.
+
+    The error that weighs a forecast is the geometric mean of that for this series and that for all of them, each as a
+    ratio to the smallest one.
+    """
     totals = candidates = None
+    parts: list[slice] = []
     for sample in samples:
         if candidates is None:
-            candidates = _candidates(len(sample.earlier))
+            candidates, parts = _candidates(len(sample.earlier)), _parts(len(sample.target))
         forecasts = torch.einsum("jl,lsnc->jsnc", candidates, sample.earlier)
-        errors = ((forecasts - sample.target).abs() * sample.unit).sum((2, 3)).double()  # (J, S)
-        totals = errors if totals is None else totals + errors
+        errors = (forecasts - sample.target).abs() * sample.unit
+        found = torch.stack([errors[:, part].sum(1) for part in parts], 1).double()  # (J, P, N, C)
+        totals = found if totals is None else totals + found
     if totals is None or candidates is None:
         raise AssertionError("validation has at least one window")
-    simple = torch.empty(totals.shape[1], candidates.shape[1])
-    for part in _parts(totals.shape[1]):
-        errors = totals[:, part].sum(1).clamp_min(1e-12)
-        weights = (errors / errors.min()) ** -POWER
-        simple[part] = (weights / weights.sum()).float() @ candidates
-    return simple
+    own, shared = (_ratios(errors) for errors in (totals, totals.sum((2, 3), keepdim=True)))
+    weights = (own * shared) ** (-POWER / 2)
+    simple = torch.einsum("jpnc,jl->npcl", (weights / weights.sum(0)).float(), candidates)
+    return _of_steps(simple, parts)
+
+
+def _ratios(errors: Tensor) -> Tensor:
+    """Return the errors (J, ...) of J forecasts over the smallest of them, at most `MAX_RATIO`."""
+    smallest = 1e-12
+    return ((errors + smallest) / (errors.amin(0) + smallest)).clamp_max(MAX_RATIO)
+
+
+def _of_steps(values: Tensor, parts: list[slice]) -> Tensor:
+    """Repeat the values (N, P, ...) of the parts of the horizon for each of its steps."""
+    return values.repeat_interleave(torch.tensor([part.stop - part.start for part in parts]), dim=1)
 
 
 def _candidates(n: int) -> Tensor:
@@ -147,13 +164,13 @@ def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) 
 
     Args:
         samples: Windows with their forecasts.
-        simple: (S, n_lags + 2), the simple forecast.
+        simple: (N, S, C, n_lags + 2), the simple forecast.
         n_windows: Number of validation windows. Those that share steps count once.
     """
     totals = counts = None
-    parts = _parts(len(simple))
+    parts = _parts(simple.shape[1])
     for sample in samples:
-        base = torch.einsum("sl,lsnc->snc", simple, sample.earlier)
+        base = torch.einsum("nscl,lsnc->snc", simple, sample.earlier)
         blends = base + WEIGHTS[:, None, None, None] * (sample.forecast - base)
         errors = (blends - sample.target).abs() * sample.unit  # (W, S, N, C)
         found = torch.stack([errors[:, part].sum(1) for part in parts], 1).double()  # (W, P, N, C)
@@ -166,5 +183,4 @@ def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) 
     error = mean + SHRINKAGE * overall
     penalty = CAUTION / n_windows * (WEIGHTS - PRIOR).square()[:, None, None, None]
     chosen = WEIGHTS[(error / error.amin(0).clamp_min(1e-12) + penalty).argmin(0)]  # (P, N, C)
-    steps = torch.cat([chosen[i : i + 1].expand(part.stop - part.start, -1, -1) for i, part in enumerate(parts)])
-    return steps.transpose(0, 1)
+    return _of_steps(chosen.transpose(0, 1), parts)
