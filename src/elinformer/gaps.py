@@ -1,9 +1,10 @@
 """Gaps that are filled, and unusual readings that are flagged, by the forecasts of a model.
 
-A missing value is a weighted mean of estimates: a line between its neighbours in time, the mean of its season, and the
-forecast from the steps before it. Each is also corrected by its errors in the other series at the same step: the mean
-of a normal distribution, given these errors. The weights depend on the distance to the next readings.
-They are learned by hiding readings, at random and in blocks, and minimise the absolute error.
+A missing value is a weighted mean of estimates: a line between its neighbours in time, the mean of its season, this
+mean with a line of the differences from it, and the forecast from the steps before it. Most are also corrected by
+their errors in the other series at the same step: the mean of a normal distribution, given these errors. The weights
+depend on the channel and on the distance to the next readings. They are learned by hiding readings, at random and in
+blocks, and minimise the absolute error.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 HIDDEN_SHARE = 0.2
 """Share of the readings that are hidden to learn the weights."""
+OWN_SEED = 20240229
+"""Part of the seed, so that a caller who hides readings with the same seed does not hide the same ones."""
 LEARNED_STEPS = 4000
 """Steps, at the end of the data, that the weights are learned from at most."""
 BINS = np.array([1, 2, 4, 8])
@@ -87,18 +90,26 @@ def hide_readings(mask: np.ndarray, share: float, rng: np.random.Generator, *, b
 
 
 def _learn_weights(trained: TrainedModel, panel: Panel, scaler: Scaler, seed: int) -> np.ndarray:
-    """Return the weights (classes, K) of the estimates."""
-    rng = np.random.default_rng(seed)
+    """Return the weights (C, classes, K) of the estimates."""
+    rng = np.random.default_rng([OWN_SEED, seed])
     at_random = hide_readings(panel.mask, HIDDEN_SHARE / 2, rng)
     in_blocks = hide_readings(panel.mask, HIDDEN_SHARE / 2, rng, block=2 * trained.reach.horizon)
     hidden = at_random | in_blocks
     hidden &= (panel.mask & ~hidden).any(0)  # leaves a reading of every series
     known = _hide(panel, hidden)
     estimates = _estimates(trained, known, scaler, hidden)
-    season = estimates.season[hidden]
-    differences = np.stack([x[hidden] - season for x in estimates.others], axis=1)
-    wanted = ((panel.values - scaler.mean) / scaler.std)[hidden] - season
-    classes = _classes(known.mask)[hidden]
+    values, classes = (panel.values - scaler.mean) / scaler.std, _classes(known.mask)
+    weights: list[np.ndarray] = []
+    for channel in range(values.shape[2]):
+        places = hidden[..., channel]
+        season, wanted = (x[..., channel][places] for x in (estimates.season, values))
+        differences = np.stack([x[..., channel][places] - season for x in estimates.others], axis=1)
+        weights.append(_weights_by_class(differences, wanted - season, classes[..., channel][places]))
+    return np.stack(weights)
+
+
+def _weights_by_class(differences: np.ndarray, wanted: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the weights (classes, K) of differences (n, K) that make up those that are wanted (n,)."""
     overall = _least_absolute(differences, wanted, np.zeros(differences.shape[1]), 1.0)
     weights = np.tile(overall, (_N_CLASSES, 1))
     for number in np.unique(classes):
@@ -127,13 +138,21 @@ class _Estimates:
     season_corrected: np.ndarray
     line: np.ndarray
     line_corrected: np.ndarray
+    season_and_line: np.ndarray
     forecast: np.ndarray
     forecast_corrected: np.ndarray
 
     @property
     def others(self) -> list[np.ndarray]:
         """Estimates without that of the season."""
-        return [self.season_corrected, self.line, self.line_corrected, self.forecast, self.forecast_corrected]
+        return [
+            self.season_corrected,
+            self.line,
+            self.line_corrected,
+            self.season_and_line,
+            self.forecast,
+            self.forecast_corrected,
+        ]
 
 
 def _estimates(trained: TrainedModel, panel: Panel, scaler: Scaler, wanted: np.ndarray) -> _Estimates:
@@ -146,14 +165,22 @@ def _estimates(trained: TrainedModel, panel: Panel, scaler: Scaler, wanted: np.n
         _errors_given_others(np.where(panel.mask, values - estimate, np.nan), wanted)
         for estimate in (season, beside, forecast)
     ]
-    corrected = (x + correction for x, correction in zip((season, line, forecast), corrections, strict=True))
-    return _Estimates(season, next(corrected), line, next(corrected), forecast, next(corrected))
+    differences = _lines(np.where(panel.mask, values - season, 0), panel.mask)
+    return _Estimates(
+        season=season,
+        season_corrected=season + corrections[0],
+        line=line,
+        line_corrected=line + corrections[1],
+        season_and_line=season + differences,
+        forecast=forecast,
+        forecast_corrected=forecast + corrections[2],
+    )
 
 
 def _weighted(estimates: _Estimates, classes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = estimates.season.copy()
     for number, estimate in enumerate(estimates.others):
-        total += weights[classes, number] * (estimate - estimates.season)
+        total += weights[np.arange(total.shape[2]), classes, number] * (estimate - estimates.season)
     return total
 
 
