@@ -21,7 +21,7 @@ $(FOR_USERS): pyproject.toml constraints.txt setup.py $(wildcard src/elinformer/
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[plots]'
 	touch $@
 
 $(FOR_DEVELOPERS): $(FOR_USERS)
