@@ -114,6 +114,12 @@ def test_a_minimum_of_ones_own_or_none(minimum: float | None, narrow: dict[str, 
     assert lowest(frame) == minimum if minimum is not None else lowest(frame) < -0.5
 
 
+@pytest.mark.parametrize("minimum", [1e300, -(10**40), float("nan")])
+def test_a_minimum_that_no_forecast_can_have_is_refused(minimum: float) -> None:
+    with pytest.raises(InputError, match="minimum"):
+        Forecaster(6, 3, minimum=minimum)
+
+
 def test_the_minimum_of_some_series_in_another_order_is_their_own(
     make_forecaster: Callable[..., Forecaster], tmp_path: Path
 ) -> None:

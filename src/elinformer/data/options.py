@@ -90,7 +90,7 @@ class TaskOptions(Options):
         "auto",
         "Number that no forecast, quantile or scenario is below. auto: 0 for a series whose training values are never "
         "negative, unless its window has a negative value; none: no minimum.",
-        check=lambda value: None if value in {"auto", None} or abs(value) < 1e38 else "a number that float32 holds",
+        check=lambda value: None if value in {"auto", None} or abs(value) < 1e38 else "a minimum that float32 holds",
         flag=True,
     )
 
