@@ -65,7 +65,7 @@ def step_name(freq: Any, times: Any = None) -> str:
     Raises:
         InputError: It is none of them, or no run could keep it.
     """
-    if isinstance(freq, str) and (name := business_days(freq.strip()) or (freq if is_own_name(freq) else None)):
+    if isinstance(freq, str) and (name := business_days(freq.strip())):
         return name
     if isinstance(freq, timedelta | np.timedelta64):
         freq = pd.Timedelta(freq)

@@ -12,13 +12,7 @@ from elinformer._options import option
 from elinformer._shapes import Bool, Float
 from elinformer.batch import COVARIATES
 from elinformer.models.covariates import STEPS_PER_TOKEN, CovariateEmbedding, HorizonEffect
-from elinformer.models.inputs import (
-    DAYS,
-    calendar_of_window,
-    earlier_of,
-    n_earlier,
-    periodic_features,
-)
+from elinformer.models.inputs import DAYS, calendar_of_window, earlier_of, n_earlier, periodic_features
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.embeddings import ScaledEmbedding

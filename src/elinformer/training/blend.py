@@ -129,7 +129,7 @@ def _simple_forecast(samples: Iterator[_Sample]) -> Tensor:
             candidates, parts = _candidates(len(sample.earlier)), _parts(len(sample.target))
         forecasts = torch.einsum("jl,lsnc->jsnc", candidates, sample.earlier)
         errors = (forecasts - sample.target).abs() * sample.unit
-        found = torch.stack([errors[:, part].sum(1) for part in parts], 1).double()  # (J, P, N, C)
+        found = _sums_of_parts(errors, parts)  # (J, P, N, C)
         totals = found if totals is None else totals + found
     if totals is None or candidates is None:
         raise AssertionError("validation has at least one window")
@@ -143,6 +143,11 @@ def _ratios(errors: Tensor) -> Tensor:
     """Return the errors (J, ...) of J forecasts over the smallest of them, at most `MAX_RATIO`."""
     smallest = 1e-12
     return ((errors + smallest) / (errors.amin(0) + smallest)).clamp_max(MAX_RATIO)
+
+
+def _sums_of_parts(errors: Tensor, parts: list[slice]) -> Tensor:
+    """Return the sums (J, P, N, C) of the errors (J, S, N, C) over the parts of the horizon."""
+    return torch.stack([errors[:, part].sum(1) for part in parts], 1).double()
 
 
 def _of_steps(values: Tensor, parts: list[slice]) -> Tensor:
@@ -173,7 +178,7 @@ def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) 
         base = torch.einsum("nscl,lsnc->snc", simple, sample.earlier)
         blends = base + WEIGHTS[:, None, None, None] * (sample.forecast - base)
         errors = (blends - sample.target).abs() * sample.unit  # (W, S, N, C)
-        found = torch.stack([errors[:, part].sum(1) for part in parts], 1).double()  # (W, P, N, C)
+        found = _sums_of_parts(errors, parts)  # (W, P, N, C)
         seen = torch.stack([(sample.unit[part] > 0).sum(0) for part in parts])
         totals, counts = (found, seen) if totals is None or counts is None else (totals + found, counts + seen)
     if totals is None or counts is None:
