@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from elinformer.data import pieces
-from elinformer.data.io import tables
+from elinformer.data.io import streams, tables
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.frames import long_frame
 from elinformer.data.io.read import read_panel
@@ -168,8 +168,8 @@ def test_a_converted_panel_equals_the_panel_that_is_read(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "VALUES_AT_A_TIME", small)
         patch.setattr(tables, "COLUMN_VALUES", small)
-        patch.setattr(tables, "TABLE_ROWS", small)
-        patch.setattr(tables, "CSV_BYTES", 64 * small)
+        patch.setattr(streams, "TABLE_ROWS", small)
+        patch.setattr(streams, "CSV_BYTES", 64 * small)
         assert_converted_as_read(source, path / "out", null_value=data.draw(st.sampled_from([None, 0.0])))
 
 

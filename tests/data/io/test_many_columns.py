@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elinformer.data.io import rows, tables
+from elinformer.data.io import rows, streams
 from elinformer.data.io.read import read_panel
 from elinformer.errors import InputError
 
@@ -29,7 +29,7 @@ CELLS = {
 @pytest.fixture
 def by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every table have many columns."""
-    monkeypatch.setattr(tables, "MANY_COLUMNS", 1)
+    monkeypatch.setattr(streams, "MANY_COLUMNS", 1)
 
 
 def write(path: Path, columns: dict[str, list[str]], *, end: str = "\n", sep: str = ",") -> Path:

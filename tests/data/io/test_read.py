@@ -15,7 +15,7 @@ import pyarrow.parquet as pa_parquet
 import pytest
 from pickles import Bomb
 
-from elinformer.data.io import tables
+from elinformer.data.io import streams
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.frames import long_frame
 from elinformer.data.io.read import read_panel
@@ -263,7 +263,7 @@ def test_a_wrong_csv_is_refused_with_row_and_column(tmp_path: Path, read: Read, 
 
 
 def test_a_cell_that_is_no_number_is_found_in_a_later_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "CSV_BYTES", 64)
+    monkeypatch.setattr(streams, "CSV_BYTES", 64)
     rows = "".join(f"{step},1.5\n" for step in range(100))
     (tmp_path / "a.csv").write_text(f"step,a\n{rows}100,wet\n")
     with pytest.raises(InputError, match="got 'wet' in row 101"):
@@ -299,7 +299,7 @@ def test_a_long_table_that_is_not_sorted_is_refused(  # noqa: PLR0917  a table o
     days: list[int],
     message: str,
 ) -> None:
-    monkeypatch.setattr(tables, "TABLE_ROWS", rows_at_a_time)
+    monkeypatch.setattr(streams, "TABLE_ROWS", rows_at_a_time)
     frame = pd.DataFrame({"unique_id": "a", "ds": [f"2024-01-0{day}" for day in days], "y": 1.0})
     source = write(tmp_path / f"a{suffix}", frame)
     with pytest.raises(InputError, match=f"in series 'a' 2024-{message}.*: sort the table by unique_id and ds first"):

@@ -19,7 +19,8 @@ from elinformer.data.io.cells import plain, starts_of, text_of
 from elinformer.data.io.columns import Columns, declared_columns
 from elinformer.data.io.packed import looks_like_time
 from elinformer.data.io.recording import Recording
-from elinformer.data.io.tables import FIRST_ROWS, KEYS, TABLE_ROWS, distinct_names, index_roles, read_table
+from elinformer.data.io.streams import FIRST_ROWS, KEYS, TABLE_ROWS, distinct_names, index_roles
+from elinformer.data.io.tables import read_table
 from elinformer.data.panel import Panel
 from elinformer.data.roles import Roles
 from elinformer.data.steps import same_step, step_name

@@ -21,7 +21,7 @@ from elinformer.data.io.cells import Times, in_zone
 from elinformer.data.io.limits import check_unpacked
 from elinformer.data.io.packed import refuse_calendar_numbers
 from elinformer.data.io.recording import Recording
-from elinformer.data.io.tables import KEYS
+from elinformer.data.io.streams import KEYS
 from elinformer.data.pieces import Piece, Pieces, row_blocks
 from elinformer.data.time_grid import nanoseconds
 from elinformer.errors import InputError, MissingExtraError

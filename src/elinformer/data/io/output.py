@@ -91,6 +91,11 @@ def _time_type(text: str | None) -> pa.DataType | None:
     return None if found is None else pa.timestamp(found[1], found[2])  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+def time_type_of(kind: pa.DataType, zone: object, tz: str | None) -> str:
+    """Return the type of times, as Arrow writes it, in the zone that was asked for."""
+    return str(kind) if zone is None or tz is None else f"timestamp[ns, tz={tz}]"
+
+
 def id_type_of(kind: pa.DataType) -> str | None:
     """Return the type of the names of series if they are numbers, None for text."""
     return str(kind) if pa.types.is_integer(kind) else None

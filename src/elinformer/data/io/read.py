@@ -16,7 +16,8 @@ from elinformer.data.io.hdf5 import read_hdf5
 from elinformer.data.io.limits import check_regular
 from elinformer.data.io.npz import read_npz
 from elinformer.data.io.static import static_covariates
-from elinformer.data.io.tables import CsvStream, ParquetStream, read_table
+from elinformer.data.io.streams import CsvStream, ParquetStream
+from elinformer.data.io.tables import read_table
 from elinformer.data.panel import Panel
 from elinformer.data.roles import Roles
 from elinformer.errors import InputError
