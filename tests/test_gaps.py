@@ -11,7 +11,7 @@ import pytest
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
-from elinformer.gaps import expected_values, hide_readings
+from elinformer.gaps import OWN_SEED, expected_values, fill, hide_readings
 from elinformer.training import TrainingConfig
 
 
@@ -51,6 +51,19 @@ def test_about_the_asked_share_is_hidden(panel: Panel):
     for block in (1, 8):
         share = hide_readings(panel.mask, 0.3, np.random.default_rng(1), block=block).mean()
         assert share == pytest.approx(0.3, abs=0.05)
+
+
+def test_the_seed_of_the_caller_hides_other_readings_than_that_of_fill(panel: Panel):
+    own = hide_readings(panel.mask, 0.1, np.random.default_rng([OWN_SEED, 0]))
+    of_caller = hide_readings(panel.mask, 0.1, np.random.default_rng(0))
+    assert (own & of_caller).mean() < 0.02  # independent: 1 % in both
+
+
+def test_fill_depends_on_its_seed_alone(fitted: Forecaster, panel: Panel):
+    gaps = with_gaps(panel, hide_readings(panel.mask, 0.3, np.random.default_rng(1)))
+    filled = [fill(fitted.trained, gaps, seed=seed).values for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(filled[0], filled[1])
+    assert not np.array_equal(filled[0], filled[2])
 
 
 def test_a_frame_is_filled_to_a_frame_that_says_what_was_filled(fitted: Forecaster, panel: Panel):

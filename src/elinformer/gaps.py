@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from elinformer.trained_model import TrainedModel
 
 HIDDEN_SHARE = 0.2
-"""Share of the readings that are hidden to learn the weights."""
+"""Share of the readings that are hidden at a time to learn the weights."""
+HIDINGS = 3
+"""Times that readings are hidden to learn the weights."""
 OWN_SEED = 20240229
 """Part of the seed, so that a caller who hides readings with the same seed does not hide the same ones."""
 LEARNED_STEPS = 4000
@@ -92,6 +94,15 @@ def hide_readings(mask: np.ndarray, share: float, rng: np.random.Generator, *, b
 def _learn_weights(trained: TrainedModel, panel: Panel, scaler: Scaler, seed: int) -> np.ndarray:
     """Return the weights (C, classes, K) of the estimates."""
     rng = np.random.default_rng([OWN_SEED, seed])
+    rounds = [_hidden_by_channel(trained, panel, scaler, rng) for _ in range(HIDINGS)]
+    by_channel = zip(*rounds, strict=True)
+    return np.stack([_weights_by_class(*(np.concatenate(x) for x in zip(*rows, strict=True))) for rows in by_channel])
+
+
+def _hidden_by_channel(
+    trained: TrainedModel, panel: Panel, scaler: Scaler, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Hide readings; return by channel estimates (n, K) and readings (n,), both less the season, and classes (n,)."""
     at_random = hide_readings(panel.mask, HIDDEN_SHARE / 2, rng)
     in_blocks = hide_readings(panel.mask, HIDDEN_SHARE / 2, rng, block=2 * trained.reach.horizon)
     hidden = at_random | in_blocks
@@ -99,13 +110,13 @@ def _learn_weights(trained: TrainedModel, panel: Panel, scaler: Scaler, seed: in
     known = _hide(panel, hidden)
     estimates = _estimates(trained, known, scaler, hidden)
     values, classes = (panel.values - scaler.mean) / scaler.std, _classes(known.mask)
-    weights: list[np.ndarray] = []
+    result: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for channel in range(values.shape[2]):
         places = hidden[..., channel]
         season, wanted = (x[..., channel][places] for x in (estimates.season, values))
         differences = np.stack([x[..., channel][places] - season for x in estimates.others], axis=1)
-        weights.append(_weights_by_class(differences, wanted - season, classes[..., channel][places]))
-    return np.stack(weights)
+        result.append((differences, wanted - season, classes[..., channel][places]))
+    return result
 
 
 def _weights_by_class(differences: np.ndarray, wanted: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -119,14 +130,18 @@ def _weights_by_class(differences: np.ndarray, wanted: np.ndarray, classes: np.n
 
 
 def _least_absolute(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: float) -> np.ndarray:
-    """Return weights that minimise the absolute error, near `prior`, by repeated weighted least squares."""
-    weights = prior
-    for _ in range(8):
+    """Return weights that minimise the absolute error, by repeated weighted least squares.
+
+    The prior counts as much as `strength` rows. Its precision is that of the rows themselves (Zellner's g-prior), so
+    that two estimates that are nearly the same can still be told apart.
+    """
+    weights, size = prior, x.shape[1]
+    for _ in range(12):
         w = 1 / np.maximum(np.abs(y - x @ weights), 1e-2)
-        w /= w.mean() if len(w) else 1
-        penalty = strength * (np.mean(w[:, None] * x**2) + 1e-6)
-        gram = (w[:, None] * x).T @ x + penalty * np.eye(x.shape[1])
-        weights = np.linalg.solve(gram, (w[:, None] * x).T @ y + penalty * prior)
+        gram = (w[:, None] * x).T @ x
+        row = gram / max(len(y), 1)
+        penalty = strength * row + (1e-3 * strength * np.trace(row) / size + 1e-9) * np.eye(size)
+        weights = np.linalg.solve(gram + penalty, (w[:, None] * x).T @ y + penalty @ prior)
     return weights
 
 
