@@ -1,6 +1,6 @@
 """Error of filled gaps, beside straight lines and seasonal means, on readings that are hidden.
 
-    python -m benchmarks.gaps FOLDER --out benchmarks/results/gaps.json
+    python -m benchmarks.gaps ../shared/data --out gaps
 
 FOLDER holds the public data sets as .npz. A training with `preset=fast` each; the table is printed as Markdown.
 """
@@ -8,13 +8,13 @@ FOLDER holds the public data sets as .npz. A training with `preset=fast` each; t
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks._common import environment, environment_text, write_results
 from elinformer import Forecaster, read_panel
 from elinformer.data.scaling import Scaler, measure
 from elinformer.data.seasons import seasons_of
@@ -37,19 +37,23 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=20, help="series of each data set, evenly chosen")
     parser.add_argument("--steps", type=int, default=2000, help="steps of each data set, from its begin")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    print("| data | missing | filled | line | season |\n|---|---|---:|---:|---:|")
+    results: list[dict[str, Any]] = []
+    rows = ["| data | missing | filled | line | season |", "| --- | --- | ---: | ---: | ---: |"]
+    print("\n".join(rows))
     for name in options.data.split(","):
         panel = cut(read_panel(options.folder / f"{name}.npz"), options.series, options.steps)
         for share in SHARES:
             for block in (1, BLOCK):
-                row = {"data": name, "share": share, "block": block, **errors(panel, share, block)}
-                rows.append(row)
+                result = {"data": name, "share": share, "block": block, **errors(panel, share, block)}
+                results.append(result)
                 kind = "at random" if block == 1 else f"blocks of {BLOCK}"
-                numbers = " | ".join(f"{row[key]:.3f}" for key in ("filled", "line", "season"))
-                print(f"| {name} | {share:.0%} {kind} | {numbers} |", flush=True)
+                numbers = " | ".join(f"{result[key]:.3f}" for key in ("filled", "line", "season"))
+                rows.append(f"| {name} | {share:.0%} {kind} | {numbers} |")
+                print(rows[-1], flush=True)
+    about = environment("cpu", 1)
     if options.out is not None:
-        options.out.write_text(json.dumps({"options": vars(options), "rows": rows}, indent=1, default=str) + "\n")
+        text = "\n".join(["# Filled gaps", "", environment_text(about), "", *rows])
+        write_results(options.out, {"about": about, "results": results}, text)
 
 
 def cut(panel: Panel, n_series: int, n_steps: int) -> Panel:

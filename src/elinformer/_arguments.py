@@ -110,6 +110,8 @@ def _check_kind(name: str, value: Any, annotation: str) -> None:
     if any(isinstance(value, kind) for kind, _ in kinds) and (not flag or "bool" in words):
         return
     expected = " or ".join(dict.fromkeys(text for _, text in kinds if text != "None")) or " or ".join(words)
+    if hasattr(value, "columns") or hasattr(value, "column_names"):
+        raise InputError(f"expected {name} as {expected}, got a data frame: pass it to Forecaster(...).fit")
     raise InputError(f"expected {name} as {expected}, got {value!r}")
 
 

@@ -29,7 +29,7 @@ MEASURED = """
 import re, sys, threading
 import numpy as np
 from elinformer.data import pieces
-from elinformer.data.io import convert, rows, tables
+from elinformer.data.io import convert, rows, streams, tables
 from elinformer.data.io.read import read_panel
 
 def anonymous():
@@ -40,7 +40,7 @@ def watch(done, peak):
         peak[0] = max(peak[0], anonymous())
 
 pieces.VALUES_AT_A_TIME = tables.COLUMN_VALUES = 1 << 17
-tables.TABLE_ROWS = tables.CSV_BYTES = rows.CELLS_AT_ONCE = 1 << 17
+streams.TABLE_ROWS = streams.CSV_BYTES = rows.CELLS_AT_ONCE = 1 << 17
 
 {work}
 

@@ -98,6 +98,15 @@ class Pieces:
 
         return cls(shape, read, once=iter(blocks) is blocks)
 
+    def moved_to(self, places: np.ndarray) -> Pieces:
+        """Return the array whose row `places[i]` is row `i` of this one; its pieces are of all series or of a slice."""
+
+        def read() -> Iterator[Piece]:
+            for rows, series, numbers in self.read():
+                yield Piece(places[rows], series, numbers)
+
+        return Pieces(self.shape, read, self.n_rows, self.once)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Pieces]) -> Pieces:
         """Join arrays of the same series and channels along time."""

@@ -15,7 +15,7 @@ import pyarrow.parquet as pa_parquet
 import pytest
 from pickles import Bomb
 
-from elinformer.data.io import streams
+from elinformer.data.io import long_tables, streams
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.frames import long_frame
 from elinformer.data.io.read import read_panel
@@ -237,7 +237,7 @@ CSV_REFUSED = [
     ("time,a\n2024-01-01,1\n", "at least 2 time steps, got 1"),
     ("time,a\n2024-01-01,\n2024-01-02,\n", "at least one observed value"),
     ("time,a,a\n2024-01-01,1,2\n", "columns of distinct names"),
-    ("time,a\n2024-01-02,1\n2024-01-01,2\n", "time goes back at step 1"),
+    ("time,a\n2024-01-02,1\n2024-01-02,2\n", "time repeats at step 1"),
     ("time,a\n2024-01-01,1\n2024-01-02,inf\n", "got inf at step 1, series 'a'"),
     ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,x\n", "number in column 'y', got 'x' in row 2"),
     ("unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,1\na,x,2\n", "column 'ds', got 'x' in row 3"),
@@ -287,23 +287,55 @@ def test_a_csv_that_is_no_text_in_utf_8_is_refused(tmp_path: Path, read: Read, t
 @each_reader
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("rows_at_a_time", [1, 1 << 20])
+@pytest.mark.parametrize("form", ["wide", "long"])
+@pytest.mark.parametrize("back", [True, False])
+def test_rows_in_any_order_are_read_as_those_in_order(  # noqa: PLR0917  a table of cases
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Read,
+    suffix: str,
+    rows_at_a_time: int,
+    form: str,
+    back: bool,
+) -> None:
+    monkeypatch.setattr(streams, "TABLE_ROWS", rows_at_a_time)
+    wide = pd.DataFrame({"ds": [f"2024-01-{day:02}" for day in range(1, 8)], "a": range(7), "b": range(10, 17)})
+    long = wide.melt("ds", var_name="unique_id", value_name="y").sort_values(["unique_id", "ds"])
+    expected = np.stack([np.arange(7), np.arange(10, 17)], axis=1)[..., None]
+    frame = {"wide": wide, "long": long}[form]
+    panel = read(write(tmp_path / f"a{suffix}", frame[::-1] if back else frame.sample(frac=1, random_state=1)))
+    assert panel.timestamps[0] == np.datetime64("2024-01-01")
+    np.testing.assert_array_equal(panel.values[:, np.argsort(panel.series)], expected)
+
+
+@each_reader
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("rows_at_a_time", [1, 1 << 20])
 @pytest.mark.parametrize(
-    ("days", "message"), [([2, 1, 3], "01-01.* follows .*01-02"), ([1, 1, 2], "01-01.* follows .*01-01")]
+    ("days", "at_most", "message"),
+    [
+        ([1, 1, 2], None, "series 'a' has several of 2024-01-01"),
+        ([1, 2, 1], None, "series 'a' has several of 2024-01-01"),
+        ([1, 1, 2], 0, "series 'a' has several of 2024-01-01"),
+        ([2, 1, 3], 0, "in series 'a' 2024-01-01.* follows .*01-02.*: sort the table by unique_id and ds first"),
+    ],
 )
-def test_a_long_table_that_is_not_sorted_is_refused(  # noqa: PLR0917  a table of cases
+def test_a_long_table_that_repeats_a_row_or_is_large_and_not_sorted_is_refused(  # noqa: PLR0917  a table of cases
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     read: Read,
     suffix: str,
     rows_at_a_time: int,
     days: list[int],
+    at_most: int | None,
     message: str,
 ) -> None:
     monkeypatch.setattr(streams, "TABLE_ROWS", rows_at_a_time)
+    if at_most is not None:
+        monkeypatch.setattr(long_tables, "MAX_PLACES", at_most)
     frame = pd.DataFrame({"unique_id": "a", "ds": [f"2024-01-0{day}" for day in days], "y": 1.0})
-    source = write(tmp_path / f"a{suffix}", frame)
-    with pytest.raises(InputError, match=f"in series 'a' 2024-{message}.*: sort the table by unique_id and ds first"):
-        read(source)
+    with pytest.raises(InputError, match=message):
+        read(write(tmp_path / f"a{suffix}", frame))
 
 
 @each_reader

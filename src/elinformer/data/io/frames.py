@@ -119,7 +119,7 @@ def panel_from_frame(
     """
     declared = declared_columns(id_col, time_col, target_col, targets, (roles or Roles()).columns)
     table, found = index_as_columns(frame, declared) if isinstance(frame, pd.DataFrame) else (frame, Columns())
-    recording = read_table(FrameStream(table), declared.beside(found), tz=tz, ordered=resample is None)
+    recording = read_table(FrameStream(table), declared.beside(found), tz=tz, once=resample is None)
     form = replace(recording.form, **_form_of(frame, recording.form.id_column))
     if found.time_col is not None:  # levels of an index are no columns whose names could come back
         form = replace(form, id_column=id_col or PLAIN.id_column, time_column=time_col or PLAIN.time_column)

@@ -260,13 +260,13 @@ def _reader(source: Path) -> tuple[Reader, Collection[str]]:
 
 def _read_csv(path: Path, reading: Reading) -> Recording:
     table = CsvStream(path, reading.sep, reading.decimal)
-    return read_table(table, reading.declared, tz=reading.tz, ordered=reading.resample is None)
+    return read_table(table, reading.declared, tz=reading.tz, once=reading.resample is None)
 
 
 def _read_parquet(path: Path, reading: Reading) -> Recording:
     table = ParquetStream(path)
     declared = reading.declared.beside(table.declared)
-    return read_table(table, declared, tz=reading.tz, ordered=reading.resample is None)
+    return read_table(table, declared, tz=reading.tz, once=reading.resample is None)
 
 
 def _read_npz(path: Path, reading: Reading) -> Recording:  # noqa: ARG001  an archive tells what its arrays are

@@ -64,7 +64,7 @@ class FirstRows:
 
 
 def read_table(
-    table: CsvStream | ColumnStream, declared: Columns, *, tz: str | None = None, ordered: bool = True
+    table: CsvStream | ColumnStream, declared: Columns, *, tz: str | None = None, once: bool = True
 ) -> Recording:
     """Read a table, long or wide.
 
@@ -72,31 +72,39 @@ def read_table(
         table: The table.
         declared: Columns that the caller names.
         tz: Zone by whose clock the times are read; that of the times by default.
-        ordered: Whether the rows of every series have to be in the order of time, each time once.
+        once: Whether every series has each time once; otherwise rows are brought to steps later.
 
     Raises:
         InputError: The role of a column is not clear, or a cell is no time, no number or no name.
     """
     roles = find_roles(table.names, declared, FirstRows(table))
     if roles.series is not None:
-        return read_long(table, roles, tz=tz, ordered=ordered)
+        return read_long(table, roles, tz=tz, once=once)
     times, time_type = _times(table, roles.time, tz)
-    if len(roles.values) > 1 and ordered and len(np.unique(times.instants)) < len(times.instants):
+    if len(roles.values) > 1 and once and len(np.unique(times.instants)) < len(times.instants):
         raise InputError(
             f"expected a row for each time, but {roles.time!r} repeats its times: {LONG}; if it is one, pass the "
             f"column that names the series, as id_col={roles.values[0]!r}, and the values, as "
             f"target_col={roles.values[-1]!r} (--id, --target)"
         )
-    n_rows = len(times.instants)
-    return Recording(
-        values=_pieces_by_row(table, n_rows, roles.values)
+    values = (
+        _pieces_by_row(table, len(times.instants), roles.values)
         if isinstance(table, CsvStream)
-        else _pieces_by_column(table, n_rows, roles.values),
-        times=times.instants,
+        else _pieces_by_column(table, len(times.instants), roles.values)
+    )
+    notes = (*table.notes, *roles.notes)
+    instants, places = times.instants, None
+    if (instants[1:] <= instants[:-1]).any():
+        distinct, inverse = np.unique(instants, return_inverse=True)
+        if len(distinct) == len(inverse):
+            instants, places, notes = distinct, inverse, (*notes, "the rows sorted by time")
+    return Recording(
+        values=values if places is None else values.moved_to(places),
+        times=instants,
         zone=times.zone,
         series=roles.values,
         form=Form(time_type=time_type),
-        notes=(*table.notes, *roles.notes),
+        notes=notes,
     )
 
 
