@@ -102,7 +102,8 @@ def _array(path: Path) -> np.ndarray:
             for block in (name for name in group if re.fullmatch(r"block\d+_values", name)):
                 items = [names.index(name) for name in group[block.replace("values", "items")][:]]
                 array[:, items] = group[block][:]
-    return array.astype(np.float64).reshape(*array.shape[:2], -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(np.float64).reshape(*array.shape[:2], -1)
 
 
 def _times(cells: list[Any], panel: Panel) -> np.ndarray:

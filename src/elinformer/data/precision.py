@@ -50,11 +50,13 @@ class PrecisionSample:
             return
         if self._values is None:
             self._values = np.full(self._shape, np.nan)
+        with np.errstate(over="ignore"):  # of long doubles, which become infinite and are refused as such
+            chosen_numbers = numbers[chosen].astype(np.float64)
         if numbers.ndim == 2:
-            self._values[places[chosen], series[chosen] if isinstance(series, np.ndarray) else series] = numbers[chosen]
+            self._values[places[chosen], series[chosen] if isinstance(series, np.ndarray) else series] = chosen_numbers
         else:
             where = np.ix_(places[chosen], np.arange(self._shape[1])[series])
-            self._values[where] = numbers[chosen]
+            self._values[where] = chosen_numbers
 
     @property
     def dtype(self) -> type[np.float32 | np.float64]:

@@ -161,6 +161,13 @@ def test_dialects_of_csv_are_plain_to_see(tmp_path: Path, text: str, notes: int)
     assert (panel.series, len(panel.notes)) == (("a", "b"), notes)
 
 
+def test_a_separator_within_quotes_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('"time"|"x,y"\n"2024-01-01"|"1,5"\n"2024-01-02"|"2,25"\n')
+    panel = read_panel(tmp_path / "a.csv")
+    assert panel.series == ("x,y",)
+    np.testing.assert_array_equal(panel.values[:, 0, 0], [1.5, 2.25])
+
+
 def test_a_dialect_can_be_given(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('time,a\n2024-01-01,"1,500"\n2024-01-02,"2,5"\n')
     np.testing.assert_array_equal(read_panel(tmp_path / "a.csv", decimal=",").values[:, 0, 0], [1.5, 2.5])

@@ -111,6 +111,7 @@ REFUSED: dict[str, Make] = {
     "a header cut inside a bracket": lambda f: archive_with_header(f, shaped("(6, 2")[:-4]),
     "a negative size": lambda f: archive_with_header(f, shaped("(10, -3)")),
     "a header of a billion rows": lambda f: archive_with_header(f, shaped("(1000000000, 2)")),
+    "numbers that no float holds": lambda f: archive(f, data=np.full((6, 2), np.longdouble("1e4000"))),
     "names that are no UTF-8": lambda f: archive(f, series=np.array([b"k\xf6ln", b"b"])),
     "times that end after 2262": lambda f: archive(
         f, data=np.ones((2000, 2)), timestamps_start="2262-04-01", freq="1h"
@@ -125,6 +126,7 @@ REFUSED: dict[str, Make] = {
     "bytes as times": lambda f: parquet(f, time=pa.array([b"0", b"1", b"2"])),
     "lists as numbers": lambda f: parquet(f, a=pa.array([[0], [1], [2]])),
     "bytes as numbers": lambda f: parquet(f, a=pa.array([b"\xff"] * 3)),
+    "bytes of one size as numbers": lambda f: parquet(f, a=pa.array([b"\xff"] * 3, pa.binary(1))),
     "notes of pandas that are no JSON": lambda f: parquet(f, b"{"),
     "notes of pandas for another table": lambda f: parquet(
         f, b'{"index_columns": ["x"], "columns": [], "column_indexes": []}'

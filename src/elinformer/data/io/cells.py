@@ -177,7 +177,9 @@ def _may_hold_times(kind: pa.DataType) -> bool:
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return any(is_kind(kind) for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
+    types = pa.types
+    kinds = types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _times_of_text(name: str, texts: pd.Index, tz: str | None) -> pd.DatetimeIndex:

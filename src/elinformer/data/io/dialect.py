@@ -148,9 +148,10 @@ def _guess_separator(lines: Sequence[str]) -> str:
     candidates = [sep for sep in SEPARATORS if sep in lines[0]]
     if len(candidates) < 2:
         return next(iter(candidates), ",")
-    sizes = {sep: [len(row) for row in _cells(lines, sep)] for sep in candidates}
-    even = [sep for sep in candidates if len(set(sizes[sep])) == 1]
-    return max(even or candidates[:1], key=lambda sep: sizes[sep][0])
+    cells = {sep: _cells(lines, sep) for sep in candidates}
+    even = [sep for sep in candidates if len({len(row) for row in cells[sep]}) == 1]
+    whole = [sep for sep in even if not any('"' in cell for row in cells[sep] for cell in row)]  # else cut in a quote
+    return max(whole or even or candidates[:1], key=lambda sep: len(cells[sep][0]))
 
 
 def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
