@@ -166,3 +166,13 @@ def test_a_time_between_two_steps_is_refused(freq: str) -> None:
 def test_a_step_that_leaves_the_grid_nearly_empty_is_refused(steps_per_day: int | None) -> None:
     with pytest.raises(InputError, match=r"100 recorded times spread over \d+ of them"):
         fill_grid(make_grid("2024-01-01", 100, "1h"), "1s", steps_per_day)
+
+
+@pytest.mark.parametrize("steps_per_day", [None, 24])
+def test_times_over_more_than_292_years_are_a_grid_or_refused(steps_per_day: int | None) -> None:
+    """Nanoseconds count 584 years from 1678 on, but a difference of 292 at most."""
+    times = np.array(["1700-01-01", "2200-01-01"], "M8[ns]")
+    with pytest.raises(InputError, match="2 recorded times spread over"):
+        fill_grid(times, "1h", steps_per_day)
+    grid, _ = fill_grid(np.array([f"{year}-01-01" for year in range(1700, 2201)], "M8[ns]"), "1D", None)
+    assert len(grid) == (np.datetime64("2200-01-01") - np.datetime64("1700-01-01")).astype(int) + 1

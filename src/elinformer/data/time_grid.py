@@ -146,11 +146,11 @@ def _grid_of_times(timestamps: np.ndarray, freq: str, steps_per_day: int | None)
     step = step_length(freq)
     if steps_per_day is not None:
         start = _start_of_first_day(timestamps)
-        n_steps = ((last - start) // DAY + 1) * steps_per_day
+        n_steps = ((last.value - start.value) // DAY.value + 1) * steps_per_day  # a Timedelta ends at 292 years
         _check_density(len(timestamps), n_steps, f"{freq} steps")
         return make_grid(start.to_datetime64(), n_steps, freq, steps_per_day)
     if step is not None:
-        _check_density(len(timestamps), (last - first) // step + 1, f"{freq} steps")
+        _check_density(len(timestamps), (last.value - first.value) // step.value + 1, f"{freq} steps")
     return pd.date_range(first, last, freq=offset(freq)).to_numpy("datetime64[ns]")
 
 
