@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import zipfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +79,18 @@ def damaged_parquet(folder: Path) -> Path:
     return path
 
 
+def parquet_of_other_numbers_of_rows(folder: Path) -> Path:
+    path = parquet(folder)
+    whole = path.read_bytes()
+    for place in range(len(whole) - 1, 0, -1):  # 6 is the code of three rows
+        path.write_bytes(whole[:place] + b"\x08" + whole[place + 1 :] if whole[place] == 6 else b"")
+        with suppress(pa.ArrowException, OSError):
+            metadata = pa_parquet.read_metadata(path)
+            if (metadata.num_rows, metadata.row_group(0).num_rows) in {(4, 3), (3, 4)}:
+                return path
+    raise AssertionError("no byte of the file is a number of rows")
+
+
 def text_of_latin_1(folder: Path) -> Path:
     text = pa.Array.from_buffers(
         pa.string(), 3, [None, pa.py_buffer(np.arange(4, dtype=np.int32)), pa.py_buffer(b"1\xf62")]
@@ -145,6 +158,7 @@ REFUSED: dict[str, Make] = {
     ),
     "a header of two lines": lambda f: csv(f, 'time,"a\nb"\n0,1\n1,2\n'),
     "a damaged name in Parquet": damaged_parquet,
+    "a Parquet file of fewer rows than it says": parquet_of_other_numbers_of_rows,
     "text in Parquet that is no UTF-8": text_of_latin_1,
     "nested JSON": lambda f: basicts(f, "[" * 200_000),
     "a name that is too long": lambda f: f / f"{'a' * 5000}.csv",

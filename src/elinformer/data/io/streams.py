@@ -198,6 +198,11 @@ class ParquetStream:
             self._stored, self.declared = _stored_names(self._file.schema_arrow)
             metadata = self._file.metadata
             self.groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+            if sum(self.groups) != metadata.num_rows:
+                raise InputError(
+                    f"expected a whole Parquet file, got one of {metadata.num_rows} rows whose groups have "
+                    f"{sum(self.groups)}: write it again"
+                )
         self.names = list(self._stored)
 
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str] = ()) -> Iterator[Sequence[Column]]:  # noqa: ARG002  types are stored
