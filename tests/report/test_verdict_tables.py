@@ -37,8 +37,8 @@ def document_of(units: tuple[float, ...], error: float, *, sparse: bool = False)
     return {"test": sums.report(names), "naive": naive, "verdict": verdict.to_dict()}
 
 
-def text_of(table: Any) -> str:
-    console = Console(width=120, record=True, file=io.StringIO())
+def text_of(table: Any, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(table)
     return console.export_text()
 
@@ -47,6 +47,17 @@ def test_errors_have_the_unit_of_the_data_where_all_series_have_one() -> None:
     text = text_of(score_table("d", document_of((1.0,), error=0.5)))
     assert "RMSE" in text
     assert "RMSSE" not in text
+
+
+@pytest.mark.parametrize("width", [36, 50, 60, 79, 120])
+def test_a_narrow_terminal_has_fewer_columns_and_whole_numbers(width: int) -> None:
+    document = document_of((1.0,), error=0.5)
+    text = text_of(score_table("d", document), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "ratio" in text
+    assert f"{document['test']['mae']:.4g}" in text
+    assert ("MAPE" in text, "step 3" in text) == (width >= 60, width >= 50)
 
 
 def test_channels_are_scored_without_a_unit_and_each_in_its_own() -> None:

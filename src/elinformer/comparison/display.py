@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from elinformer.comparison.results import is_done
-from elinformer.report.tables import add_row, number, number_table
+from elinformer.report.tables import NumberTable, add_row, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,7 +167,7 @@ def _compared_on_one_seed(results: Document) -> list[str]:
 
 def rich_table(sheet: Sheet) -> Table:
     """Return the table for the terminal."""
-    table = number_table(sheet.title, *sheet.headings, no_wrap=True)
+    table = NumberTable(sheet.title, *sheet.headings, no_wrap=True)
     for row in sheet.rows:
         add_row(table, *row, style="bold" if row[0] == "elinformer" else None)
     return table

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
+    from rich.console import Console, ConsoleOptions, RenderResult
 
     from elinformer.data.catalog import Dataset
 
 Document = dict[str, Any]
+UNBOUNDED = 10_000
+"""Characters of a line that no table needs."""
 
 
 def number(value: float | None) -> str:
@@ -24,13 +28,39 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def number_table(title: str, first: str, *numbers: str, no_wrap: bool = False) -> Table:
-    """Return an empty table: the first column is text, the others are numbers, in one line each with `no_wrap`."""
-    table = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left", collapse_padding=True, pad_edge=False)
-    table.add_column(Text(first), no_wrap=True)
-    for heading in numbers:
-        table.add_column(Text(heading), justify="right", no_wrap=no_wrap)
-    return table
+class NumberTable(Table):
+    """Table of numbers. On a narrow terminal it leaves columns out, rather than cut numbers.
+
+    Args:
+        title: Line above the table.
+        first: Heading of the first column, which is text.
+        numbers: Headings of the others.
+        no_wrap: Whether a cell stays in one line.
+        least: Headings of columns that can be left out, the first of them first.
+    """
+
+    def __init__(self, title: str, first: str, *numbers: str, no_wrap: bool = False, least: Sequence[str] = ()) -> None:
+        super().__init__(
+            box=SIMPLE_HEAD, title=Text(title), title_justify="left", collapse_padding=True, pad_edge=False
+        )
+        self._no_wrap, self._least = no_wrap, list(least)
+        self.add_column(Text(first), no_wrap=True)
+        for heading in numbers:
+            self.add_column(Text(heading), justify="right", no_wrap=no_wrap)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, or the one without the next column where it is too wide."""
+        wanted = Measurement.get(console, options.update(max_width=UNBOUNDED), self).maximum
+        if wanted <= options.max_width or not self._least:
+            yield from super().__rich_console__(console, options)
+            return
+        dropped, *least = self._least
+        kept = [column for column in self.columns if str(column.header) != dropped]
+        first, *numbers = (str(column.header) for column in kept)
+        narrower = NumberTable(str(self.title), first, *numbers, no_wrap=self._no_wrap, least=least)
+        for row, cells in zip(self.rows, zip(*(column.cells for column in kept), strict=True), strict=True):
+            narrower.add_row(*cells, style=row.style)
+        yield narrower
 
 
 def add_row(table: Table, *cells: str, style: str | None = None) -> None:
@@ -47,8 +77,10 @@ def score_table(title: str, document: Document) -> Table:
     steps, scaled = _shown_steps(document["test"]), verdict["scaled"]
     in_units = not verdict["units_differ"]
     kind, overall = ("MAE", ("MAE", "RMSE", "MAPE %")) if in_units else ("MASE", ("MASE", "RMSSE"))
-    headings = (*(f"step {step}" for step in steps), *overall, "ratio")
-    table = number_table(f"{title}: {kind} at some steps, then over all", "forecast", *headings)
+    at_steps = [f"step {step}" for step in steps]
+    least = ["MAPE %", *at_steps, "RMSE", "RMSSE"]
+    title = f"{title}: {kind} at some steps, then over all"
+    table = NumberTable(title, "forecast", *at_steps, *overall, "ratio", least=least)
     for name, report in rows.items():
         if in_units:
             errors = [report["by_horizon"][step]["mae"] for step in steps]
@@ -81,7 +113,7 @@ def _percent(share: float | None) -> str:
 def channel_table(document: Document) -> Table:
     """Return the MAE of every channel, a row a channel, beside that of the best naive forecast."""
     best = document["verdict"]["best_naive"]
-    table = number_table("MAE by channel", "channel", "elinformer", best)
+    table = NumberTable("MAE by channel", "channel", "elinformer", best)
     for channel, scores in document["test"]["by_channel"].items():
         other = document["naive"][best]["by_channel"][channel]
         add_row(table, channel, number(scores["mae"]), number(other["mae"]))
@@ -123,14 +155,15 @@ def score_ratio_table(document: Document) -> Table:
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
     steps = [step for step in ("1", "6", "12") if step in horizon]
     title = f"scaled error: MAE over that of {document['divided_by']} (@6: at step 6)"
-    headings = (*(f"@{step}" for step in steps), *(_short(name) for name in forecasts), "80 % covers")
-    table = number_table(title, "series", *headings)
+    at_steps, names = [f"@{step}" for step in steps], [_short(name) for name in forecasts]
+    least = [*at_steps, "80 % covers", *names[:0:-1]]
+    table = NumberTable(title, "series", *at_steps, *names, "80 % covers", least=least)
     for name, scores in document["groups"].items():
-        at_steps = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
+        errors = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
         overall = [scores[forecast]["overall"] for forecast in forecasts]
         best = min((value for value in overall if value is not None), default=None)
         cells = [Text(_hundredths(v), style="bold green" if v == best else "") for v in overall]
-        table.add_row(Text(name), *at_steps, *cells, f"{_percent(document['coverage'][name])} %")
+        table.add_row(Text(name), *errors, *cells, f"{_percent(document['coverage'][name])} %")
     return table
 
 
@@ -160,7 +193,7 @@ def errors_by_cutoff(frame: pd.DataFrame) -> pd.DataFrame:
 
 def cutoff_table(errors: pd.DataFrame) -> Table:
     """Return the errors of `errors_by_cutoff`, a row a cutoff, a column a channel."""
-    table = number_table("MAE by cutoff", *errors.columns)
+    table = NumberTable("MAE by cutoff", *errors.columns)
     for cutoff, *row in errors.itertuples(index=False):
         cells = (number(None if np.isnan(value) else value) for value in row)
         add_row(table, str(cutoff), *cells, style="bold" if cutoff == "all" else None)
@@ -173,7 +206,7 @@ def _channel_heading(column: str) -> str:
 
 def added_table(added: Document) -> Table:
     """Return the errors to expect of series that were added: MAE on the last fifth of their history."""
-    table = number_table("MAE on the last fifth of the history", "forecast", "MAE")
+    table = NumberTable("MAE on the last fifth of the history", "forecast", "MAE")
     add_row(table, "added series, embeddings from before", number(added["mae"]), style="bold")
     scored = "series of training, left out in turn" if added["mae"] is None else "added series"
     for name, error in added["naive"].items():
@@ -185,7 +218,7 @@ def added_table(added: Document) -> Table:
 
 def finetuning_table(document: Document) -> Table:
     """Return the errors before and after a training went on, on the old test steps and on the newest steps."""
-    table = number_table("error, in deviations of each series", "steps", "before", "after")
+    table = NumberTable("error, in deviations of each series", "steps", "before", "after")
     add_row(table, "old, of the test part", number(document["old_before"]), number(document["old_after"]))
     add_row(table, "new, the last fifth", number(document["new_before"]), number(document["new_after"]))
     table.caption = f"{document['share']:.0%} of the change of the weights was kept"
@@ -196,7 +229,7 @@ def finetuning_table(document: Document) -> Table:
 
 def anomaly_table(frame: pd.DataFrame, n_found: int) -> Table:
     """Return unusual readings, a row each; `n_found` is their number, of which `frame` has the farthest."""
-    table = number_table(f"{n_found} unusual readings", "series", "time", "value", "expected", "usual", "distance")
+    table = NumberTable(f"{n_found} unusual readings", "series", "time", "value", "expected", "usual", "distance")
     columns = [name for name in frame.columns if name != "channel" or len(frame[name].unique()) > 1]
     for row in frame[columns].itertuples(index=False):
         series, time, *channel, value, expected, low, high, distance = row
@@ -208,7 +241,7 @@ def anomaly_table(frame: pd.DataFrame, n_found: int) -> Table:
 
 def trial_table(trials: pd.DataFrame, options: Sequence[str]) -> Table:
     """Return the trials of a search, the best first, the others in the order of their loss."""
-    table = number_table("trials by validation loss", "trial", "loss", *options, "state")
+    table = NumberTable("trials by validation loss", "trial", "loss", *options, "state")
     for place, row in enumerate(trials.sort_values("loss").to_dict("records")):
         values = (_shown_option(row[name]) for name in options)
         cells = (number(None if np.isnan(row["loss"]) else row["loss"]), *values, row["state"])
