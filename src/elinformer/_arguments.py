@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+from dataclasses import fields
 from difflib import get_close_matches
 from functools import wraps
 from numbers import Integral, Real
@@ -15,10 +16,13 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from _typeshed import DataclassInstance
+
     from elinformer.data.form import Resample
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 class FrameOptions(TypedDict, total=False):
@@ -113,6 +117,20 @@ def _check_kind(name: str, value: Any, annotation: str) -> None:
     if hasattr(value, "columns") or hasattr(value, "column_names"):
         raise InputError(f"expected {name} as {expected}, got a data frame: pass it to Forecaster(...).fit")
     raise InputError(f"expected {name} as {expected}, got {value!r}")
+
+
+def check_fields(record: Record) -> Record:
+    """Return a record that was made of a document, after a check of the kinds of its fields.
+
+    Raises:
+        TypeError: A field is of another kind than its annotation, as in `explain_arguments`.
+    """
+    for field in fields(record):
+        try:
+            _check_kind(field.name, getattr(record, field.name), str(field.type))
+        except InputError as error:
+            raise TypeError(str(error)) from error
+    return record
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -5,7 +5,11 @@ class InputError(ValueError):
     """Input that cannot be used. The message says what was expected, what was passed, and how to correct it.
 
     The command line prints only the message, and exits with code 2. For any other exception it shows the traceback.
+    The message is one line that can be printed: it may quote what a file holds.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in str(message)).strip())
 
 
 class MissingExtraError(ImportError):

@@ -113,6 +113,8 @@ class TrainedModel:
             loss = loss_for(name, config["training"]["loss"])
             if not isinstance(config["training"]["tokens_at_once"], int):
                 raise TypeError("tokens_at_once is no whole number")
+            if not isinstance(forecaster["minimum"], float | int | None) and forecaster["minimum"] != "auto":
+                raise TypeError("minimum is no number")
             info.check_scaler(run.scaler)
 
             def model_of(weights: dict[str, Tensor]) -> nn.Module:

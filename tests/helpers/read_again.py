@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from pathlib import Path
@@ -69,7 +68,8 @@ def _assert_cells(panel: Panel, header: list[str], rows: list[list[Any]]) -> Non
 
 
 def _csv(path: Path, panel: Panel) -> tuple[list[str], list[list[Any]]]:
-    lines = io.StringIO(path.read_text(encoding="utf-8-sig"), newline="").read().splitlines(keepends=True)
+    with path.open(encoding="utf-8-sig", newline="") as file:  # a line break as it is, and no other character is one
+        lines = file.readlines()
     while lines[0].startswith("#") or re.fullmatch(r"sep=(.)\s*", lines[0]):
         lines.pop(0)
     for sep in ",;\t|":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from elinformer._arguments import check_fields
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -52,10 +54,14 @@ class Form:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> Form:
-        """Return the form that `to_document` wrote."""
+        """Return the form that `to_document` wrote.
+
+        Raises:
+            TypeError: A field has another type.
+        """
         fields: dict[str, Any] = {**(document or {})}
         fields["targets"] = tuple(fields.get("targets", ()))
-        return cls(**fields)
+        return check_fields(cls(**fields))
 
 
 PLAIN = Form()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elinformer._arguments import check_fields
 from elinformer.data.calendar import Calendar
 from elinformer.data.covariates import LEVEL, CovariateInfo, Covariates, Scales, names_of, select_blocks
 from elinformer.data.form import PLAIN, Form
@@ -112,7 +113,7 @@ class SeriesInfo:
             TypeError: A field has another type.
         """
         calendar = None if document["calendar"] is None else _calendar_from(document["calendar"])
-        return cls(
+        found = cls(
             name=document["name"],
             series=_texts(document["series"]),
             channels=_texts(document["channels"]),
@@ -122,6 +123,7 @@ class SeriesInfo:
             form=Form.from_document(document.get("form")),
             covariates=CovariateInfo.from_document(document.get("covariates")),
         )
+        return check_fields(found)
 
     def align(self, panel: Panel) -> Panel:
         """Return the panel with the series and covariates of training, in their order.
@@ -287,7 +289,7 @@ def _calendar_from(document: Mapping[str, Any]) -> Calendar:
     names = ("known_slots", "known_days", "known_seasons")
     known: dict[str, Any] = {name: tuple(int(number) for number in document[name]) for name in names}
     known |= {"n_seasons": document["n_seasons"], "holidays": tuple(document["holidays"])}
-    return Calendar(document["freq"], document["n_slots"], **known)
+    return check_fields(Calendar(document["freq"], document["n_slots"], **known))
 
 
 def _texts(names: list[Any]) -> tuple[str, ...]:

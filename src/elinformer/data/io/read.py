@@ -150,8 +150,7 @@ def name_in_errors(source: Path) -> Generator[None]:
     try:
         yield
     except InputError as error:
-        sentence = "".join(letter if letter.isprintable() else " " for letter in str(error)).strip()
-        raise InputError(f"{source}: {sentence}") from error
+        raise InputError(f"{source}: {error}") from error
 
 
 def default_name(source: Path) -> str:
