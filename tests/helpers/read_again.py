@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def _assert_cells(panel: Panel, header: list[str], rows: list[list[Any]]) -> Non
     long = panel.form.id_column if panel.form.id_column in header else None
     if long is None:
         columns, series = {name: i for i, name in enumerate(header)}, {*panel.series}
-        time = max(i for i, name in enumerate(header) if name not in series)
+        time = _column_of_times([i for i, name in enumerate(header) if name not in series], rows, panel)
         wanted = [(columns[name], place) for place, name in enumerate(panel.series)]
     else:
         time, value, named = header.index(panel.form.time_column), header.index(panel.channels[0]), header.index(long)
@@ -65,6 +66,15 @@ def _assert_cells(panel: Panel, header: list[str], rows: list[list[Any]]) -> Non
             n_observed += not math.isnan(number)
     assert panel.mask.sum() == n_observed
     assert set(clock) <= set(panel.timestamps)
+
+
+def _column_of_times(candidates: list[int], rows: list[list[Any]], panel: Panel) -> int:
+    """Return the last column whose cells are the times of the panel; another one may number the rows."""
+    for column in reversed(candidates):
+        with suppress(ValueError):
+            if set(_times([row[column] for row in rows], panel)) <= set(panel.timestamps):
+                return column
+    raise AssertionError(f"none of the columns {candidates} has the times of the panel")
 
 
 def _csv(path: Path, panel: Panel) -> tuple[list[str], list[list[Any]]]:

@@ -140,6 +140,7 @@ REFUSED: dict[str, Make] = {
     "lists as numbers": lambda f: parquet(f, a=pa.array([[0], [1], [2]])),
     "bytes as numbers": lambda f: parquet(f, a=pa.array([b"\xff"] * 3)),
     "bytes of one size as numbers": lambda f: parquet(f, a=pa.array([b"\xff"] * 3, pa.binary(1))),
+    "times of a day as numbers": lambda f: parquet(f, a=pa.array([0, 1, 2], pa.time64("ns"))),
     "notes of pandas that are no JSON": lambda f: parquet(f, b"{"),
     "notes of pandas for another table": lambda f: parquet(
         f, b'{"index_columns": ["x"], "columns": [], "column_indexes": []}'

@@ -78,7 +78,7 @@ def read_numbers(name: str, column: Column, first_row: int = 1, decimal: str = "
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
         column = column.cast(pa.float64(), safe=False)
-    elif pa.types.is_nested(kind) or _is_binary(kind):
+    elif pa.types.is_nested(kind) or pa.types.is_temporal(kind) or _is_binary(kind):
         raise InputError(f"expected numbers in column {name!r}, got {kind}: drop the column")
     elif not pa.types.is_floating(kind):
         return _numbers_of_text(name, column.to_pandas(), first_row, decimal)
