@@ -12,7 +12,9 @@ import pytest
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.forecaster import Forecaster
+from elinformer.options import Settings
 from elinformer.unseen_series import ridge
+from elinformer.workflows import add_series_run, forecast_run, train_run
 
 N_OLD, N_NEW = 24, 6
 
@@ -104,3 +106,23 @@ def test_the_penalty_follows_what_the_features_say() -> None:
     found = ridge(features, features @ weights + 0.1 * noise, wanted)
     assert np.abs(found - wanted @ weights).mean() < 0.05
     assert np.abs(ridge(features, noise, wanted) - noise.mean(0)).max() < 0.2
+
+
+def test_the_command_forecasts_series_without_history_that_were_added(
+    panel: Panel, features: pd.DataFrame, tmp_path: Path
+) -> None:
+    old = panel.select(list(range(N_OLD)))
+    table = pd.DataFrame(old.values[..., 0], columns=list(old.series))
+    table.insert(0, "time", old.timestamps)
+    table.to_csv(tmp_path / "data.csv", index=False)
+    features.to_csv(tmp_path / "features.csv", index=False)
+    options = {"horizon": 3, "window": 12, "lags": (), "model": {"n_layers": 1}, "training": {"epochs": 1}}
+    train_run(str(tmp_path / "data.csv"), tmp_path / "run", Settings().updated(options))
+    add_series_run(
+        tmp_path / "run", str(tmp_path / "data.csv"), tmp_path / "larger", features=tmp_path / "features.csv"
+    )
+    forecast_run(tmp_path / "larger", tmp_path / "forecast.csv")
+    frame = pd.read_csv(tmp_path / "forecast.csv")
+    assert set(frame["unique_id"]) == set(features["unique_id"])
+    assert frame["elinformer"].notna().all()
+    assert (frame.loc[frame["unique_id"].str.startswith("new"), "n_observed"] == 0).all()

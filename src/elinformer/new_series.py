@@ -306,7 +306,8 @@ def _check_history(panel: Panel, n_new: int, min_steps: int) -> None:
     if short:
         raise InputError(
             f"expected at least {min_steps} observed steps of a new series, but {', '.join(short[:5])} "
-            f"{'have' if len(short) > 1 else 'has'} less ({len(short)} in all): add them when there is more"
+            f"{'have' if len(short) > 1 else 'has'} less ({len(short)} such series): add them when there is more, or "
+            "leave them out of the data and add them by features alone"
         )
 
 

@@ -91,9 +91,11 @@ def _csv(path: Path, panel: Panel) -> tuple[list[str], list[list[Any]]]:
 
 
 def _parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
-    table = pa_parquet.read_table(path)
-    columns = [column.to_pylist() for column in table.columns]
-    return table.column_names, [list(row) for row in zip(*columns, strict=True)]
+    columns: dict[str, list[Any]] = {}
+    for name in pa_parquet.read_schema(path).names:
+        with suppress(OSError):  # a damaged column, which the panel then does not have
+            columns[name] = pa_parquet.ParquetFile(path).read(columns=[name]).column(0).to_pylist()
+    return [*columns], [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def _array(path: Path) -> np.ndarray:

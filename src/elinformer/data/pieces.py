@@ -144,7 +144,7 @@ def values_and_mask(
         mask: False where a number counts as missing, whatever it is.
         dtype: float32, or float64 for numbers that float32 does not hold.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # too large for the type, or a NaN that signals
         values = numbers.astype(dtype)
     observed = ~np.isnan(values)
     if mask is not None:

@@ -29,7 +29,7 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Pane
     Args:
         run: Folder of the run.
         data: Path, or name of a data set of the catalogue, read with the options of training; the data of training by
-            default.
+            default, in which series that were added without history are missing values.
 
     Raises:
         InputError: The folder is not a complete run, or the data cannot be read.
@@ -38,7 +38,8 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Forecaster, Pane
 
     from elinformer.forecaster import Forecaster
 
-    return Forecaster.load(run), panel
+    forecaster = Forecaster.load(run)
+    return forecaster, forecaster.info.align(panel) if data is None and forecaster.added else panel
 
 
 def panel_for_run(run: str | Path, data: str | None = None) -> Panel:
