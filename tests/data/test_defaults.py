@@ -22,10 +22,10 @@ def daily(n_steps: int, *, weekly: float = 0.0, seed: int = 0) -> np.ndarray:
 
 
 def test_a_season_that_the_data_have_is_a_lag_and_one_that_they_lack_is_none() -> None:
-    assert choose_reach(panel(daily(1500)), 24, "auto", "auto", 900).reach.lags == (24,)
+    assert choose_reach(panel(daily(1500)), 24, "auto", "auto", 900).reach.lags == (24, 48, 72)
     with_week = choose_reach(panel(daily(1500, weekly=1.0)), 24, "auto", "auto", 900)
-    assert with_week.reach.lags == (24, 168, 336, 504)
-    assert with_week.why == "steps of 1h: 48 in, 24 out; lags 24, 168, 336, 504 (season: day and week)"
+    assert with_week.reach.lags == (24, 48, 72, 168, 336, 504)
+    assert with_week.why == "steps of 1h: 48 in, 24 out; lags 24, 48, 72, 168, 336, 504 (season: day and week)"
 
 
 @pytest.mark.parametrize("values", ["noise", "random walk"])
@@ -37,8 +37,8 @@ def test_no_season_is_found_in_noise_or_a_random_walk(values: str) -> None:
 
 def test_a_lag_may_be_shorter_than_the_horizon_but_no_longer_than_the_history() -> None:
     values = daily(1000, weekly=1.0)
-    assert choose_reach(panel(values), 30, "auto", "auto", 600).reach.lags == (24, 168, 336)
-    assert choose_reach(panel(values), 12, "auto", "auto", 200).reach.lags == (24,)
+    assert choose_reach(panel(values), 30, "auto", "auto", 600).reach.lags == (24, 48, 72, 168, 336)
+    assert choose_reach(panel(values), 12, "auto", "auto", 200).reach.lags == (24, 48, 72)
 
 
 def test_a_season_of_the_year_has_up_to_five_lags_as_far_as_the_history_reaches() -> None:

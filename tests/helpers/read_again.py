@@ -58,7 +58,7 @@ def _assert_cells(panel: Panel, header: list[str], rows: list[list[Any]]) -> Non
     clock = _times([row[time] for row in rows], panel)
     n_observed, places = 0, {name: place for place, name in enumerate(panel.series)}
     for step, row in zip(np.searchsorted(panel.timestamps, clock), rows, strict=True):
-        cells = wanted if long is None else [(value, places[str(row[named])])]
+        cells = wanted if long is None else [(value, _place(str(row[named]), places))]
         for cell, series in cells:
             number, got = _number(row[cell]), float(panel.values[step, series, 0])
             same = math.isnan(got) if math.isnan(number) else got == panel.values.dtype.type(number)
@@ -66,6 +66,11 @@ def _assert_cells(panel: Panel, header: list[str], rows: list[list[Any]]) -> Non
             n_observed += not math.isnan(number)
     assert panel.mask.sum() == n_observed
     assert set(clock) <= set(panel.timestamps)
+
+
+def _place(name: str, places: dict[str, int]) -> int:
+    """Return the place of a series; spaces around the cells of CSV are no part of a name."""
+    return places[name if name in places else name.strip()]
 
 
 def _column_of_times(candidates: list[int], rows: list[list[Any]], panel: Panel) -> int:

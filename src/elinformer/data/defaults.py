@@ -22,9 +22,9 @@ WINDOW_HORIZONS = 2
 """Horizons that a window holds, if that is more than `MIN_WINDOW` steps."""
 WINDOW_SHARE = 0.25
 """Largest window, as a share of the training steps."""
-LAGS = {"day": (1, 0.7), "week": (3, 0.7), "year": (5, 1.0)}
+LAGS = {"day": (3, 0.7), "week": (3, 0.7), "year": (5, 1.0)}
 """Lags of each season, one period apart, at most; and the longest of them, as a share of the training steps. Several
-weeks fill each other's gaps, and their mean has less noise. Years are few in most data, so that each one counts."""
+days or weeks fill each other's gaps, and their mean has less noise. Years are few in most data, so each one counts."""
 MAX_STEPS = 2000
 """Training steps that a season is confirmed on, at most, if `MAX_VALUES` allows so many."""
 MAX_VALUES = 1 << 24

@@ -135,6 +135,7 @@ REFUSED: dict[str, Make] = {
     "a frequency of 23 digits": lambda f: archive(f, timestamps_start="2024-01-01", freq="9" * 23 + "D"),
     "a day of 10^18 steps": lambda f: archive(f, timestamps_start="2024-01-01", freq="1h", steps_per_day=10**18),
     "times of 20 digits": lambda f: csv(f, "time,a\n20240101000000000000,1\n20240101000000000001,2\n"),
+    "step numbers that no int64 holds": lambda f: parquet(f, time=pa.array([2**63 + i for i in range(3)], pa.uint64())),
     "lists as times": lambda f: parquet(f, time=pa.array([[0], [1], [2]])),
     "bytes as times": lambda f: parquet(f, time=pa.array([b"0", b"1", b"2"])),
     "lists as numbers": lambda f: parquet(f, a=pa.array([[0], [1], [2]])),
