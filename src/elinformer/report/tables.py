@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.measure import Measurement
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from elinformer.data.catalog import Dataset
 
 Document = dict[str, Any]
-UNBOUNDED = 10_000
-"""Characters of a line that no table needs."""
 
 
 def number(value: float | None) -> str:
@@ -50,8 +48,7 @@ class NumberTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table, or the one without the next column where it is too wide."""
-        wanted = Measurement.get(console, options.update(max_width=UNBOUNDED), self).maximum
-        if wanted <= options.max_width or not self._least:
+        if not self._least or self._narrowest() <= options.max_width:
             yield from super().__rich_console__(console, options)
             return
         dropped, *least = self._least
@@ -61,6 +58,14 @@ class NumberTable(Table):
         for row, cells in zip(self.rows, zip(*(column.cells for column in kept), strict=True), strict=True):
             narrower.add_row(*cells, style=row.style)
         yield narrower
+
+    def _narrowest(self) -> int:
+        """Return the width that the table needs so that no cell is cut; headings may wrap between words."""
+        widths = (
+            max(cell_len(text) for text in (*str(column.header).split(), *map(str, column.cells)))
+            for column in self.columns
+        )
+        return sum(2 + width for width in widths)
 
 
 def add_row(table: Table, *cells: str, style: str | None = None) -> None:
