@@ -48,7 +48,7 @@ class NumberTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table, or the one without the next column where it is too wide."""
-        if not self._least or self._narrowest() <= options.max_width:
+        if not self._least or self._natural_width() <= options.max_width:
             yield from super().__rich_console__(console, options)
             return
         dropped, *least = self._least
@@ -59,12 +59,9 @@ class NumberTable(Table):
             narrower.add_row(*cells, style=row.style)
         yield narrower
 
-    def _narrowest(self) -> int:
-        """Return the width that the table needs so that no cell is cut; headings may wrap between words."""
-        widths = (
-            max(cell_len(text) for text in (*str(column.header).split(), *map(str, column.cells)))
-            for column in self.columns
-        )
+    def _natural_width(self) -> int:
+        """Return the width of the table if nothing is cut and no heading wraps."""
+        widths = (max(cell_len(str(text)) for text in (column.header, *column.cells)) for column in self.columns)
         return sum(2 + width for width in widths)
 
 
@@ -159,9 +156,9 @@ def score_ratio_table(document: Document) -> Table:
     forecasts = list(next(iter(document["groups"].values())))
     horizon = list(next(iter(document["groups"].values()))[forecasts[0]]["by_horizon"])
     steps = [step for step in ("1", "6", "12") if step in horizon]
-    title = f"scaled error: MAE over that of {document['divided_by']} (@6: at step 6)"
+    title = f"scaled error: MAE over that of {document['divided_by']} (@{steps[-1]}: at step {steps[-1]})"
     at_steps, names = [f"@{step}" for step in steps], [_short(name) for name in forecasts]
-    least = [*at_steps, "80 % covers", *names[:0:-1]]
+    least = [*at_steps[:-1], "80 % covers", at_steps[-1], *names[:0:-1]]
     table = NumberTable(title, "series", *at_steps, *names, "80 % covers", least=least)
     for name, scores in document["groups"].items():
         errors = [_hundredths(scores["elinformer"]["by_horizon"][step]) for step in steps]
