@@ -88,3 +88,7 @@ def test_options_of_reading_that_cannot_be_used_are_refused(options: dict[str, A
 def test_series_of_a_panel_are_selected_by_their_numbers(series: Any, hourly_panel: Panel) -> None:
     with pytest.raises(InputError, match="numbers of series"):
         hourly_panel.select(series)
+
+
+def test_a_message_is_one_line_that_can_be_printed() -> None:
+    assert str(InputError("got 'a\nb\x1b[31m\0': drop it")) == "got 'a b [31m ': drop it"

@@ -191,3 +191,21 @@ def test_checksums_are_not_part_of_what_a_run_means(trained: Forecaster, tmp_pat
     for name, metrics in (("a", {"mae": 1.0}), ("b", {"mae": 2.0})):
         trained.save(tmp_path / name, metrics=metrics)
     assert Forecaster.load(tmp_path / "a").trained.config == Forecaster.load(tmp_path / "b").trained.config
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [(("form", "time_type"), 5), (("steps_per_day",), " "), (("freq",), 1), (("calendar", "n_slots"), "24")],
+)
+def test_a_description_of_another_kind_is_refused_when_a_run_is_loaded(
+    run: Path, keys: tuple[str, ...], value: object
+) -> None:
+    document = json.loads((run / PANEL).read_text())
+    place = document
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    (run / PANEL).write_text(json.dumps(document))
+    seal(run)
+    with pytest.raises(InputError, match=f"files do not match .*{keys[-1]}"):
+        Forecaster.load(run)
