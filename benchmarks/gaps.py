@@ -64,12 +64,18 @@ def cut(panel: Panel, n_series: int, n_steps: int) -> Panel:
     return panel.select(np.flatnonzero(panel.mask.mean(0).min(1) > 0.5))
 
 
-def errors(panel: Panel, share: float, block: int) -> dict[str, float]:
-    """Return mean absolute errors on hidden readings, in units of the standard deviation of each series."""
+def without(panel: Panel, share: float, block: int) -> Panel:
+    """Return the panel without a share of its readings, in blocks of steps, but with one of every series at least."""
     hidden = hide_readings(panel.mask, share, np.random.default_rng(0), block=block)
     hidden &= (panel.mask & ~hidden).any(0)
     mask = panel.mask & ~hidden
-    known = replace(panel, values=np.where(mask, panel.values, np.nan).astype(panel.values.dtype), mask=mask)
+    return replace(panel, values=np.where(mask, panel.values, np.float32(np.nan)), mask=mask, checked=True)
+
+
+def errors(panel: Panel, share: float, block: int) -> dict[str, float]:
+    """Return mean absolute errors on hidden readings, in units of the standard deviation of each series."""
+    known = without(panel, share, block)
+    hidden = panel.mask & ~known.mask
     model = Forecaster(horizon=12, training={"preset": "fast"}).fit(known)
     scaler = Scaler.of(measure(panel.values, panel.mask))
     filled = {"filled": model.fill(known).values, "line": lines(known), "season": season_means(known)}

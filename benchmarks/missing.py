@@ -10,15 +10,14 @@ row.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks._common import environment, environment_text, write_results
+from benchmarks.gaps import without
 from elinformer import Forecaster, read_panel
-from elinformer.gaps import hide_readings
 
 if TYPE_CHECKING:
     from elinformer.data.panel import Panel
@@ -46,7 +45,7 @@ def main() -> None:
     for share in SHARES:
         cells: list[str] = []
         for kind, block in kinds.items():
-            found = error(panel, hidden(panel, share, block), options.horizon)
+            found = error(panel, without(panel, share, block), options.horizon)
             results[f"{share:.0%} {kind}"] = found
             cells.append(f"{found:.2f} ({found / whole - 1:+.0%})")
         rows.append(f"| {share:.0%} | " + " | ".join(cells) + " |")
@@ -55,14 +54,6 @@ def main() -> None:
     text = "\n".join([f"# Missing readings: {options.data}", "", environment_text(about), "", *rows])
     if options.out:
         write_results(options.out, {"about": about, "results": results}, text)
-
-
-def hidden(panel: Panel, share: float, block: int) -> Panel:
-    """Return the panel without a share of its readings, but with one of every series at least."""
-    away = hide_readings(panel.mask, share, np.random.default_rng(0), block=block)
-    away &= (panel.mask & ~away).any(0)
-    mask = panel.mask & ~away
-    return replace(panel, values=np.where(mask, panel.values, np.float32(np.nan)), mask=mask, checked=True)
 
 
 def error(panel: Panel, known: Panel, horizon: int) -> float:

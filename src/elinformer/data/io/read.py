@@ -146,7 +146,7 @@ def checked_path(path: str | Path) -> Path:
 
 @contextmanager
 def name_in_errors(source: Path) -> Generator[None]:
-    """Let every message of an InputError begin with the path, and be one line: it may quote the file."""
+    """Let every message of an InputError begin with the path."""
     try:
         yield
     except InputError as error:

@@ -81,23 +81,22 @@ def read_table(
     if roles.series is not None:
         return read_long(table, roles, tz=tz, once=once)
     times, time_type = _times(table, roles.time, tz)
-    if len(roles.values) > 1 and once and len(np.unique(times.instants)) < len(times.instants):
-        raise InputError(
-            f"expected a row for each time, but {roles.time!r} repeats its times: {LONG}; if it is one, pass the "
-            f"column that names the series, as id_col={roles.values[0]!r}, and the values, as "
-            f"target_col={roles.values[-1]!r} (--id, --target)"
-        )
-    values = (
-        _pieces_by_row(table, len(times.instants), roles.values)
-        if isinstance(table, CsvStream)
-        else _pieces_by_column(table, len(times.instants), roles.values)
-    )
-    notes = (*table.notes, *roles.notes)
-    instants, places = times.instants, None
+    instants, places, notes = times.instants, None, (*table.notes, *roles.notes)
     if (instants[1:] <= instants[:-1]).any():
         distinct, inverse = np.unique(instants, return_inverse=True)
         if len(distinct) == len(inverse):
             instants, places, notes = distinct, inverse, (*notes, "the rows sorted by time")
+        elif len(roles.values) > 1 and once:
+            raise InputError(
+                f"expected a row for each time, but {roles.time!r} repeats its times: {LONG}; if it is one, pass the "
+                f"column that names the series, as id_col={roles.values[0]!r}, and the values, as "
+                f"target_col={roles.values[-1]!r} (--id, --target)"
+            )
+    values = (
+        _pieces_by_row(table, len(instants), roles.values)
+        if isinstance(table, CsvStream)
+        else _pieces_by_column(table, len(instants), roles.values)
+    )
     return Recording(
         values=values if places is None else values.moved_to(places),
         times=instants,
