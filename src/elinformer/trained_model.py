@@ -236,7 +236,7 @@ class TrainedModel:
             forecast: Values in the units of the data.
             panel: n of the series of training.
         """
-        recent = panel.last_steps(self.reach.history)
+        recent = panel.last_steps(self.reach.usable_history)
         values, mask = (torch.from_numpy(np.array(x)[None]) for x in (recent.values, recent.mask))
         lowest = self.lowest(values, mask, self._positions(panel))
         return np.maximum(forecast, lowest[0].numpy().astype(forecast.dtype))
@@ -275,7 +275,7 @@ class TrainedModel:
         """
         if horizon is None or horizon == self.reach.horizon:
             return self._next(self.forecasting(series_at_once), panel)
-        aligned = self.info.align(panel.last_steps(self.reach.history))
+        aligned = self.info.align(panel.last_steps(self.reach.usable_history))
         (steps,) = self.long_forecasts(aligned, np.array([aligned.n_steps]), horizon, series_at_once)  # (S, N, C)
         return steps[:, self._positions(panel)]
 
@@ -319,7 +319,7 @@ class TrainedModel:
     def _next(self, forecast: Callable[[Batch], Tensor], panel: Panel) -> np.ndarray:
         if panel.n_steps < self.reach.window:
             raise InputError(f"expected at least {self.reach.window} steps of history, got {panel.n_steps}")
-        aligned = self.info.align(panel.last_steps(self.reach.history))
+        aligned = self.info.align(panel.last_steps(self.reach.usable_history))
         (steps,) = self._apply(forecast, aligned, np.array([aligned.n_steps]))  # (S, N, C) or (S, N, C, K)
         return steps[:, self._positions(panel)]
 
@@ -340,7 +340,7 @@ class TrainedModel:
         def next_steps(known: Panel) -> np.ndarray:
             return self.forecasts(known, np.array([known.n_steps]), series_at_once)[0]
 
-        history = self.reach.history
+        history = self.reach.usable_history
         known = (panel.select(steps=slice(int(origin))) for origin in origins)
         return np.stack([recursive_forecast(next_steps, each, history, horizon) for each in known])
 
@@ -443,6 +443,7 @@ def new_model(
         n_series=len(info.series),
         n_channels=len(info.channels),
         n_lags=len(reach.lags),
+        n_means=len(reach.periods),
         n_slots=info.n_slots,
         n_seasons=info.n_seasons,
         n_outputs=loss.n_outputs,

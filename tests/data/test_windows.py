@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elinformer.data.calendar import Calendar
+from elinformer.data.covariates import Covariates
 from elinformer.data.panel import Panel
-from elinformer.data.reach import Reach, chronological_split, window_origins
+from elinformer.data.reach import MEAN_PERIODS, Reach, chronological_split, window_origins
 from elinformer.data.windows import WindowDataset, window_loader
 from elinformer.errors import InputError
 
@@ -142,35 +146,72 @@ def test_lags_read_the_targets_of_earlier_seasons(hourly_panel: Panel) -> None:
     values = windows[[50]].values[0]
     at = origins[50] + np.arange(HORIZON)
     expected = np.concatenate([at - 48, at - 24, np.arange(origins[50] - WINDOW, origins[50])])
-    np.testing.assert_array_equal(values, hourly_panel.values[expected])
+    np.testing.assert_array_equal(values[HORIZON:], hourly_panel.values[expected])  # after the mean of the day
 
 
 def test_a_lag_shorter_than_the_horizon_repeats_the_last_season() -> None:
     reach = Reach(window=2, horizon=7, lags=(3, 14))
-    assert reach.inputs[:7].tolist() == [-14, -13, -12, -11, -10, -9, -8]
-    assert reach.inputs[7:14].tolist() == [-3, -2, -1, -3, -2, -1, -3]
+    lags = reach.inputs
+    assert lags[:7].tolist() == [-14, -13, -12, -11, -10, -9, -8]
+    assert lags[7:14].tolist() == [-3, -2, -1, -3, -2, -1, -3]
+
+
+@pytest.mark.parametrize(
+    ("lags", "periods"),
+    [
+        ((), ()),
+        ((24,), (24,)),
+        ((168, 24), (24, 168)),
+        ((24, 48, 72, 168, 336), (24, 168)),
+        ((48, 24, 24), (24,)),
+        ((7, 364, 728, 371), (7, 364, 371, 728)),
+    ],
+)
+def test_each_run_of_lags_has_the_mean_of_its_period(lags: tuple[int, ...], periods: tuple[int, ...]) -> None:
+    reach = Reach(window=2, horizon=3, lags=lags)
+    assert reach.periods == periods
+    assert (len(reach.means), len(reach.inputs)) == (3 * len(periods), 2 + 3 * len(lags))
+    assert reach.usable_history == max(2, MEAN_PERIODS * max(periods, default=0))
 
 
 def test_a_lag_before_the_first_step_is_missing(hourly_panel: Panel) -> None:
     reach = Reach(WINDOW, HORIZON, lags=(24, 48))
-    mask = WindowDataset(hourly_panel, None, np.array([26, 47]), reach)[[0, 1]].mask
+    mask = WindowDataset(hourly_panel, None, np.array([26, 47]), reach)[[0, 1]].mask[:, len(reach.means) :]
     steps = np.array([26, 47])[:, None] + reach.inputs
     assert (steps < 0).any(1).tolist() == [True, True]
     expected = hourly_panel.mask[np.maximum(steps, 0)] & (steps >= 0)[..., None, None]
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_a_missing_value_of_the_longest_lag_is_that_of_its_period_before() -> None:
-    values = np.arange(100.0)[:, None] + np.array([0, 1000])
-    values[70:90, 0] = np.nan  # silent for twenty steps
-    panel = Panel.from_arrays(values)
-    reach = Reach(4, 3, lags=(5, 10))
-    batch = WindowDataset(panel, None, np.array([90, 12]), reach)[[0, 1]]
-    assert batch.values[0, :3, 0, 0].tolist() == [60, 61, 62]  # ten steps before 80 is silent, twenty before it is not
-    assert batch.mask[0, :, 0, 0].tolist() == [True] * 3 + [False] * 7
-    assert batch.values[0, :3, 1, 0].tolist() == [1080, 1081, 1082]
-    assert batch.values[1, :3, 0, 0].tolist() == [2, 3, 4]
-    assert not panel.mask[70:90, 0].any()  # the panel itself is as it was
+def test_means_are_those_of_the_observed_values_at_the_same_time_of_the_periods_before() -> None:
+    values = np.random.default_rng(0).normal(size=(700, 2))
+    values[370:390, 0] = np.nan  # silent for twenty steps
+    panel, reach = Panel.from_arrays(values), Reach(4, 3, lags=(5, 10, 20, 40))
+    origins = np.array([4, 12, 390, 697])
+    windows = WindowDataset(panel, None, origins, reach)
+    batch = windows[[0, 1, 2, 3]]
+    for place, (origin, (block, period), step) in enumerate(product(origins, enumerate((20, 5)), range(3))):
+        rows = origin + step % period - period * np.arange(1, 1 + MEAN_PERIODS)
+        known = values[rows[rows >= 0]]
+        found = batch.values[place // 6, 3 * block + step, :, 0], batch.mask[place // 6, 3 * block + step, :, 0]
+        assert found[1].tolist() == (~np.isnan(known)).any(0).tolist()
+        expected = np.nansum(known, 0) / np.maximum((~np.isnan(known)).sum(0), 1)
+        np.testing.assert_allclose(torch.where(found[1], found[0], 0), expected, rtol=1e-5, atol=1e-6)
+    trained_on = windows.without_means()[[2]]
+    assert not trained_on.mask[:, : len(reach.means)].any()
+    torch.testing.assert_close(trained_on.values[:, 6:], batch.values[2:3, 6:], equal_nan=True)
+
+
+def test_means_of_future_covariates_are_over_the_same_periods() -> None:
+    values, future = np.random.default_rng(0).normal(size=(2, 300, 2))
+    future[100:200] = np.nan
+    panel = replace(Panel.from_arrays(values), future=(Covariates.over_time("rain", future, 2),))
+    reach = Reach(4, 3, lags=(5,))
+    batch = WindowDataset(panel, None, np.array([250, 3]), reach)[[0, 1]]
+    assert batch.future is not None
+    rows = 250 + np.arange(3)[:, None] - 5 * np.arange(1, 1 + MEAN_PERIODS)
+    np.testing.assert_allclose(batch.future[0, :3, :, 0], np.nanmean(future[rows], 1), rtol=1e-5)
+    assert bool(batch.future[1, :2].isnan().all())  # the third step is 5 after the first one
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def scores(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
 def stored_forecast(forecaster: Forecaster, panel: Panel) -> dict[str, Any]:
     """The panel's last window and the forecast from it, as JSON."""
     history = Panel.from_arrays(
-        panel.values[-forecaster.reach.history :],
-        timestamps=panel.timestamps[-forecaster.reach.history :],
+        panel.values[-forecaster.reach.usable_history :],
+        timestamps=panel.timestamps[-forecaster.reach.usable_history :],
         freq=panel.freq,
         series=panel.series,
         channels=panel.channels,
@@ -83,7 +83,7 @@ def main() -> None:
     forecaster.save(GOLDEN / RUN)
     documents[RUN] = stored_forecast(forecaster, panel)
     for name, document in documents.items():
-        text = json.dumps(document, indent=1, allow_nan=False)
+        text = json.dumps(document, indent=None if name == RUN else 1, allow_nan=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -12,6 +12,9 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MEAN_PERIODS = 28
+"""Periods of a season that its mean is taken over, at most: four weeks of days, half a year of weeks."""
+
 PartName = Literal["train", "validation", "test"]
 
 
@@ -63,15 +66,39 @@ class Reach:
                 raise InputError(f"expected a {name} of at least 1 step, got {steps}")
 
     @property
+    def periods(self) -> tuple[int, ...]:
+        """Periods of the seasons whose means are read, too: the first of every run of lags that are one period apart.
+
+        Lags of 24, 48, 72, 168 and 336 hours are of the periods 24 and 168.
+        """
+        found: list[int] = []
+        for lag, before in zip(ordered := sorted(set(self.lags)), (0, *ordered), strict=False):
+            if not found or lag - before != found[-1]:
+                found.append(lag)
+        return tuple(found)
+
+    @property
     def inputs(self) -> np.ndarray:
-        """Steps that are read (T,), negative, lags first: T = window + lags x horizon."""
-        seasons = [np.arange(self.horizon) % lag - lag for lag in sorted(self.lags, reverse=True)]
-        return np.concatenate([*seasons, np.arange(-self.window, 0)])
+        """Steps of lags and window, negative: `horizon` steps of each lag, the longest one first, then the window."""
+        return np.concatenate([*self._seasons(self.lags), np.arange(-self.window, 0)])
+
+    @property
+    def means(self) -> np.ndarray:
+        """Steps of the means, the newest one in each of them, negative: `horizon` steps of each, the longest first."""
+        return np.concatenate([np.arange(0), *self._seasons(self.periods)])
+
+    def _seasons(self, lags: tuple[int, ...]) -> list[np.ndarray]:
+        return [np.arange(self.horizon) % lag - lag for lag in sorted(lags, reverse=True)]
 
     @property
     def history(self) -> int:
         """Number of steps before the origin that are read. Those of lags may be missing."""
         return max(self.window, *self.lags, 0)
+
+    @property
+    def usable_history(self) -> int:
+        """Number of steps before the origin that means are taken over, where there are so many."""
+        return max(self.history, MEAN_PERIODS * max(self.periods, default=0))
 
 
 def window_origins(part: tuple[int, int], reach: Reach) -> np.ndarray:

@@ -12,12 +12,12 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from elinformer.batch import Batch
-from elinformer.data.reach import PartName, Reach, Split, chronological_split, window_origins
+from elinformer.data.reach import MEAN_PERIODS, PartName, Reach, Split, chronological_split, window_origins
 from elinformer.data.scaling import Moments, Scaler, error_scale, measure, window_deviation
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -103,18 +103,13 @@ class SplitPanel:
         return WindowDataset(self.panel, calendar, window_origins((0, self.panel.n_steps), self.reach), self.reach)
 
 
-MAX_SEASONS_BACK = 3
-"""Periods of the longest lag that are searched for a value, where that of the lag is missing."""
-
-
 class WindowDataset(Dataset[Batch]):
     """Windows with the origins `origins` (n,). An index, a list of B numbers, returns a `Batch`.
 
     The arrays of the panel are used in place, in memory or mapped from a file: a window is read when a batch needs it.
-    Steps before the first one are missing. Holidays of the calendar are further future covariates. A missing value of
-    the longest lag is replaced by that of the same time one, two or three of its periods before, so that a sensor that
-    has been silent for as long as all lags is forecast by what it was before.
-    Without targets, an origin may be the step after the last one.
+    Steps before the first one are missing. Holidays of the calendar are further future covariates.
+    Values and future covariates of the mean of a season are means over its last `MEAN_PERIODS` periods, of what is
+    observed. Without targets, an origin may be the step after the last one.
     """
 
     def __init__(
@@ -131,9 +126,10 @@ class WindowDataset(Dataset[Batch]):
             if (holidays := calendar.holiday_features(times)) is not None:
                 self.future += (holidays[:, None],)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
-        self.horizon, self.n_inputs = reach.horizon, len(reach.inputs)
-        self.longest_lag = max(reach.lags, default=0)
-        self.steps = np.concatenate([reach.inputs, np.arange(reach.horizon)])  # (T + S,)
+        self.horizon, self.n_inputs = reach.horizon, len(reach.means) + len(reach.inputs)
+        self.periods = tuple(sorted(reach.periods, reverse=True))
+        self.with_means = True
+        self.steps = np.concatenate([reach.means, reach.inputs, np.arange(reach.horizon)])  # (T + S,)
         self.with_targets = with_targets
 
     def __len__(self) -> int:
@@ -143,6 +139,15 @@ class WindowDataset(Dataset[Batch]):
         """Return the first n windows."""
         selected = copy.copy(self)
         selected.origins = self.origins[:n]
+        return selected
+
+    def without_means(self) -> WindowDataset:
+        """Return the same windows for training, in which the means of seasons are missing.
+
+        A model that learned from them would take those of a few periods for those of many.
+        """
+        selected = copy.copy(self)
+        selected.with_means = False
         return selected
 
     def select_series(self, series: slice) -> WindowDataset:
@@ -160,31 +165,50 @@ class WindowDataset(Dataset[Batch]):
         rows = np.maximum(steps if self.with_targets else steps[:, : self.n_inputs], 0)
         calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
         values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
-        if (steps[:, 0] < 0).any():
+        if (steps < 0).any():
             mask &= torch.from_numpy(steps[:, : rows.shape[1]] >= 0)[:, :, None, None]
-        if self.longest_lag:
-            self._fill_longest_lag(values[:, : self.horizon], mask[:, : self.horizon], steps[:, : self.horizon])
+        future = _gather(self.future, steps)
+        for i, period in enumerate(self.periods):
+            block = slice(i * self.horizon, (i + 1) * self.horizon)
+            if self.with_means:
+                values[:, block], mask[:, block] = self._mean_values(steps[:, block], period)
+                if future is not None:
+                    future[:, block] = self._mean_covariates(steps[:, block], period)
+            else:
+                mask[:, block] = False
         covariates = {
             "past": _gather(self.past, steps[:, : self.n_inputs]),
-            "future": _gather(self.future, steps),
+            "future": future,
             "static": None if self.static is None else torch.from_numpy(np.array(self.static)),
         }
-        past, future = slice(None, self.n_inputs), slice(self.n_inputs, None)
+        past, ahead = slice(None, self.n_inputs), slice(self.n_inputs, None)
         if not self.with_targets:
             return Batch(values, mask, calendar, **covariates)
-        return Batch(values[:, past], mask[:, past], calendar, values[:, future], mask[:, future], **covariates)
+        return Batch(values[:, past], mask[:, past], calendar, values[:, ahead], mask[:, ahead], **covariates)
 
-    def _fill_longest_lag(self, values: Tensor, mask: Tensor, steps: np.ndarray) -> None:
-        """Fill the missing values (B, S, N, C) of the longest lag, which are those of the steps (B, S), in place."""
-        for periods in range(1, MAX_SEASONS_BACK + 1):
-            earlier = steps - periods * self.longest_lag
-            windows = (~mask.flatten(1).all(1).numpy() & (earlier[:, -1] >= 0)).nonzero()[0]
-            if not len(windows):
-                return
-            rows = np.maximum(earlier[windows], 0)
-            seen = torch.from_numpy(self.mask[rows] & (earlier[windows] >= 0)[:, :, None, None]) & ~mask[windows]
-            values[windows] = torch.where(seen, torch.from_numpy(self.values[rows]), values[windows])
-            mask[windows] |= seen
+    def _mean_values(self, steps: np.ndarray, period: int) -> tuple[Tensor, Tensor]:
+        """Return the means (B, S, N, C) of values over the periods up to the steps (B, S), and if any is observed."""
+        mean, count = (torch.zeros((), dtype=torch.from_numpy(self.values[:0]).dtype) for _ in range(2))
+        for rows in _periods_before(steps, period):
+            seen = torch.from_numpy(self.mask[np.maximum(rows, 0)] & (rows >= 0)[:, :, None, None])
+            count = count + seen
+            change = torch.from_numpy(self.values[np.maximum(rows, 0)]) - mean
+            mean = mean + torch.where(seen, change / count.clamp_min(1), 0)  # exact where all values are equal
+        return mean, count > 0
+
+    def _mean_covariates(self, steps: np.ndarray, period: int) -> Tensor:
+        """Return the means (B, S, N, F) of future covariates over the periods up to the steps (B, S), or NaN."""
+        known = [x for rows in _periods_before(steps, period) if (x := _gather(self.future, rows)) is not None]
+        return torch.stack(known).nanmean(0)
+
+
+def _periods_before(steps: np.ndarray, period: int) -> Iterator[np.ndarray]:
+    """Yield steps (B, S), those one period before, two and so on, until all are before the first step of the panel."""
+    for i in range(MEAN_PERIODS):
+        earlier = steps - i * period
+        if i and (earlier < 0).all():
+            return
+        yield earlier
 
 
 def _gather(arrays: Sequence[np.ndarray], steps: np.ndarray) -> Tensor | None:

@@ -79,7 +79,7 @@ def explain(trained: TrainedModel, panel: Panel, target: Target) -> Explanation:
     reach = trained.reach
     if panel.n_steps < reach.window:
         raise InputError(f"expected at least {reach.window} steps of history, got {panel.n_steps}")
-    panel = panel.last_steps(reach.history)
+    panel = panel.last_steps(reach.usable_history)
     windows = WindowDataset(panel, trained.info.calendar, np.array([panel.n_steps]), reach, with_targets=False)
     batch = trained.completed(windows[[0]]).to(trained.scaled.mean.device)
     path = Path(trained, batch, target)
@@ -108,7 +108,8 @@ def explain(trained: TrainedModel, panel: Panel, target: Target) -> Explanation:
 def baseline_of(trained: TrainedModel, batch: Batch) -> Batch:
     """Return windows in which nothing happens: see the module. What is missing stays missing."""
     mean, std = (x.to(batch.values) for x in (trained.scaled.mean, trained.scaled.std))
-    scale = window_scale((batch.values - mean) / std, batch.mask, trained.reach.window)
+    read = slice(len(trained.reach.means), None)
+    scale = window_scale(((batch.values - mean) / std)[:, read], batch.mask[:, read], trained.reach.window)
     level = (scale.level * std + mean).expand_as(batch.values)
     neutral = {}
     for name, (means, _) in trained.info.covariates.moments.items():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from elinformer.data.reach import Reach
     from elinformer.data.series_info import SeriesInfo
 
-KINDS = ("window", "lag", "covariate")
+KINDS = ("window", "lag", "mean", "covariate")
 SHOWN = 5
 """Other series, and covariates, in the text of an explanation."""
 MAX_IN_JSON = 100
@@ -81,7 +81,7 @@ class Explanation:
 
     def __repr__(self) -> str:
         series, covariates = self.series(), self.covariates()
-        values = series.set_index("unique_id")[["window", "lag"]].sum(axis=1)
+        values = series.set_index("unique_id")[["window", "lag", "mean"]].sum(axis=1)
         lines = [
             f"Forecast of {self.target}, step {self.step} ({_text(self.time)}): {self.forecast:.4g}",
             f"{self.baseline:>12.4g}  if every series stayed at the level of its window",
@@ -96,14 +96,14 @@ class Explanation:
         """Return a row for each number that the model read and that moved the forecast.
 
         The columns are `unique_id` (the series that was read; none for a covariate that all series share), `kind`
-        ("window", "lag" or "covariate"), `name` (of the channel or the covariate), `step` (0 = the last one before the
-        forecast, 1 = the first one of the horizon; none for a static covariate), `ds` (its time), `value`, `baseline`
-        and `attribution`.
+        ("window", "lag", "mean" of a season, or "covariate"), `name` (of the channel or the covariate), `step` (0 = the
+        last one before the forecast, 1 = the first one of the horizon; of a mean the newest one in it; none for a
+        static covariate), `ds` (its time), `value`, `baseline` and `attribution`.
         """
         return self.rows.copy()
 
     def series(self, top: int | None = None) -> pd.DataFrame:
-        """Return the sums by series that was read, the largest first: `unique_id`, `window`, `lag`, `covariate`, all.
+        """Return the sums by series that was read, the largest first: `unique_id`, one column for each kind, all.
 
         Covariates that all series share are not among them.
 
@@ -187,7 +187,9 @@ def rows_of(panel: Panel, info: SeriesInfo, reach: Reach, inputs: Inputs) -> pd.
         reach: Steps that the model reads.
         inputs: Numbers that it read.
     """
-    steps = np.concatenate([reach.inputs, np.arange(reach.horizon)])
+    steps = np.concatenate([reach.means, reach.inputs, np.arange(reach.horizon)])
+    n_lag_steps = len(reach.inputs) - reach.window
+    kinds = np.repeat(["mean", "lag", "window"], [len(reach.means), n_lag_steps, reach.window])
     times = pd.Series(np.concatenate([panel.timestamps, panel.future_timestamps(reach.horizon)]))
     frames: list[pd.DataFrame] = []
     for field, attributions in inputs.attributions.items():
@@ -202,7 +204,7 @@ def rows_of(panel: Panel, info: SeriesInfo, reach: Reach, inputs: Inputs) -> pd.
         t, n, c = np.nonzero(moved)
         columns: dict[str, Any] = {
             "unique_id": pd.Series(np.asarray(panel.series, object)[n]).mask(is_shared[c]),
-            "kind": np.where(t < len(reach.inputs) - reach.window, "lag", "window") if field == "values" else KINDS[2],
+            "kind": kinds[t] if field == "values" else "covariate",
             "name": np.asarray(names, object)[c],
         }
         relative, at = pd.array(steps[t] + 1, dtype="Int64"), times.iloc[np.maximum(panel.n_steps + steps[t], 0)]

@@ -61,7 +61,7 @@ class Explaining(Predicting):
         panel = self._known_ahead(self._as_panel(data, freq, static_df), futr_df, self.reach.horizon)
         name = panel.series[place_of(series, panel.series, "series")]
         target = Target(step - 1, self.info.series.index(name), place_of(channel, self.info.channels, "channels"))
-        return explain(self.trained.latest, self.info.align(panel.last_steps(self.reach.history)), target)
+        return explain(self.trained.latest, self.info.align(panel.last_steps(self.reach.usable_history)), target)
 
     @explain_arguments
     def influences(self, data: Panel | Any | None = None, *, top: int = 20, freq: Freq | None = None) -> pd.DataFrame:

@@ -282,9 +282,9 @@ class Predicting(ForecasterState):
             InputError: They are missing.
         """
         if futr_df is not None:
-            return with_future(panel.last_steps(self.reach.history), futr_df, n_steps)
+            return with_future(panel.last_steps(self.reach.usable_history), futr_df, n_steps)
         if panel.future:
-            check_known_ahead(panel.last_steps(self.reach.history), n_steps)
+            check_known_ahead(panel.last_steps(self.reach.usable_history), n_steps)
         return panel
 
 

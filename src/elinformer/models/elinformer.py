@@ -69,6 +69,12 @@ class ELinFormerConfig(SeriesSizes):
         "tokens, which would overfit them.",
         at_least=0,
     )
+    n_means: int = option(
+        0,
+        "Means of seasons, whose `horizon` steps stand before those of the lags. They are no inputs of the network: "
+        "they belong to the simple forecast that a trained model is blended with.",
+        at_least=0,
+    )
     n_seasons: int = option(
         0,
         "Slots of a year in the calendar (12 for months); 0 = none. They take the place of a single slot.",
@@ -111,6 +117,11 @@ class ELinFormerConfig(SeriesSizes):
             raise ValueError(
                 f"expected n_heads to divide the width {self.width} (embeddings joined), got {self.n_heads}"
             )
+
+    @property
+    def n_seasonal(self) -> int:
+        """Number of means and lags: `horizon` steps of each stand before the window."""
+        return self.n_means + self.n_lags
 
     @property
     def steps_per_patch(self) -> int:
@@ -214,7 +225,8 @@ class ELinFormer(nn.Module):
         """Forecast the `horizon` steps after the window.
 
         Args:
-            batch: Windows with scaled values. The steps of lags come first in `values`: T = n_lags x horizon + window.
+            batch: Windows with scaled values. The steps of means and lags come first in `values`:
+                T = n_seasonal x horizon + window.
                 A series without an observation in the window is no key for the others, but still gets a forecast.
 
         Returns:
@@ -230,7 +242,7 @@ class ELinFormer(nn.Module):
 
     def embed(self, batch: Batch) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"]]:
         """Return the tokens, L = patches x series, and a key mask: True = the token is a key for the others."""
-        recent = slice(self.config.n_lags * self.config.horizon, None)
+        recent = slice(self.config.n_seasonal * self.config.horizon, None)
         values, mask = batch.values[:, recent], batch.mask[:, recent]
         key_mask = mask.any(dim=(1, 3)).repeat(1, self.config.n_patches)
         if missing := [name for name in self.uses if getattr(batch, name) is None]:
@@ -243,7 +255,7 @@ class ELinFormer(nn.Module):
     def head(self, x: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast from the tokens after the last block."""
         x = x.unflatten(1, (self.config.n_patches, -1)).transpose(1, 2)  # (B, N, P, D)
-        earlier = earlier_of(batch, self.config.n_lags, self.config.horizon)
+        earlier = earlier_of(batch, self.config.n_seasonal, self.config.horizon)
         tokens = x.flatten(2)  # concatenates the patches of a series
         ahead = slice(-self.config.horizon, None)
         future = None if batch.future is None else batch.future[:, ahead]
@@ -255,7 +267,7 @@ class ELinFormer(nn.Module):
         """Set the simple forecast that forecasts are blended with, and the weight of the model beside it.
 
         Args:
-            simple: (N, S, C, n_lags + 2), weights of the earlier values, which add up to one.
+            simple: (N, S, C, n_seasonal + 2), weights of the earlier values, which add up to one.
             trust: (N, S, C), weights of the model, from 0 to 1.
         """
         self.output.simple.copy_(simple)
@@ -287,13 +299,13 @@ class ForecastHead(nn.Module):
     future covariates of a step change the forecast of this step: see `HorizonEffect`.
 
     A trained model can be blended with a simple forecast: where validation shows that the model has learned nothing of
-    a series, the forecast is the simple one.
+    a series, the forecast is the simple one. It weighs the means of seasons, too.
 
     Args:
         config: Sizes and options of the model.
 
     Attributes:
-        simple: (N, S, C, n_lags + 2), weights of the earlier values in the simple forecast.
+        simple: (N, S, C, n_seasonal + 2), weights of the earlier values in the simple forecast.
         trust: (N, S, C), weight of the model beside the simple forecast; 1 in training.
     """
 
@@ -303,6 +315,7 @@ class ForecastHead(nn.Module):
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
         self.shape = (config.horizon, config.n_channels, config.n_outputs)
+        self.n_means = config.n_means
         width, n_targets = config.n_patches * config.width, config.horizon * config.n_channels
         self.change = nn.Linear(width, n_targets * config.n_outputs)
         self.earlier = nn.Linear(width, n_targets * n_earlier(config.n_lags))
@@ -315,7 +328,7 @@ class ForecastHead(nn.Module):
             shape = (config.n_channels, config.n_outputs)
             self.effect = HorizonEffect(config.n_future, width, shape, n_slots=config.n_slots)
         shape = (config.n_series, config.horizon, config.n_channels)
-        self.register_buffer("simple", torch.zeros(*shape, n_earlier(config.n_lags)))
+        self.register_buffer("simple", torch.zeros(*shape, n_earlier(config.n_seasonal)))
         self.register_buffer("trust", torch.ones(shape))
 
     def forward(
@@ -333,7 +346,7 @@ class ForecastHead(nn.Module):
         Args:
             tokens: (B, N, P*D), all patches of a series.
             normed: (B, N, P*D), the normalised tokens.
-            earlier: (B, n_lags + 2, S, N, C), see `elinformer.models.inputs.earlier_values`.
+            earlier: (B, n_seasonal + 2, S, N, C), see `elinformer.models.inputs.earlier_values`.
             future: (B, S, N, F), covariates of the horizon; needed if the model has them.
             slots: (B, S), slots of the day of the horizon; None without a calendar.
             series: (n,), the numbers of the series; None = all series.
@@ -342,7 +355,7 @@ class ForecastHead(nn.Module):
         if future is not None:
             forecast = forecast + self.effect(normed, future, slots)
         weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 2)
-        location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier)
+        location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier[:, self.n_means :])
         if not self.training:
             simple, trust = ((x if series is None else x[series]) for x in (self.simple, self.trust))
             trust = trust.transpose(0, 1)  # (S, N, C)

@@ -30,14 +30,14 @@ def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, hori
 
     They are those of every lag, the last value, and the mean of training. A missing value of a lag is replaced by that
     of the next longer lag, then by that of the next shorter one, then by the last value of the window; this is 0 where
-    the window has no observation.
+    the window has no observation. The mean of a season stands before its lags, as the longest of them.
 
     Args:
-        values: (B, T, N, C), the steps of the lags, longest first, then the window.
+        values: (B, T, N, C), the steps of means and lags, longest first, then the window.
         mask: (B, T, N, C), True = observed.
         mean: (B, 1, N, C), the mean of training in the units of `values`: see `training_mean`.
-        n_lags: Number of lags.
-        horizon: S, steps of each lag.
+        n_lags: Number of means and lags.
+        horizon: S, steps of each of them.
     """
     n_lag_steps = n_lags * horizon
     last = forward_fill(values[:, n_lag_steps:], mask[:, n_lag_steps:])[:, -1:]

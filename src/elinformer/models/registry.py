@@ -25,6 +25,7 @@ class Sizes:
     n_series: int
     n_channels: int = 1
     n_lags: int = 0
+    n_means: int = 0
     n_slots: int = 0
     n_seasons: int = 0
     n_outputs: int = 1

@@ -45,7 +45,7 @@ def window_scale(values: Tensor, mask: Tensor, window: int) -> WindowScale:
     by a large change. Without any observation the level is 0 and the deviation is that of training.
 
     Args:
-        values: (B, T, N, C), lags and window, scaled by training.
+        values: (B, T, N, C), lags and window without the means of seasons, scaled by training.
         mask: (B, T, N, C), True = observed.
         window: Steps after the lags.
 
@@ -192,10 +192,9 @@ class ScaledModel(nn.Module):
         mean, std = self._mean_and_std(batch)
         model: Any = self.model
         values, effect = (batch.values - mean) / std, self._effect(batch)
-        if effect is None:
-            return window_scale(values, batch.mask, model.config.window)
-        rest = window_scale(values - effect[:, : values.shape[1]], batch.mask, model.config.window)
-        return rest._replace(effect=effect)
+        rest = values if effect is None else values - effect[:, : values.shape[1]]
+        read = slice(model.config.n_means * model.config.horizon, None)
+        return window_scale(rest[:, read], batch.mask[:, read], model.config.window)._replace(effect=effect)
 
     def _effect(self, batch: Batch) -> Tensor | None:
         """Return the linear effect (B, T + S, N, C) of the future covariates, in the units of training."""

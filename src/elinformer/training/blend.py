@@ -36,9 +36,10 @@ PRIOR, CAUTION = 0.4, 2.0
 """Weight of the model where validation says little, and the penalty of other weights, as a share of the error, if
 validation were one window. The errors of a few windows are those of a few events, and nearly equal weights are hard to
 beat then (Smith and Wallis 2009)."""
-POWER = 4
-"""Power of the errors that simple forecasts are weighted by. 2 is that of Bates and Granger (1969) for errors without a
-correlation; a higher one leaves less to the worse forecasts."""
+POWER, LEAST_POWER, MOST_POWER = 3, 4, 16
+"""Power of the errors that simple forecasts are weighted by, if validation were one window, and its limits. It grows
+with the root of the number of windows, as the ratio of two errors is known better. 2 is that of Bates and Granger
+(1969) for errors without a correlation; a higher one leaves less to the worse forecasts."""
 MAX_RATIO = 1e4
 """Ratio of two errors from which the worse forecast gets no weight that matters."""
 SHRINKAGE = 1.0
@@ -48,8 +49,9 @@ SHRINKAGE = 1.0
 def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, loss: Loss, tokens_at_once: int) -> None:
     """Choose the simple forecast of each series and part of the horizon, and the weight of the model beside it.
 
-    The simple forecast is a mean of the last value, the value of each lag, the mean of all lags, and the mean of
-    training: the smaller the error of one of them, the larger its weight. Models without `set_blend` stay as they are.
+    The simple forecast is a mean of the last value, the value of each lag, the mean of all lags, the means of seasons,
+    and the mean of training: the smaller the error of one of them, the larger its weight. Models without `set_blend`
+    stay as they are.
 
     Args:
         scaled: The trained model, in the units of the data.
@@ -66,9 +68,11 @@ def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, los
     outputs = forecasting(scaled, config.n_series, tokens=model.tokens_per_window, tokens_at_once=tokens_at_once)
     reset_blend(model)
     with torch.inference_mode():
-        simple = _simple_forecast(_samples(scaled, windows, None))
+        n_windows = (len(windows) - 1) / config.horizon + 1
+        power = min(max(LEAST_POWER, POWER * n_windows**0.5), MOST_POWER)
+        simple = _simple_forecast(_samples(scaled, windows, None), config.n_lags, power)
         samples = _samples(scaled, windows, lambda batch: loss.point(outputs(batch)))
-        trust = _best_weights(samples, simple, n_windows=(len(windows) - 1) / config.horizon + 1)
+        trust = _best_weights(samples, simple, n_windows)
     model.set_blend(simple, trust)
     scaled.train(was_training)
 
@@ -83,7 +87,7 @@ class _Sample:
     """Scaled values of one window.
 
     Attributes:
-        earlier: (n_lags + 2, S, N, C), the lags, the last value and the training mean.
+        earlier: (L, S, N, C), the means of seasons, the lags, the last value and the training mean.
         forecast: (S, N, C), the forecast of the model; that of the target if there is none.
         target: (S, N, C).
         unit: (S, N, C), weight of an error: the deviation of the window, 0 where the target is missing.
@@ -93,7 +97,7 @@ class _Sample:
         config: Any = scaled.model.config
         inputs = scaled.scale(batch)
         target, mask = targets_of(inputs)
-        self.earlier = earlier_of(inputs, config.n_lags, config.horizon)[0]
+        self.earlier = earlier_of(inputs, config.n_seasonal, config.horizon)[0]
         self.target = torch.where(mask, target, 0)[0]
         self.forecast = self.target if forecast is None else scaled.scale(batch._replace(target=forecast)).target[0]  # pyright: ignore[reportOptionalSubscript]
         deviation = torch.ones(()) if inputs.level is None else inputs.level[0, :, config.n_channels :].exp()
@@ -116,17 +120,22 @@ def _parts(horizon: int) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _simple_forecast(samples: Iterator[_Sample]) -> Tensor:
-    """Return the weights (N, S, C, n_lags + 2) of the earlier values in the simple forecast of each series.
+def _simple_forecast(samples: Iterator[_Sample], n_lags: int, power: float) -> Tensor:
+    """Return the weights (N, S, C, L) of the L earlier values in the simple forecast of each series.
 
     The error that weighs a forecast is the geometric mean of that for this series and that for all of them, each as a
     ratio to the smallest one.
+
+    Args:
+        samples: Windows.
+        n_lags: Number of lags among the earlier values.
+        power: Power of an error by which the weight of a forecast falls.
     """
     totals = candidates = None
     parts: list[slice] = []
     for sample in samples:
         if candidates is None:
-            candidates, parts = _candidates(len(sample.earlier)), _parts(len(sample.target))
+            candidates, parts = _candidates(len(sample.earlier), n_lags), _parts(len(sample.target))
         forecasts = torch.einsum("jl,lsnc->jsnc", candidates, sample.earlier)
         errors = (forecasts - sample.target).abs() * sample.unit
         found = _sums_of_parts(errors, parts)  # (J, P, N, C)
@@ -134,7 +143,7 @@ def _simple_forecast(samples: Iterator[_Sample]) -> Tensor:
     if totals is None or candidates is None:
         raise AssertionError("validation has at least one window")
     own, shared = (_ratios(errors) for errors in (totals, totals.sum((2, 3), keepdim=True)))
-    weights = (own * shared) ** (-POWER / 2)
+    weights = (own * shared) ** (-power / 2)
     simple = torch.einsum("jpnc,jl->npcl", (weights / weights.sum(0)).float(), candidates)
     return _of_steps(simple, parts)
 
@@ -155,13 +164,14 @@ def _of_steps(values: Tensor, parts: list[slice]) -> Tensor:
     return values.repeat_interleave(torch.tensor([part.stop - part.start for part in parts]), dim=1)
 
 
-def _candidates(n: int) -> Tensor:
-    """Return the weights (J, n) of simple forecasts: each earlier value, and the mean of the lags."""
+def _candidates(n: int, n_lags: int) -> Tensor:
+    """Return the weights (J, n) of simple forecasts: each of n earlier values, and the mean of the lags among them."""
     single = torch.eye(n)
-    n_lags = n - n_earlier(0)
     if n_lags < 2:
         return single
-    return torch.cat((single, torch.tensor([[1 / n_lags] * n_lags + [0.0] * n_earlier(0)])))
+    is_lag = torch.zeros(1, n)
+    is_lag[:, -n_earlier(n_lags) : -n_earlier(0)] = 1
+    return torch.cat((single, is_lag / n_lags))
 
 
 def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) -> Tensor:
@@ -169,7 +179,7 @@ def _best_weights(samples: Iterator[_Sample], simple: Tensor, n_windows: float) 
 
     Args:
         samples: Windows with their forecasts.
-        simple: (N, S, C, n_lags + 2), the simple forecast.
+        simple: (N, S, C, L), the simple forecast.
         n_windows: Number of validation windows. Those that share steps count once.
     """
     totals = counts = None

@@ -158,6 +158,7 @@ class _Work:
         began, config = time.monotonic(), self.config
         module = self._module(model, config)
         windows, validation = (self.data.windows(split, self.info.calendar) for split in ("train", "validation"))
+        windows, checked = windows.without_means(), validation.without_means()
         reset_blend(model)
         if not is_trained:
             measure_covariate_effects(module.scaled, windows)
@@ -167,9 +168,9 @@ class _Work:
         budget = Budget(**run.config[key]) if run is not None and key in run.config else None
         if budget is None:
             budget = config.budget(len(windows), options["tokens_per_window"])
-            budget = within_time(module, windows, validation, budget, **options)
+            budget = within_time(module, windows, checked, budget, **options)
             run = run and replace(run, config={**run.config, key: budget._asdict()})
-        result = fit(module, windows, validation, callbacks=self.callbacks, run=run, budget=budget, **options)
+        result = fit(module, windows, checked, callbacks=self.callbacks, run=run, budget=budget, **options)
         blend_with_simple_forecasts(module.scaled, validation, self.loss, config.tokens_at_once)
         if not config.refit or result.interrupted:
             return _Chosen(result, None), module.mesh
@@ -203,7 +204,7 @@ class _Work:
         return ForecastModule(model, self.scaler, scale, config, self.loss, covariates=self.info.moments)
 
     def _all_windows(self) -> WindowDataset:
-        return self.data.all_windows(self.info.calendar)
+        return self.data.all_windows(self.info.calendar).without_means()
 
     def _options(self, model: nn.Module) -> dict[str, Any]:
         tokens = getattr(model, "tokens_per_window", self.data.panel.n_series)

@@ -56,7 +56,7 @@ def simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
     for index in fitted_windows(windows, config.n_series):
         batch: Batch = scaled.scale(windows[[index]])
         target, mask = targets_of(batch)
-        earlier = earlier_of(batch, config.n_lags, config.horizon)[0]
+        earlier = earlier_of(batch, config.n_seasonal, config.horizon)[0, config.n_means :]
         x = torch.where(mask, earlier.clamp(-LIMIT, LIMIT), 0).double()
         y = torch.where(mask, target.clamp(-LIMIT, LIMIT), 0)[0].double()
         products += torch.einsum("lsnc,ksnc->slk", x, x)
