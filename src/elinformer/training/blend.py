@@ -36,7 +36,7 @@ PRIOR, CAUTION = 0.4, 2.0
 """Weight of the model where validation says little, and the penalty of other weights, as a share of the error, if
 validation were one window. The errors of a few windows are those of a few events, and nearly equal weights are hard to
 beat then (Smith and Wallis 2009)."""
-POWER, LEAST_POWER, MOST_POWER = 3, 4, 16
+POWER, LEAST_POWER, MOST_POWER = 3, 4, 6
 """Power of the errors that simple forecasts are weighted by, if validation were one window, and its limits. It grows
 with the root of the number of windows, as the ratio of two errors is known better. 2 is that of Bates and Granger
 (1969) for errors without a correlation; a higher one leaves less to the worse forecasts."""
