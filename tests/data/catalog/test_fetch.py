@@ -263,6 +263,17 @@ def test_an_unknown_checksum_is_recorded_and_checked_later(server: Server, tmp_p
     assert kept(tmp_path) == ["checksums.json"]
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"table.csv": 3}', b"[" * 10_000, b"\xff"])
+def test_damaged_checksums_of_the_cache_are_named_and_nothing_is_fetched(
+    content: bytes, server: Server, tmp_path: Path
+):
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small/checksums.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"expected .* in .*checksums\.json, .*: remove it"):
+        read_dataset(dataset(server.url("good")), tmp_path)
+    assert kept(tmp_path) == ["checksums.json"]
+
+
 def test_a_damaged_file_in_the_cache_is_fetched_again(server: Server, tmp_path: Path):
     small = dataset(server.url("good"))
     read_dataset(small, tmp_path)
