@@ -119,6 +119,22 @@ def test_lags_are_refused_by_a_model_that_does_not_declare_them(flat: str) -> No
         build_model(flat, Sizes(6, 4, 5, n_lags=2))
 
 
+def test_a_model_with_lags_has_to_know_the_means_of_seasons_before_them() -> None:
+    @dataclass(frozen=True)
+    class Lagged:
+        window: int
+        horizon: int
+        n_series: int
+        n_lags: int = 0
+
+    register_model("lagged", Lagged)(lambda _: nn.Identity())
+    try:
+        with pytest.raises(InputError, match="expected n_means beside n_lags in the configuration of lagged"):
+            build_model("lagged", Sizes(6, 4, 5, n_lags=2, n_means=1))
+    finally:
+        del MODELS["lagged"]
+
+
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_models_with_different_attention_share_all_other_parameters(attention: str) -> None:
     eala, other = (a_model(attention=name) for name in ("eala", attention))

@@ -133,6 +133,11 @@ def build_model(name: str, sizes: Sizes, options: Mapping[str, Any] | None = Non
     used = {size: value for size, value in asdict(sizes).items() if size in entry.config.__dataclass_fields__}
     if sizes.n_lags and "n_lags" not in used:
         raise InputError(f"expected no lags for {name}, which does not use them, got {sizes.n_lags}: remove the lags")
+    if sizes.n_means and "n_means" not in used:
+        raise InputError(
+            f"expected n_means beside n_lags in the configuration of {name}, got none: horizon steps of each mean "
+            "stand before the lags"
+        )
     covariates = [name for name in COVARIATES if getattr(sizes, f"n_{name}") and f"n_{name}" not in used]
     if covariates:
         holidays = " or holidays" if "future" in covariates else ""
