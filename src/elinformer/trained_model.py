@@ -236,7 +236,7 @@ class TrainedModel:
             forecast: Values in the units of the data.
             panel: n of the series of training.
         """
-        recent = panel.last_steps(self.reach.usable_history)
+        recent = panel.last_steps(self.reach.history)
         values, mask = (torch.from_numpy(np.array(x)[None]) for x in (recent.values, recent.mask))
         lowest = self.lowest(values, mask, self._positions(panel))
         return np.maximum(forecast, lowest[0].numpy().astype(forecast.dtype))
