@@ -251,6 +251,11 @@ class TrainedModel:
             return self._calibration.lowest(values, mask, series)
         return torch.full(values[:, 0].shape, -torch.inf if minimum is None else float(minimum))
 
+    def lowest_of(self, batch: Batch) -> Tensor:
+        """Return the lowest values (B, N, C) that the forecasts of a batch can have."""
+        read = slice(len(self.reach.means), None)  # a mean that was moved to another level may be below all values
+        return self.lowest(batch.values[:, read], batch.mask[:, read])
+
     @float32_default()
     def forecasts(self, panel: Panel, origins: np.ndarray, series_at_once: int | None = None) -> np.ndarray:
         """Return point forecasts (n, S, N, C), in the units of the data.
@@ -387,7 +392,7 @@ class TrainedModel:
         """Return a forecast (B, S, N, C) or quantiles (B, S, N, C, K), at least as high as the minimum."""
         if self.calibration is None:
             return forecast
-        lowest = self.lowest(batch.values, batch.mask).to(forecast)[:, None]
+        lowest = self.lowest_of(batch).to(forecast)[:, None]
         return torch.maximum(forecast, lowest if forecast.ndim == lowest.ndim else lowest[..., None])
 
     def _outputs(self, series_at_once: int | None = None) -> Callable[[Batch], Tensor]:

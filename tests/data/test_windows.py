@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from itertools import product
 
@@ -183,34 +184,51 @@ def test_a_lag_before_the_first_step_is_missing(hourly_panel: Panel) -> None:
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_means_are_those_of_the_observed_values_at_the_same_time_of_the_periods_before() -> None:
-    values = np.random.default_rng(0).normal(size=(700, 2))
+def moved_mean(values: np.ndarray, origin: int, step: int, period: int, window: int) -> np.ndarray:
+    """Return the mean (N,) over the periods before, each moved to the level of the window; NaN if nothing is known."""
+
+    def level(stop: int) -> np.ndarray:
+        return np.nanmean(values[max(0, stop - window) : max(0, stop)], 0)
+
+    starts = origin - period * np.arange(1, 1 + MEAN_PERIODS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # empty means
+        change = {start: np.nan_to_num(level(origin) - level(start)) for start in starts.tolist()}
+        moved = [values[start + step % period] + change[start] for start in change if start + step % period >= 0]
+        return np.nanmean(moved, 0) if moved else np.full(values.shape[1], np.nan)
+
+
+def test_means_are_those_of_the_periods_before_at_the_level_of_the_window() -> None:
+    values = np.random.default_rng(0).normal(size=(700, 2)) + np.arange(700)[:, None] / 100
     values[370:390, 0] = np.nan  # silent for twenty steps
     panel, reach = Panel.from_arrays(values), Reach(4, 3, lags=(5, 10, 20, 40))
     origins = np.array([4, 12, 390, 697])
     windows = WindowDataset(panel, None, origins, reach)
     batch = windows[[0, 1, 2, 3]]
-    for place, (origin, (block, period), step) in enumerate(product(origins, enumerate((20, 5)), range(3))):
-        rows = origin + step % period - period * np.arange(1, 1 + MEAN_PERIODS)
-        known = values[rows[rows >= 0]]
-        found = batch.values[place // 6, 3 * block + step, :, 0], batch.mask[place // 6, 3 * block + step, :, 0]
-        assert found[1].tolist() == (~np.isnan(known)).any(0).tolist()
-        expected = np.nansum(known, 0) / np.maximum((~np.isnan(known)).sum(0), 1)
-        np.testing.assert_allclose(torch.where(found[1], found[0], 0), expected, rtol=1e-5, atol=1e-6)
+    found = torch.where(batch.mask, batch.values, torch.nan)[..., 0]
+    for (i, origin), (block, period), step in product(enumerate(origins), enumerate((20, 5)), range(3)):
+        expected = moved_mean(values, origin, step, period, window=4)
+        np.testing.assert_allclose(found[i, 3 * block + step], expected, rtol=1e-5, atol=1e-5)
     trained_on = windows.without_means()[[2]]
     assert not trained_on.mask[:, : len(reach.means)].any()
     torch.testing.assert_close(trained_on.values[:, 6:], batch.values[2:3, 6:], equal_nan=True)
 
 
-def test_means_of_future_covariates_are_over_the_same_periods() -> None:
+def test_a_mean_of_equal_values_is_exact() -> None:
+    values = np.full((300, 1), 0.1)
+    values[200:250:3] = np.nan
+    batch = WindowDataset(Panel.from_arrays(values), None, np.array([260]), Reach(7, 3, lags=(5,)))[[0]]
+    assert batch.values[0, :3].flatten().tolist() == [float(np.float32(0.1))] * 3
+
+
+def test_means_of_future_covariates_are_moved_alike() -> None:
     values, future = np.random.default_rng(0).normal(size=(2, 300, 2))
     future[100:200] = np.nan
     panel = replace(Panel.from_arrays(values), future=(Covariates.over_time("rain", future, 2),))
-    reach = Reach(4, 3, lags=(5,))
-    batch = WindowDataset(panel, None, np.array([250, 3]), reach)[[0, 1]]
+    batch = WindowDataset(panel, None, np.array([250, 3]), Reach(4, 3, lags=(5,)))[[0, 1]]
     assert batch.future is not None
-    rows = 250 + np.arange(3)[:, None] - 5 * np.arange(1, 1 + MEAN_PERIODS)
-    np.testing.assert_allclose(batch.future[0, :3, :, 0], np.nanmean(future[rows], 1), rtol=1e-5)
+    expected = [moved_mean(future, 250, step, 5, window=4) for step in range(3)]
+    np.testing.assert_allclose(batch.future[0, :3, :, 0], expected, rtol=1e-4, atol=1e-5)
     assert bool(batch.future[1, :2].isnan().all())  # the third step is 5 after the first one
 
 

@@ -86,7 +86,7 @@ def test_simple_forecasts_that_err_alike_are_averaged(narrow: dict[str, Any]) ->
     of_day, lag_48, lag_24, last, mean = scaled.model.output.simple.mean((0, 1, 2)).tolist()
     assert lag_48 == pytest.approx(lag_24, rel=0.1)
     assert min(lag_48, last) > 0.02
-    assert min(of_day, mean) > 2.5 * max(lag_48, last)  # its mean error is that of a single value over the root of two
+    assert min(of_day, mean) > 2 * max(lag_48, last)  # its mean error is that of a single value over the root of two
 
 
 def test_a_series_that_repeats_itself_is_forecast_by_its_lag_beside_others_that_do_not(narrow: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ def test_a_series_that_repeats_itself_is_forecast_by_its_lag_beside_others_that_
     blend_with_simple_forecasts(scaled, windows, AbsoluteError(), 50_000)
     simple = scaled.model.output.simple[:, :, 0]
     assert (simple[0, :, :3].sum(-1) > 0.999).all()
-    assert (simple[1:, :2, 3] > 0.9).all()
+    assert (simple[1:, :2, 3] > 0.8).all()
 
 
 def test_the_blend_is_of_each_part_of_the_horizon(narrow: dict[str, Any]) -> None:

@@ -17,13 +17,15 @@ from elinformer.data.scaling import Moments, Scaler, error_scale, measure, windo
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from elinformer.data.calendar import Calendar
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import LossScale, ScalePer
+
+    _Read = Callable[[np.ndarray], tuple[Tensor, Tensor]]
 
 
 def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split:
@@ -108,8 +110,9 @@ class WindowDataset(Dataset[Batch]):
 
     The arrays of the panel are used in place, in memory or mapped from a file: a window is read when a batch needs it.
     Steps before the first one are missing. Holidays of the calendar are further future covariates.
-    Values and future covariates of the mean of a season are means over its last `MEAN_PERIODS` periods, of what is
-    observed. Without targets, an origin may be the step after the last one.
+    Values and future covariates of the mean of a season are means of what is observed over its last `MEAN_PERIODS`
+    periods, each of them moved by the difference between the level of the window and that of the same window then.
+    Without targets, an origin may be the step after the last one.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class WindowDataset(Dataset[Batch]):
             if (holidays := calendar.holiday_features(times)) is not None:
                 self.future += (holidays[:, None],)
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
+        self.window = reach.window
         self.horizon, self.n_inputs = reach.horizon, len(reach.means) + len(reach.inputs)
         self.periods = tuple(sorted(reach.periods, reverse=True))
         self.with_means = True
@@ -161,7 +165,8 @@ class WindowDataset(Dataset[Batch]):
         return selected
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
-        steps = self.origins[torch.as_tensor(indices)].numpy()[:, None] + self.steps  # (B, T + S)
+        origins = self.origins[torch.as_tensor(indices)].numpy()
+        steps = origins[:, None] + self.steps  # (B, T + S)
         rows = np.maximum(steps if self.with_targets else steps[:, : self.n_inputs], 0)
         calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
         values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
@@ -171,9 +176,10 @@ class WindowDataset(Dataset[Batch]):
         for i, period in enumerate(self.periods):
             block = slice(i * self.horizon, (i + 1) * self.horizon)
             if self.with_means:
-                values[:, block], mask[:, block] = self._mean_values(steps[:, block], period)
+                values[:, block], mask[:, block] = self._mean_of_season(self._values_of, origins, period)
                 if future is not None:
-                    future[:, block] = self._mean_covariates(steps[:, block], period)
+                    mean, is_known = self._mean_of_season(self._future_of, origins, period)
+                    future[:, block] = torch.where(is_known, mean, torch.nan)
             else:
                 mask[:, block] = False
         covariates = {
@@ -186,29 +192,45 @@ class WindowDataset(Dataset[Batch]):
             return Batch(values, mask, calendar, **covariates)
         return Batch(values[:, past], mask[:, past], calendar, values[:, ahead], mask[:, ahead], **covariates)
 
-    def _mean_values(self, steps: np.ndarray, period: int) -> tuple[Tensor, Tensor]:
-        """Return the means (B, S, N, C) of values over the periods up to the steps (B, S), and if any is observed."""
-        mean, count = (torch.zeros((), dtype=torch.from_numpy(self.values[:0]).dtype) for _ in range(2))
-        for rows in _periods_before(steps, period):
-            seen = torch.from_numpy(self.mask[np.maximum(rows, 0)] & (rows >= 0)[:, :, None, None])
+    def _mean_of_season(self, read: _Read, origins: np.ndarray, period: int) -> tuple[Tensor, Tensor]:
+        """Return the means (B, S, N, F) of a season, and if any number in them is observed.
+
+        Args:
+            read: Function from steps (B, T) to numbers (B, T, N, F), and which of them are observed.
+            origins: (B,), the first target steps.
+            period: Steps of the season.
+        """
+        window, ahead = np.arange(-self.window, 0), np.arange(self.horizon) % period
+        level, is_known = _level(*read(origins[:, None] + window))
+        mean, count = torch.zeros((), dtype=level.dtype), torch.zeros((), dtype=level.dtype)
+        for i in range(1, 1 + MEAN_PERIODS):
+            start = origins[:, None] - i * period
+            if i > 1 and (start + ahead < 0).all():
+                break
+            numbers, seen = read(start + ahead)
+            level_then, was_known = _level(*read(start + window))
+            numbers = numbers + torch.where(is_known & was_known, level - level_then, 0)
             count = count + seen
-            change = torch.from_numpy(self.values[np.maximum(rows, 0)]) - mean
-            mean = mean + torch.where(seen, change / count.clamp_min(1), 0)  # exact where all values are equal
+            mean = mean + torch.where(seen, (numbers - mean) / count.clamp_min(1), 0)  # exact where all are equal
         return mean, count > 0
 
-    def _mean_covariates(self, steps: np.ndarray, period: int) -> Tensor:
-        """Return the means (B, S, N, F) of future covariates over the periods up to the steps (B, S), or NaN."""
-        known = [x for rows in _periods_before(steps, period) if (x := _gather(self.future, rows)) is not None]
-        return torch.stack(known).nanmean(0)
+    def _values_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
+        rows = np.maximum(steps, 0)
+        return torch.from_numpy(self.values[rows]), torch.from_numpy(self.mask[rows] & (steps >= 0)[:, :, None, None])
+
+    def _future_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
+        found = _gather(self.future, steps)
+        if found is None:
+            raise AssertionError("there are future covariates")
+        return found, ~found.isnan()
 
 
-def _periods_before(steps: np.ndarray, period: int) -> Iterator[np.ndarray]:
-    """Yield steps (B, S), those one period before, two and so on, until all are before the first step of the panel."""
-    for i in range(MEAN_PERIODS):
-        earlier = steps - i * period
-        if i and (earlier < 0).all():
-            return
-        yield earlier
+def _level(numbers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean (B, 1, N, F) of the observed numbers (B, T, N, F), and if there are any."""
+    known = seen.any(1, keepdim=True)
+    highest = torch.where(known, torch.where(seen, numbers, -torch.inf).amax(1, keepdim=True), 0)
+    below = torch.where(seen, numbers - highest, 0).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
+    return highest + below, known  # exact where all are equal
 
 
 def _gather(arrays: Sequence[np.ndarray], steps: np.ndarray) -> Tensor | None:

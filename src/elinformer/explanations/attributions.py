@@ -133,7 +133,7 @@ class Path:
         self.target, self._point = target, trained.loss.point
         self.fields = [name for name in FIELDS if getattr(batch, name) is not None]
         self._model = differentiable(trained.scaled)
-        self._lowest = trained.lowest(batch.values, batch.mask)[0, target.series, target.channel]
+        self._lowest = trained.lowest_of(batch)[0, target.series, target.channel]
         self._at_once = 1 if batch.static is not None else max(1, trained.batch_size // LESS_AT_ONCE)
 
     def forecast(self, place: float) -> float:
