@@ -12,8 +12,8 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MEAN_PERIODS = 28
-"""Periods of a season that its mean is taken over, at most: four weeks of days, half a year of weeks."""
+MEAN_PERIODS = 14
+"""Periods of a season that its mean is taken over, at most: two weeks of days, a quarter of weeks."""
 
 PartName = Literal["train", "validation", "test"]
 

@@ -200,23 +200,26 @@ class WindowDataset(Dataset[Batch]):
             origins: (B,), the first target steps.
             period: Steps of the season.
         """
-        window, ahead = np.arange(-self.window, 0), np.arange(self.horizon) % period
-        level, is_known = _level(*read(origins[:, None] + window))
+        steps = np.concatenate([np.arange(self.horizon) % period, np.arange(-self.window, 0)])
+        level, is_known = _level(*read(origins[:, None] + steps[self.horizon :]))
         mean, count = torch.zeros((), dtype=level.dtype), torch.zeros((), dtype=level.dtype)
         for i in range(1, 1 + MEAN_PERIODS):
-            start = origins[:, None] - i * period
-            if i > 1 and (start + ahead < 0).all():
+            if i > 1 and origins.max() + self.horizon <= i * period:
                 break
-            numbers, seen = read(start + ahead)
-            level_then, was_known = _level(*read(start + window))
-            numbers = numbers + torch.where(is_known & was_known, level - level_then, 0)
+            numbers, seen = read(origins[:, None] - i * period + steps)
+            level_then, was_known = _level(numbers[:, self.horizon :], seen[:, self.horizon :])
+            change = torch.where(is_known & was_known, level - level_then, 0)
+            numbers, seen = numbers[:, : self.horizon] + change, seen[:, : self.horizon]
             count = count + seen
             mean = mean + torch.where(seen, (numbers - mean) / count.clamp_min(1), 0)  # exact where all are equal
         return mean, count > 0
 
     def _values_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
         rows = np.maximum(steps, 0)
-        return torch.from_numpy(self.values[rows]), torch.from_numpy(self.mask[rows] & (steps >= 0)[:, :, None, None])
+        values, mask = torch.from_numpy(self.values[rows]), torch.from_numpy(self.mask[rows])
+        if steps.min() < 0:
+            mask &= torch.from_numpy(steps >= 0)[:, :, None, None]
+        return values, mask
 
     def _future_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
         found = _gather(self.future, steps)
@@ -226,11 +229,14 @@ class WindowDataset(Dataset[Batch]):
 
 
 def _level(numbers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean (B, 1, N, F) of the observed numbers (B, T, N, F), and if there are any."""
+    """Return the mean (B, 1, N, F) of the observed numbers (B, T, N, F), and if there are any; exact for equal ones."""
+    if bool(seen.all()):
+        first = numbers[:, :1]
+        return first + (numbers - first).mean(1, keepdim=True), seen[:, :1]
     known = seen.any(1, keepdim=True)
     highest = torch.where(known, torch.where(seen, numbers, -torch.inf).amax(1, keepdim=True), 0)
     below = torch.where(seen, numbers - highest, 0).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
-    return highest + below, known  # exact where all are equal
+    return highest + below, known
 
 
 def _gather(arrays: Sequence[np.ndarray], steps: np.ndarray) -> Tensor | None:
