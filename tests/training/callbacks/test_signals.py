@@ -62,12 +62,18 @@ def fit_until_terminated(forecaster: Forecaster, panel: Panel, **options: Any) -
 def test_a_closed_terminal_leaves_a_checkpoint_and_no_message(
     make_forecaster: NewForecaster, hourly_panel: Panel, tmp_path: Path, call_at_step: CallAtStep
 ) -> None:
-    handler, screen = signal.getsignal(signal.SIGHUP), io.StringIO()
+    screen = io.StringIO()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     call_at_step(3, lambda: signal.raise_signal(signal.SIGHUP))
-    with pytest.raises(SystemExit) as end:
-        make_forecaster(epochs=2, batch_size=24).fit(hourly_panel, run=tmp_path / "run", console=Console(file=screen))
+    try:
+        with pytest.raises(SystemExit) as end:
+            make_forecaster(epochs=2, batch_size=24).fit(
+                hourly_panel, run=tmp_path / "run", console=Console(file=screen)
+            )
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert (end.value.code, screen.getvalue()) == (129, "")
-    assert signal.getsignal(signal.SIGHUP) is handler
     assert read_progress(tmp_path / "run")["step"] == 3
 
 
