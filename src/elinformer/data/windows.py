@@ -167,11 +167,8 @@ class WindowDataset(Dataset[Batch]):
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         origins = self.origins[torch.as_tensor(indices)].numpy()
         steps = origins[:, None] + self.steps  # (B, T + S)
-        rows = np.maximum(steps if self.with_targets else steps[:, : self.n_inputs], 0)
         calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
-        values, mask = (torch.from_numpy(array[rows]) for array in (self.values, self.mask))  # (B, T + S, N, C)
-        if (steps < 0).any():
-            mask &= torch.from_numpy(steps[:, : rows.shape[1]] >= 0)[:, :, None, None]
+        values, mask = self._values_of(steps if self.with_targets else steps[:, : self.n_inputs])
         future = _gather(self.future, steps)
         for i, period in enumerate(self.periods):
             block = slice(i * self.horizon, (i + 1) * self.horizon)
@@ -215,6 +212,7 @@ class WindowDataset(Dataset[Batch]):
         return mean, count > 0
 
     def _values_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return the values (B, T, N, C) of steps (B, T), and which are observed: none before the first step."""
         rows = np.maximum(steps, 0)
         values, mask = torch.from_numpy(self.values[rows]), torch.from_numpy(self.mask[rows])
         if steps.min() < 0:
@@ -222,6 +220,7 @@ class WindowDataset(Dataset[Batch]):
         return values, mask
 
     def _future_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return the future covariates (B, T, N, F) of steps (B, T), and which are known."""
         found = _gather(self.future, steps)
         if found is None:
             raise AssertionError("there are future covariates")

@@ -77,16 +77,14 @@ def fetch_files(dataset: Dataset, folder: Path, progress: Progress | None = None
 
 
 def _read_checksums(folder: Path) -> dict[str, str]:
+    from elinformer.data.io.folder import read_meta
+
     path = folder / CHECKSUMS
-    if not path.is_file():
-        return {}
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"expected the checksums of fetched files in {path}, but it cannot be read ({error}): remove it"
-        ) from error
-    if not isinstance(recorded, dict) or not all(isinstance(checksum, str) for checksum in recorded.values()):
+        recorded = read_meta(path)
+    except InputError as error:
+        raise InputError(f"{error}: remove it from {folder}") from error
+    if not all(isinstance(checksum, str) for checksum in recorded.values()):
         raise InputError(f"expected a checksum for each file in {path}, got something else: remove it")
     return recorded
 
@@ -97,8 +95,8 @@ def _record_checksums(dataset: Dataset, folder: Path, recorded: dict[str, str]) 
     new = [file for file in dataset.files if file.urls and not file.checksum and file.name not in recorded]
     if new:
         recorded = recorded | {file.name: f"sha256:{pooch.file_hash(folder / file.name)}" for file in new}
-        with new_file(folder / CHECKSUMS) as new:
-            write_durably(new, (json.dumps(recorded, indent=2) + "\n").encode())
+        with new_file(folder / CHECKSUMS) as file:
+            write_durably(file, (json.dumps(recorded, indent=2) + "\n").encode())
 
 
 def _check_by_hand(dataset: Dataset, missing: list[RemoteFile], folder: Path) -> None:
