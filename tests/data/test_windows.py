@@ -221,6 +221,14 @@ def test_a_mean_of_equal_values_is_exact() -> None:
     assert batch.values[0, :3].flatten().tolist() == [float(np.float32(0.1))] * 3
 
 
+@pytest.mark.parametrize("with_means", [True, False])
+def test_a_batch_of_no_windows_is_empty(hourly_panel: Panel, *, with_means: bool) -> None:
+    """A rank that has no window of the last batch reads one of no windows."""
+    windows = WindowDataset(hourly_panel, None, np.array([100]), Reach(WINDOW, HORIZON, lags=(24,)))
+    batch = (windows if with_means else windows.without_means())[[]]
+    assert batch.values.shape == (0, 2 * HORIZON + WINDOW, *hourly_panel.values.shape[1:])
+
+
 def test_means_of_future_covariates_are_moved_alike() -> None:
     values, future = np.random.default_rng(0).normal(size=(2, 300, 2))
     future[100:200] = np.nan

@@ -165,7 +165,7 @@ class WindowDataset(Dataset[Batch]):
         return selected
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
-        origins = self.origins[torch.as_tensor(indices)].numpy()
+        origins = self.origins[torch.as_tensor(indices, dtype=torch.int64)].numpy()
         steps = origins[:, None] + self.steps  # (B, T + S)
         calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
         values, mask = self._values_of(steps if self.with_targets else steps[:, : self.n_inputs])
@@ -201,7 +201,7 @@ class WindowDataset(Dataset[Batch]):
         level, is_known = _level(*read(origins[:, None] + steps[self.horizon :]))
         mean, count = torch.zeros((), dtype=level.dtype), torch.zeros((), dtype=level.dtype)
         for i in range(1, 1 + MEAN_PERIODS):
-            if i > 1 and origins.max() + self.horizon <= i * period:
+            if i > 1 and origins.max(initial=0) + self.horizon <= i * period:
                 break
             numbers, seen = read(origins[:, None] - i * period + steps)
             level_then, was_known = _level(numbers[:, self.horizon :], seen[:, self.horizon :])
@@ -215,7 +215,7 @@ class WindowDataset(Dataset[Batch]):
         """Return the values (B, T, N, C) of steps (B, T), and which are observed: none before the first step."""
         rows = np.maximum(steps, 0)
         values, mask = torch.from_numpy(self.values[rows]), torch.from_numpy(self.mask[rows])
-        if steps.min() < 0:
+        if (steps < 0).any():
             mask &= torch.from_numpy(steps >= 0)[:, :, None, None]
         return values, mask
 
