@@ -15,6 +15,7 @@ from elinformer.models.covariates import STEPS_PER_TOKEN, CovariateEmbedding, Ho
 from elinformer.models.inputs import DAYS, calendar_of_window, earlier_of, n_earlier, periodic_features
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
+from elinformer.nn.dropout import Dropout
 from elinformer.nn.embeddings import ScaledEmbedding
 from elinformer.nn.feedforward import GatedFeedForward
 from elinformer.ops.registry import OPERATORS
@@ -355,12 +356,17 @@ class ForecastHead(nn.Module):
         if future is not None:
             forecast = forecast + self.effect(normed, future, slots)
         weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 2)
-        location = forecast[..., 0] + torch.einsum("bnscl,blsnc->bsnc", weights, earlier[:, self.n_means :])
+        location = forecast[..., 0] + _weighted(earlier[:, self.n_means :], weights.transpose(1, 2))
         if not self.training:
             simple, trust = ((x if series is None else x[series]) for x in (self.simple, self.trust))
             trust = trust.transpose(0, 1)  # (S, N, C)
-            location = trust * location + (1 - trust) * torch.einsum("nscl,blsnc->bsnc", simple, earlier)
+            location = trust * location + (1 - trust) * _weighted(earlier, simple.transpose(0, 1))
         return torch.cat((location[..., None], forecast[..., 1:]), dim=-1)
+
+
+def _weighted(earlier: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum (B, S, N, C) of earlier values (B, L, S, N, C) by their weights (..., S, N, C, L)."""
+    return (weights * earlier.movedim(1, -1)).sum(-1)
 
 
 class TokenEmbedding(nn.Module):
@@ -469,7 +475,7 @@ class Block(nn.Module):
             self.attention = make_attention(config)
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward = GatedFeedForward(width, config.dropout)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self, x: Float[Tensor, "B L D"], key_mask: Bool[Tensor, "B L"], exchange: Exchange | None = None

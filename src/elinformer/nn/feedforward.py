@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
+from elinformer.nn.dropout import Dropout
+
 ALIGNED = 16
 """The number of hidden units is a multiple of this, so that rows fill whole vector registers."""
 
@@ -31,7 +33,7 @@ class GatedFeedForward(nn.Module):
         super().__init__()
         hidden = max(1, 4 * width // (3 * ALIGNED)) * ALIGNED
         self.expand = nn.Linear(width, 2 * hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.contract = nn.Linear(hidden, width)
 
     def forward(self, gate_input: Tensor, value_input: Tensor) -> Tensor:
