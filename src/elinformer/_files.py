@@ -1,18 +1,22 @@
-"""Atomic files and folders: they are written under a temporary name, and then renamed."""
+"""Atomic files and folders: they are written under a temporary name, and then renamed. JSON in files."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
+
+MAX_JSON = 1 << 28
+"""Largest size of a JSON file in bytes, enough for the names of ten million series."""
 
 
 @contextmanager
@@ -69,6 +73,39 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: The file cannot be read, or holds something else.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON >> 20} MiB")  # noqa: TRY301 - as every other reason
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"expected JSON in {path}, but it cannot be read ({error})") from error
+    if not isinstance(document, dict):
+        raise InputError(f"expected a JSON object in {path}, got a {type(document).__name__}")
+    return document
+
+
+def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    with new_file(path) as new:
+        write_durably(new, json_bytes(document))
+
+
+def json_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return the content of a JSON file.
+
+    Raises:
+        ValueError: The document holds a NaN or an infinite number.
+        TypeError: It holds something that JSON has no type for.
+    """
+    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
 @contextmanager

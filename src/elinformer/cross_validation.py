@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elinformer._files import check_folder
+from elinformer._files import check_folder, read_json, write_json
 from elinformer.backtests import windows_frame
 from elinformer.data.io.output import in_form
 from elinformer.data.panel import data_description
 from elinformer.errors import InputError
-from elinformer.run_folder.folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

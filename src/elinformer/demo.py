@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from elinformer._files import write_json
 from elinformer.evaluation import naives_for, score_naives
 from elinformer.options import Settings, catalogue_settings
 from elinformer.report.groups import groups_of
 from elinformer.report.outputs import picture_line, write_forecasts
 from elinformer.report.run import write_report
 from elinformer.report.tables import score_ratio_table
-from elinformer.run_folder.folder import write_json
 from elinformer.workflows import train_run
 
 if TYPE_CHECKING:

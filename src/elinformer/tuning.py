@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elinformer._files import check_folder
+from elinformer._files import check_folder, read_json, write_json
 from elinformer.errors import InputError, MissingExtraError
-from elinformer.run_folder.folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

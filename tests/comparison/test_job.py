@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from small_models import mean_before
 
+from elinformer._files import write_json
 from elinformer.comparison.job import Work, run_job
 from elinformer.comparison.plan import Job
 from elinformer.data.io.read import read_panel
@@ -21,7 +22,6 @@ from elinformer.data.windows import split_panel
 from elinformer.errors import InputError
 from elinformer.evaluation import Naive, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.run_folder.folder import write_json
 from elinformer.training import TrainingConfig
 from elinformer.workflows import open_run
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from made_runs import run
 
+from elinformer._files import write_json
 from elinformer.comparison.plan import Job
 from elinformer.comparison.results import FORMAT, SCHEMA, ResultsFolder, is_done
 from elinformer.comparison.summary import summarise
 from elinformer.data.io.read import read_panel
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
-from elinformer.run_folder.folder import write_json
 
 MakeJob = Callable[..., Job]
 

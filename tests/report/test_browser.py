@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from made_reports import made_report
 
+from elinformer._files import write_json
 from elinformer.report.html import report_page
 from elinformer.report.run import write_comparison
-from elinformer.run_folder.folder import write_json
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from made_reports import made_report
 
+from elinformer._files import write_json
 from elinformer.report.charts import map_of
 from elinformer.report.html import embedded_json, report_page
 from elinformer.report.run import write_comparison
-from elinformer.run_folder.folder import write_json
 
 
 def headings(page: str) -> list[str]:

@@ -31,7 +31,7 @@ def told_as_json(document: Any, json_file: str | None) -> bool:
     if json_file == "-":
         typer.echo(json.dumps(document, indent=2))
     elif json_file is not None:
-        from elinformer.run_folder.folder import write_json
+        from elinformer._files import write_json
 
         write_json(json_file, document)
     return json_file == "-"

@@ -22,6 +22,7 @@ import torch
 
 from elinformer._allocator import keep_freed_memory
 from elinformer._console import plain_console
+from elinformer._files import read_json, write_json
 from elinformer._memory import peak_device_memory, peak_memory
 from elinformer.batch import Batch
 from elinformer.comparison.contenders import PEER, is_peer, registered
@@ -33,7 +34,7 @@ from elinformer.data.windows import SplitPanel, WindowDataset, window_loader
 from elinformer.errors import InputError, MissingExtraError
 from elinformer.evaluation import BlockSums, MetricSums, Naive, backtest, blocks_of, naives_for, score_naive
 from elinformer.forecaster import Forecaster
-from elinformer.run_folder.folder import UnfinishedRun, read_json, write_json
+from elinformer.run_folder.folder import UnfinishedRun
 from elinformer.training.callbacks.epoch_lines import EpochLines
 from elinformer.workflows import forecaster_for
 

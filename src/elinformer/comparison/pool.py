@@ -12,8 +12,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from elinformer._files import write_json
 from elinformer.comparison.results import is_done
-from elinformer.run_folder.folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

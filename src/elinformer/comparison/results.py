@@ -18,13 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elinformer._files import held_folder, new_folder
+from elinformer._files import held_folder, new_folder, read_json, write_json
 from elinformer.comparison.plan import NAME, Contender
 from elinformer.data.io.folder import write_panel
 from elinformer.data.io.read import read_panel
 from elinformer.data.panel import fingerprint
 from elinformer.errors import InputError
-from elinformer.run_folder.folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

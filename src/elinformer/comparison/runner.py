@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from elinformer._console import plain_console
-from elinformer._files import new_file
+from elinformer._files import new_file, read_json, write_json
 from elinformer.comparison.contenders import DEFAULT_MODELS, make_contenders
 from elinformer.comparison.display import Display, markdown
 from elinformer.comparison.machine import cores
@@ -26,7 +26,6 @@ from elinformer.comparison.summary import summarise
 from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 from elinformer.options import TRAINING
-from elinformer.run_folder.folder import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

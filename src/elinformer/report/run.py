@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinformer import __version__
-from elinformer._files import new_file
+from elinformer._files import new_file, read_json, write_json
 from elinformer.errors import InputError
 from elinformer.report.charts import line
 from elinformer.report.html import duration, number, percent, render, report_page
-from elinformer.run_folder.folder import METRICS, read_json, write_json
+from elinformer.run_folder.folder import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

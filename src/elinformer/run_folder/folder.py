@@ -17,7 +17,6 @@ replaced last. A process that writes locks the folder. No file may be a link to 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import contextmanager, nullcontext
@@ -27,7 +26,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinformer._checksums import digest, document_digest, file_digest
-from elinformer._files import check_folder, held_folder, made_folder, new_file, new_folder, write_durably
+from elinformer._files import (
+    check_folder,
+    held_folder,
+    json_bytes,
+    made_folder,
+    new_file,
+    new_folder,
+    read_json,
+    write_durably,
+)
 from elinformer._process import is_first_process
 from elinformer.data.scaling import Scaler
 from elinformer.errors import InputError
@@ -50,9 +58,6 @@ OPTIONAL = (METRICS, REFIT)
 CHECKPOINTS, LOGS, DATA = "checkpoints", "logs", "data"
 CHECKSUMS = "checksums"
 """Key of config.json: the SHA-256 of the other files, and that of config.json itself."""
-
-MAX_JSON = 1 << 28
-"""Largest size of a JSON file in bytes, enough for the names of ten million series."""
 
 STAGES = ("step", "refit")
 """Stages of a training: the first chooses weights by validation, the second trains them further on all data."""
@@ -106,8 +111,8 @@ def save_run(
         **({} if refitted is None else {REFIT: packed(refitted)}),
         SCALER: save({name: torch.tensor(array) for name, array in vars(scaler).items()}),
         CALIBRATION: save(dict(calibration)),
-        PANEL: _to_json(panel),
-        **({} if metrics is None else {METRICS: _to_json(metrics)}),
+        PANEL: json_bytes(panel),
+        **({} if metrics is None else {METRICS: json_bytes(metrics)}),
     }
     path = Path(folder)
     with held_folder(path) if path.is_dir() else nullcontext():
@@ -430,29 +435,6 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: The file cannot be read, or holds something else.
-    """
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise ValueError(f"it has more than {MAX_JSON >> 20} MiB")  # noqa: TRY301 - as every other reason
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"expected JSON in {path}, but it cannot be read ({error})") from error
-    if not isinstance(document, dict):
-        raise InputError(f"expected a JSON object in {path}, got a {type(document).__name__}")
-    return document
-
-
-def write_json(path: str | Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    with new_file(path) as new:
-        write_durably(new, _to_json(document))
-
-
 def check_writable(config: Mapping[str, Any]) -> None:
     """Check that a run can keep options, before training.
 
@@ -462,7 +444,7 @@ def check_writable(config: Mapping[str, Any]) -> None:
     for table, options in config.items():
         for name, value in (options if isinstance(options, dict) else {table: options}).items():
             try:
-                _to_json({name: value})
+                json_bytes({name: value})
             except (TypeError, ValueError) as error:
                 raise InputError(
                     f"expected options that a run can keep as JSON, got {name}={value!r} ({error}): pass numbers, "
@@ -473,7 +455,7 @@ def check_writable(config: Mapping[str, Any]) -> None:
 def _config_file(config: Mapping[str, Any], state: str, files: Mapping[str, bytes] | None = None) -> bytes:
     document = {**config, "format": FORMAT, "schema": SCHEMA, "state": state}
     sums = {name: digest(content) for name, content in (files or {}).items()}
-    return _to_json(document | {CHECKSUMS: {**sums, CONFIG: document_digest(_checked_part(document))}})
+    return json_bytes(document | {CHECKSUMS: {**sums, CONFIG: document_digest(_checked_part(document))}})
 
 
 def _checked_part(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -513,10 +495,6 @@ def _is_in_training(path: Path) -> bool:
         return read_config(path).get("state") == TRAINING
     except InputError:
         return False
-
-
-def _to_json(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

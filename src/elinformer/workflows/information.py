@@ -5,14 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from elinformer.run_folder.folder import (
-    CHECKPOINTS,
-    METRICS,
-    TRAINING,
-    read_config,
-    read_json,
-    read_progress,
-)
+from elinformer._files import read_json
+from elinformer.run_folder.folder import CHECKPOINTS, METRICS, TRAINING, read_config, read_progress
 
 Document = dict[str, Any]
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elinformer._console import say
+from elinformer._files import read_json
 from elinformer._memory import explained_memory
 from elinformer._options import check_names, rows
 from elinformer.data.address import address_from, is_in_catalogue, load_panel
 from elinformer.data.options import ReadingOptions
 from elinformer.errors import InputError
-from elinformer.run_folder.folder import DATA, PANEL, finished_config, read_json
+from elinformer.run_folder.folder import DATA, PANEL, finished_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -103,7 +103,7 @@ def test_the_older_layout_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_meta_file_without_an_object_is_refused(tmp_path: Path, meta: str) -> None:
     folder = write_folder(tmp_path / "a")
     (folder / "meta.json").write_bytes(meta.encode("latin-1"))
-    with pytest.raises(InputError, match=r"expected (JSON|a JSON object) in meta\.json"):
+    with pytest.raises(InputError, match=r"expected (JSON|a JSON object) in .*meta\.json"):
         read_panel(folder)
 
 

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer._checksums import document_digest
-from elinformer._files import check_folder, new_folder
+from elinformer._files import check_folder, new_folder, read_json
 from elinformer.data.covariates import Covariates
 from elinformer.data.form import Form
-from elinformer.data.io.limits import check_regular, check_size
+from elinformer.data.io.limits import check_regular
 from elinformer.data.io.recording import Recording
 from elinformer.data.panel import Panel, fingerprint
 from elinformer.data.pieces import VALUES_AT_A_TIME, Pieces, panel_shape
@@ -41,7 +41,6 @@ FORMAT = "elinformer-panel"
 SCHEMA = 1
 META, VALUES, MASK, TIMESTAMPS, LOCATIONS = "meta.json", "values.npy", "mask.npy", "timestamps.npy", "locations.npy"
 HINT = "convert the data again"
-META_BYTES = 1 << 28
 FIELDS = ("name", "freq", "steps_per_day", "channels", "series")
 SUMS = ("sample", "checksum")
 """Keys of meta.json: a digest of a sample of the arrays, and that of meta.json itself."""
@@ -344,13 +343,4 @@ def read_meta(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file holds something else.
     """
-    if not path.is_file():
-        return {}
-    check_size(path.stat().st_size, META_BYTES, path.name, "a description")
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"expected JSON in {path.name}, got something else ({error})") from error
-    if not isinstance(meta, dict):
-        raise InputError(f"expected a JSON object in {path.name}, got a {type(meta).__name__}")
-    return meta
+    return read_json(path) if path.is_file() else {}
