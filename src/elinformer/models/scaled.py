@@ -206,13 +206,13 @@ class ScaledModel(nn.Module):
         return torch.einsum("btnf,ncf->btnc", future.expand(-1, -1, len(effects), -1), effects)
 
     def _unscale(self, raw: Tensor, batch: Batch, window: WindowScale | None) -> Tensor:
-        mean, std = self._mean_and_std(batch)
+        shift, scale = self._mean_and_std(batch)
         outputs = raw if self._arrange is None else self._arrange(raw)
         if window is not None:
-            outputs = outputs * window.deviation[..., None] + window.level[..., None]
-            if window.effect is not None:
-                outputs = outputs + window.effect[:, -outputs.shape[1] :, ..., None]
-        return outputs * std[..., None] + mean[..., None]
+            level, deviation, effect = window
+            level = level if effect is None else level + effect[:, -outputs.shape[1] :]
+            shift, scale = level * scale + shift, deviation * scale
+        return outputs * scale[..., None] + shift[..., None]
 
     def _mean_and_std(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation (N, C) of the series of a batch."""
