@@ -91,6 +91,25 @@ def test_adding_series_does_not_change_the_forecaster_and_is_deterministic(
     assert all(weight.requires_grad for weight in again.trained.model.parameters())
 
 
+@pytest.mark.parametrize("by", ["history", "features"])
+def test_several_models_keep_the_rows_of_the_series_they_know(
+    make_forecaster: Callable[..., Forecaster], panel: Panel, by: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    forecaster = make_forecaster(preset="best", epochs=1, batch_size=64).fit(panel.select(list(range(N_OLD))))
+    weights = {name: weight.clone() for name, weight in forecaster.trained.model.state_dict().items()}
+    if by == "history":
+        grown = forecaster.add_series(panel, steps=2)
+    else:
+        grown = forecaster.add_series(
+            features=pd.DataFrame({"unique_id": panel.series, "size": range(len(panel.series))})
+        )
+    for name, weight in forecaster.trained.model.state_dict().items():
+        assert torch.equal(weight, weights[name])
+    for name, weight in grown.trained.model.state_dict().items():
+        assert torch.equal(weight[:N_OLD] if name in grown.trained.model.per_series else weight, weights[name])
+    assert not recwarn.list
+
+
 def test_the_order_of_the_series_does_not_matter(forecaster: Forecaster, extended: Forecaster, panel: Panel) -> None:
     order = np.random.default_rng(1).permutation(N_OLD + N_NEW).tolist()
     shuffled = panel.select(order)

@@ -390,8 +390,9 @@ class RowSearch:
         return self.trained.loss.point(self._outputs(rows, batch))
 
     def _outputs(self, rows: Tensor, batch: Batch) -> Tensor:
-        tables = {f"model.{name}": table for name, table in split_rows(rows, self.tables).items()}
-        return functional_call(self.trained.scaled, tables, (batch,))
+        scaled = self.trained.scaled
+        tables = {scaled.path_of(name): table for name, table in split_rows(rows, self.tables).items()}
+        return functional_call(scaled, tables, (batch,))
 
     def _loss(self, rows: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of all usable series, each in units of its standard deviation."""

@@ -191,7 +191,8 @@ def _state(trained: TrainedModel, rows: Rows) -> dict[str, Tensor]:
         else [""]
     )
     scales = {f"{part}{name}": tensor for part in parts for name, tensor in scale.items()}
-    return scales | {f"model.{name}": table.to(trained.scaled.mean.device) for name, table in tables.items()}
+    moved = {trained.scaled.path_of(name): table.to(trained.scaled.mean.device) for name, table in tables.items()}
+    return scales | moved
 
 
 def _known_rows(trained: TrainedModel) -> Rows:

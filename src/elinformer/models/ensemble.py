@@ -56,9 +56,11 @@ class ScaledEnsemble(nn.Module):
         parts: The members in the units of the data.
     """
 
+    model: Ensemble
+
     def __init__(self, model: Ensemble, scale: Callable[[nn.Module], ScaledModel]) -> None:
         super().__init__()
-        self.model = model
+        object.__setattr__(self, "model", model)  # its weights are in the parts, and have one path alone
         self.parts = nn.ModuleList(scale(member) for member in model.members)
 
     @property
@@ -75,6 +77,11 @@ class ScaledEnsemble(nn.Module):
     def scales_windows(self) -> bool:
         """True if each window is scaled by its own level and deviation."""
         return self._first.scales_windows
+
+    @staticmethod
+    def path_of(name: str) -> str:
+        """Return the path from here to a tensor that has this name in the ensemble."""
+        return MEMBER.sub(r"parts.\1.model.", name)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B S N C K"]:
         """Forecast the steps after the window."""

@@ -114,12 +114,17 @@ class ScaledModel(nn.Module):
     def per_series(self) -> tuple[str, ...] | None:
         """Names of parameters and buffers with one row for each series; None if the model does not declare its own."""
         names = getattr(self.model, "per_series", None)
-        return None if names is None else ("mean", "std", *(f"model.{name}" for name in names))
+        return None if names is None else ("mean", "std", *(self.path_of(name) for name in names))
 
     @property
     def scales_windows(self) -> bool:
         """True if each window is scaled by its own level and deviation."""
         return getattr(self.model, "scales_windows", False)
+
+    @staticmethod
+    def path_of(name: str) -> str:
+        """Return the path from here to a tensor that has this name in the inner model."""
+        return f"model.{name}"
 
     @property
     def blocks(self) -> Iterable[nn.Module]:
