@@ -6,7 +6,7 @@ from elinformer import Forecaster, load_dataset
 
 panel = load_dataset("nyc-taxi").select(range(80))  # trips an hour between two zones
 print(f"{(panel.values == 0).mean():.0%} of the values are zero")
-fast = {"preset": "fast", "refit": False}  # a tenth of the steps, for a page of documentation; leave it out
+fast = {"preset": "fast", "refit": False}  # a fifth of the steps, for a page of documentation; leave it out
 forecaster = Forecaster(horizon=12, training=fast).fit(panel)
 backtest = forecaster.backtest()
 print(backtest)

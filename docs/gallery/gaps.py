@@ -15,7 +15,7 @@ gappy = Panel.from_arrays(
     panel.values, mask=panel.mask & ~hidden, timestamps=panel.timestamps, freq=panel.freq, series=panel.series
 )
 
-fast = {"preset": "fast", "refit": False, "loss_scale": "seasonal"}  # a tenth of the steps; leave it out
+fast = {"preset": "fast", "refit": False, "loss_scale": "seasonal"}  # a fifth of the steps; leave it out
 forecaster = Forecaster(horizon=12, training=fast).fit(gappy)
 filled = forecaster.fill(gappy)  # a panel without missing values
 

@@ -6,7 +6,7 @@ import pandas as pd
 from elinformer import Forecaster, read_panel
 
 panel = read_panel("pjm_load.npz").select(steps=slice(-3 * 8760, None))  # hourly, three years
-fast = {"preset": "fast", "refit": False}  # a tenth of the steps, for a page of documentation; leave it out
+fast = {"preset": "fast", "refit": False}  # a fifth of the steps, for a page of documentation; leave it out
 forecaster = Forecaster(horizon=24, holidays="US", training=fast).fit(panel)  # the dates are computed, also ahead
 
 backtest = forecaster.backtest()  # the last fifth: from the end of December 2017 on

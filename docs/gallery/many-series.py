@@ -8,7 +8,7 @@ from elinformer import Forecaster, simulate_freeway
 
 panel = simulate_freeway(2000, 3 * 96, freq="15min")  # three days; a panel of your own works the same
 print(panel)
-fast = {"preset": "fast"}  # a tenth of the steps, for a page of documentation; leave it out
+fast = {"preset": "fast"}  # a fifth of the steps, for a page of documentation; leave it out
 forecaster = Forecaster(horizon=4, training=fast).fit(panel)
 backtest = forecaster.backtest()
 print(backtest)

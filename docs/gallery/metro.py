@@ -3,7 +3,7 @@
 from elinformer import Forecaster, load_dataset
 
 panel = load_dataset("hangzhou-metro")  # 10-minute steps, from 6 o'clock to midnight
-fast = {"preset": "fast", "refit": False}  # a tenth of the steps, for a page of documentation; leave it out
+fast = {"preset": "fast", "refit": False}  # a fifth of the steps, for a page of documentation; leave it out
 forecaster = Forecaster(horizon=12, training=fast).fit(panel)
 
 backtest = forecaster.backtest()

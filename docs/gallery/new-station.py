@@ -4,7 +4,7 @@ from elinformer import Forecaster, load_dataset
 
 panel = load_dataset("hangzhou-metro")
 old, new = panel.series[:72], panel.series[72:]
-fast = {"preset": "fast"}  # a tenth of the steps, for a page of documentation; leave it out
+fast = {"preset": "fast"}  # a fifth of the steps, for a page of documentation; leave it out
 forecaster = Forecaster(horizon=12, training=fast).fit(panel.select(range(72)))  # without 8 of 80 stations
 
 before_test = panel.select(steps=slice(2160))  # the history of all 80, without the test part

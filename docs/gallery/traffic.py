@@ -3,7 +3,7 @@
 from elinformer import Forecaster, load_dataset
 
 panel = load_dataset("metr-la").select(range(100), slice(2016))  # a week of 5-minute steps
-fast = {"preset": "fast", "refit": False}  # a tenth of the steps, for a page of documentation; leave it out
+fast = {"preset": "fast", "refit": False}  # a fifth of the steps, for a page of documentation; leave it out
 forecaster = Forecaster(horizon=12, training=fast).fit(panel)  # 12 steps are an hour
 
 backtest = forecaster.backtest()  # every window of the last fifth of the week, which training never saw

@@ -3,7 +3,7 @@
 from elinformer import Forecaster, load_dataset
 
 panel = load_dataset("irish-weather").select(steps=slice(-2400, None))  # the last 100 days of 2017, hourly
-fast = {"preset": "fast"}  # a tenth of the steps, for a page of documentation; leave it out
+fast = {"preset": "fast"}  # a fifth of the steps, for a page of documentation; leave it out
 forecaster = Forecaster(horizon=12, training=fast).fit(panel)
 
 backtest = forecaster.backtest()

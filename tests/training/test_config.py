@@ -51,10 +51,11 @@ def test_whole_numbers_will_do_for_numbers() -> None:
 @pytest.mark.parametrize(
     ("n_windows", "tokens", "expected"),
     [
-        (21, 56, Budget(21, 20, 1, 10, 7)),  # few windows: all of them in every step, 200 steps
-        (1600, 80, Budget(25, 20, 64, 96, 7)),  # 30 passes of 64 steps
-        (27_000, 10, Budget(204, 20, 100, 100, 7)),  # at most 2,000 steps
-        (900, 1_000_000, Budget(8, 20, 100, 100, 7)),
+        (21, 56, Budget(21, 20, 1, 10, 4)),  # few windows: all of them in every step, 200 steps
+        (1600, 80, Budget(25, 20, 50, 50, 4)),  # at most 1,000 steps
+        (27_000, 10, Budget(204, 20, 50, 50, 4)),
+        (900, 207, Budget(9, 20, 100, 100, 4)),  # at most 2,000 steps, as a step has nine windows
+        (450, 1_000_000, Budget(8, 20, 57, 86, 4)),  # 30 passes of 57 steps
     ],
 )
 def test_the_steps_follow_from_the_size_of_the_data(n_windows: int, tokens: int, expected: Budget) -> None:

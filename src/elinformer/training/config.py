@@ -37,9 +37,11 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 BATCH_TOKENS, MIN_BATCH, MAX_BATCH = 2048, 8, 256
 """Tokens of a step, and bounds of its windows, where the batch size is auto."""
-PASSES, MIN_STEPS, MAX_STEPS = 30, 200, 2000
-"""Passes over the windows, and bounds of the steps, where the epochs are auto."""
-FAST = 10
+PASSES, MIN_STEPS = 30, 200
+"""Passes over the windows, and the fewest steps, where the epochs are auto."""
+SHOWN_WINDOWS, MAX_STEPS = 20_000, (1000, 2000)
+"""As many steps at most as show these windows, within the bounds: a step of many series has few windows."""
+FAST = 5
 """Factor by which the preset "fast" has fewer steps."""
 MEMBERS = 3
 """Models of the preset "best"."""
@@ -94,7 +96,8 @@ class TrainingConfig(Options):
     epochs: int | Literal["auto"] = option(
         "auto",
         "Passes over the training windows, with a validation after each; the learning rate anneals to zero over all of "
-        "them. auto: 30 passes, but at least 200 and at most 2,000 steps, with 20 validations.",
+        "them. auto: 30 passes, but at least 200 steps and at most 1,000, or 2,000 where a step has few windows; with "
+        "20 validations.",
         at_least=1,
         flag=True,
     )
@@ -108,7 +111,7 @@ class TrainingConfig(Options):
     weight_decay: float = option(1e-2, "Weight decay of AdamW, per step and unit of learning rate.", at_least=0)
     preset: Literal["fast", "base", "best"] = option(
         "base",
-        "fast: a tenth of the steps of base, where the epochs are auto. best: three models from seeds of their own, "
+        "fast: a fifth of the steps of base, where the epochs are auto. best: three models from seeds of their own, "
         "whose forecasts and quantiles are averaged.",
         flag=True,
     )
@@ -136,7 +139,7 @@ class TrainingConfig(Options):
     )
     patience: int | Literal["auto"] = option(
         "auto",
-        "Validations without a better one after which training stops; 0 = never. auto: a third of all where the epochs "
+        "Validations without a better one after which training stops; 0 = never. auto: a fifth of all where the epochs "
         "are auto, else never.",
         at_least=0,
     )
@@ -213,8 +216,9 @@ class TrainingConfig(Options):
         if not isinstance(self.epochs, str):
             patience = 0 if isinstance(self.patience, str) else self.patience
             return Budget(batch_size, self.epochs, pass_steps, None, patience, refit_share=share)
-        steps = min(MAX_STEPS, max(MIN_STEPS, PASSES * pass_steps)) // (FAST if is_fast else 1)
-        patience = -(-VALIDATIONS // 3) if isinstance(self.patience, str) else self.patience
+        at_most = min(MAX_STEPS[1], max(MAX_STEPS[0], SHOWN_WINDOWS // batch_size))
+        steps = min(at_most, max(MIN_STEPS, PASSES * pass_steps)) // (FAST if is_fast else 1)
+        patience = VALIDATIONS // 5 if isinstance(self.patience, str) else self.patience
         part = -(-steps // VALIDATIONS)
         averaged = min(part, pass_steps)
         return Budget(min(batch_size, n_windows), VALIDATIONS, averaged, part, patience, refit_share=share)
