@@ -21,4 +21,4 @@ class Dropout(nn.Dropout):
         dropped = min(levels - 1, max(1, round(self.p * levels)))
         words = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)
         kept = words.view(torch.int16)[: input.numel()].view(input.shape) >= dropped - levels // 2
-        return input * (kept * (levels / (levels - dropped))).to(input.dtype)
+        return input * kept.to(input.dtype).mul_(levels / (levels - dropped))
