@@ -11,7 +11,7 @@ BITS = 16
 
 
 class Dropout(nn.Dropout):
-    """Dropout as PyTorch has it. On a CPU its mask takes a fifth of the time: four numbers share a random word."""
+    """Dropout as PyTorch has it. On a CPU its mask takes a quarter of the time: four numbers share a random word."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in PyTorch
         """Drop numbers in training, and scale the others so that the mean stays."""
