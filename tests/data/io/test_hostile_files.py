@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import struct
@@ -79,16 +80,15 @@ def damaged_parquet(folder: Path) -> Path:
     return path
 
 
-def parquet_of_other_numbers_of_rows(folder: Path) -> Path:
+def parquet_of_other_counts(folder: Path, is_wanted: Callable[[pa_parquet.FileMetaData], bool]) -> Path:
     path = parquet(folder)
     whole = path.read_bytes()
-    for place in range(len(whole) - 1, 0, -1):  # 6 is the code of three rows
-        path.write_bytes(whole[:place] + b"\x08" + whole[place + 1 :] if whole[place] == 6 else b"")
+    for place, code in itertools.product(range(len(whole) - 1, 0, -1), [b"\x08", b"\0"]):  # 6 is the code of three
+        path.write_bytes(whole[:place] + code + whole[place + 1 :] if whole[place] == 6 else b"")
         with suppress(pa.ArrowException, OSError):
-            metadata = pa_parquet.read_metadata(path)
-            if (metadata.num_rows, metadata.row_group(0).num_rows) in {(4, 3), (3, 4)}:
+            if is_wanted(pa_parquet.read_metadata(path)):
                 return path
-    raise AssertionError("no byte of the file is a number of rows")
+    raise AssertionError("no byte of the file is that number of rows")
 
 
 def text_of_latin_1(folder: Path) -> Path:
@@ -160,7 +160,15 @@ REFUSED: dict[str, Make] = {
     ),
     "a header of two lines": lambda f: csv(f, 'time,"a\nb"\n0,1\n1,2\n'),
     "a damaged name in Parquet": damaged_parquet,
-    "a Parquet file of fewer rows than it says": parquet_of_other_numbers_of_rows,
+    "a Parquet file of fewer rows than it says": lambda f: parquet_of_other_counts(
+        f, lambda counts: (counts.num_rows, counts.row_group(0).num_rows) in {(4, 3), (3, 4)}
+    ),
+    "a Parquet column without the times of its rows": lambda f: parquet_of_other_counts(
+        f, lambda counts: counts.row_group(0).column(0).num_values == 0
+    ),
+    "a Parquet column without the numbers of its rows": lambda f: parquet_of_other_counts(
+        f, lambda counts: counts.row_group(0).column(1).num_values == 0
+    ),
     "text in Parquet that is no UTF-8": text_of_latin_1,
     "nested JSON": lambda f: basicts(f, "[" * 200_000),
     "a name that is too long": lambda f: f / f"{'a' * 5000}.csv",

@@ -207,10 +207,12 @@ class ParquetStream:
 
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str] = ()) -> Iterator[Sequence[Column]]:  # noqa: ARG002  types are stored
         """See `TableStream`."""
-        stored = [self._stored[name] for name in columns]
+        stored, n_rows = [self._stored[name] for name in columns], 0
         with _refuse_damage():
             for batch in self._file.iter_batches(TABLE_ROWS, columns=stored):
+                n_rows += batch.num_rows
                 yield [plain(_whole(batch.column(name))) for name in stored]
+        _check_rows(columns, n_rows, sum(self.groups))
 
     def first_cells(self, name: str) -> Column:
         """See `TableStream`."""
@@ -223,7 +225,17 @@ class ParquetStream:
         stored = [self._stored[name] for name in columns]
         with _refuse_damage():
             table = self._file.read_row_group(group, columns=stored)
+            _check_rows(columns, table.num_rows, self.groups[group])
             return [plain(_whole(column)) for column in table.select(stored).columns]
+
+
+def _check_rows(columns: Sequence[str], n_rows: int, expected: int) -> None:
+    """Refuse columns of a damaged Parquet file that are shorter or longer than the file says."""
+    if n_rows != expected:
+        raise InputError(
+            f"expected a whole Parquet file, got one with {n_rows} of {expected} rows in column {columns[0]!r}: "
+            "write it again"
+        )
 
 
 def distinct_names(names: Iterable[Any]) -> list[str]:
