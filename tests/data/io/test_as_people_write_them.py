@@ -168,6 +168,15 @@ def test_a_separator_within_quotes_is_none(tmp_path: Path) -> None:
     np.testing.assert_array_equal(panel.values[:, 0, 0], [1.5, 2.25])
 
 
+@pytest.mark.parametrize("first", ["2024-01-01 00:00", "0"])
+def test_a_comma_in_a_name_and_in_all_numbers_is_no_separator(tmp_path: Path, first: str) -> None:
+    second = "2024-01-01 01:00" if len(first) > 1 else "1"
+    (tmp_path / "a.csv").write_text(f"time;x,y\n{first};1,5\n{second};2,25\n")
+    panel = read_panel(tmp_path / "a.csv")
+    assert panel.series == ("x,y",)
+    np.testing.assert_array_equal(panel.values[:, 0, 0], [1.5, 2.25])
+
+
 def test_a_dialect_can_be_given(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('time,a\n2024-01-01,"1,500"\n2024-01-02,"2,5"\n')
     np.testing.assert_array_equal(read_panel(tmp_path / "a.csv", decimal=",").values[:, 0, 0], [1.5, 2.5])

@@ -22,6 +22,7 @@ SAMPLE_ROWS, SAMPLE_CELLS = 20, 1 << 18
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+TIME = re.compile(r"\d{4}[-/]\d{1,2}([-/T ][\d :.TZ+-]*)?")
 
 
 class Dialect(NamedTuple):
@@ -144,14 +145,26 @@ def _check_one_line(lines: Sequence[str], sep: str) -> None:
 
 
 def _guess_separator(lines: Sequence[str]) -> str:
-    """Return the separator that gives all lines as many cells as the header, the most if there are several."""
+    """Return the separator that gives all lines as many cells as the header.
+
+    If there are several, it is the one of the most cells, and then of the most that are times or numbers.
+    """
     candidates = [sep for sep in SEPARATORS if sep in lines[0]]
     if len(candidates) < 2:
         return next(iter(candidates), ",")
     cells = {sep: _cells(lines, sep) for sep in candidates}
     even = [sep for sep in candidates if len({len(row) for row in cells[sep]}) == 1]
     whole = [sep for sep in even if not any('"' in cell for row in cells[sep] for cell in row)]  # else cut in a quote
-    return max(whole or even or candidates[:1], key=lambda sep: len(cells[sep][0]))
+    return max(whole or even or candidates[:1], key=lambda sep: (len(cells[sep][0]), _count_data(cells[sep][1:])))
+
+
+def _count_data(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many cells are times or numbers as a whole."""
+    return sum(TIME.fullmatch(cell.strip()) is not None or _is_number(cell.strip()) for row in rows for cell in row)
+
+
+def _is_number(cell: str) -> bool:
+    return NUMBER.fullmatch(cell) is not None or COMMA_NUMBER.fullmatch(cell) is not None
 
 
 def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
@@ -166,7 +179,7 @@ def _check_header(header: Sequence[str], *, comments: int) -> None:
         InputError: It is a line of data, or has the times in it.
     """
     cells = [cell.strip() for cell in header]
-    numbers = [NUMBER.fullmatch(cell) is not None or COMMA_NUMBER.fullmatch(cell) is not None for cell in cells]
+    numbers = [_is_number(cell) for cell in cells]
     times = [looks_like_time(cell) for cell in cells]
     if len(cells) > 2 and all(times[1:]) and not (times[0] or numbers[0]):
         raise InputError(
