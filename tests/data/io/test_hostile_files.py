@@ -123,6 +123,7 @@ REFUSED: dict[str, Make] = {
     "an encrypted archive": lambda f: damaged_archive(f, zipfile.ZIP_STORED, 8, 1),
     "a header cut inside a bracket": lambda f: archive_with_header(f, shaped("(6, 2")[:-4]),
     "a negative size": lambda f: archive_with_header(f, shaped("(10, -3)")),
+    "a truth value as a size": lambda f: archive_with_header(f, shaped("(25, True)")),
     "a header of a billion rows": lambda f: archive_with_header(f, shaped("(1000000000, 2)")),
     "numbers that no float holds": lambda f: archive(f, data=np.full((6, 2), np.longdouble("1e4000"))),
     "names that are no UTF-8": lambda f: archive(f, series=np.array([b"k\xf6ln", b"b"])),

@@ -112,7 +112,7 @@ def _open_member(path: Path, key: str) -> Generator[tuple[IO[bytes], Layout]]:
             if layout.dtype.hasobject:
                 raise ValueError("it holds Python objects")
             size = math.prod(layout.shape) * layout.dtype.itemsize
-            if min(layout.shape, default=0) < 0 or size != info.file_size - file.tell():
+            if any(type(n) is not int or n < 0 for n in layout.shape) or size != info.file_size - file.tell():
                 raise ValueError(f"its header says {layout.dtype} of {layout.shape}, and the array has another size")
             yield file, layout
 
