@@ -59,6 +59,7 @@ def used_or_refused(function: Callable[..., Any], *arguments: Any) -> Any:
         except InputError as error:
             sentence = str(error)
     assert sentence.isprintable(), sentence
+    assert len(sentence) < 5000
     return None
 
 
