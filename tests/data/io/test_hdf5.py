@@ -179,6 +179,79 @@ def test_a_table_that_makes_no_panel_is_refused(tmp_path: Path, replaced: str, d
         read_panel(path)
 
 
+PAIR = np.dtype([("number", np.int64), ("word", "S3")])
+WRONG_TYPES: dict[str, Any] = {
+    "compound": np.zeros(4, PAIR),
+    "strings of any length": np.array(["a", "b", "c", "d"], h5py.string_dtype()),
+    "strings of any length in Latin-1": np.array([b"k\xf6ln"] * 4, h5py.string_dtype("ascii")),
+    "very long strings": np.array([b"x" * 100_000] * 4),
+    "references": np.array([h5py.Reference()] * 4, h5py.ref_dtype),
+    "references to regions": np.array([h5py.RegionReference()] * 4, h5py.regionref_dtype),
+    "arrays of any length": np.array([np.arange(3)] * 4 + [None], h5py.vlen_dtype(np.int64))[:4],
+    "arrays of one length": np.zeros(4, np.dtype((np.void, 24))),
+    "opaque": np.zeros(4, "V8"),
+    "opaque times": np.zeros(4, "M8[s]").astype(h5py.opaque_dtype("M8[s]")),
+    "enumeration": np.arange(4).astype(h5py.enum_dtype({"low": 0, "high": 1}, np.int64)),
+    "complex numbers": np.zeros(4, np.complex128),
+    "no number": np.full(4, np.nan),
+    "no values": np.zeros(0),
+    "one number": np.float64(5),
+    "nothing": h5py.Empty("f8"),
+}
+"""Four cells of types that are no names, no times and no numbers."""
+WRONG_CELLS = [
+    *(pytest.param(part, cells, id=f"{name} in {part}")
+      for part in ("axis0", "axis1", "block0_items", "block0_values") for name, cells in WRONG_TYPES.items()),
+    *(pytest.param(part, np.array([True, False, True, False]), id=f"truth values in {part}")
+      for part in ("axis0", "axis1", "block0_items")),
+    pytest.param("axis1", np.arange(4, dtype=np.uint64) + (1 << 63), id="times above 2^63"),
+    pytest.param("block0_values", PAIR, id="a type instead of values"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("replaced", "cells"), WRONG_CELLS)
+def test_cells_of_another_type_are_refused_in_one_sentence(tmp_path: Path, replaced: str, cells: Any) -> None:
+    path = write_table(tmp_path / "a.h5")
+    table = replaced == "block0_values" and getattr(cells, "shape", None) == (4,)
+    with h5py.File(path, "a") as file:
+        attributes = dict(file["df"][replaced].attrs)
+        del file["df"][replaced]
+        file["df"][replaced] = cells[:, None][:, [0, 0, 0]] if table else cells  # keeps a type of HDF5, as stack does not
+        file["df"][replaced].attrs.update(attributes)
+    with pytest.raises(InputError) as caught:
+        read_panel(path)
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.parametrize("kind", ["integer", "datetime64"])
+def test_times_above_2_to_the_63_are_not_wrapped(tmp_path: Path, kind: str) -> None:
+    path = write_table(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        del file["df/axis1"]
+        file["df/axis1"] = np.arange(4, dtype=np.uint64) + (1 << 63)
+        file["df/axis1"].attrs["kind"] = kind.encode()
+    with pytest.raises(InputError, match=r"below 2\^63"):
+        read_panel(path)
+
+
+ATTRIBUTES = {name: value for name, value in WRONG_TYPES.items() if name != "very long strings"}
+ATTRIBUTES |= {"no UTF-8": b"\xff", "letters": "é", "a long text": b"x" * 60_000}
+
+
+@pytest.mark.parametrize("name", ["kind", "index_class", "tz"])
+@pytest.mark.parametrize("value", ATTRIBUTES.values(), ids=ATTRIBUTES.keys())
+def test_attributes_of_another_type_are_refused_or_mean_nothing(tmp_path: Path, name: str, value: Any) -> None:
+    path = write_table(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["df/axis1"].attrs[name] = value
+    try:
+        panel = read_panel(path)
+    except InputError as error:
+        assert len(str(error)) < 5000
+    else:
+        np.testing.assert_array_equal(panel.timestamps, TIMES.to_numpy())
+
+
 def test_a_table_with_a_part_missing_is_refused(tmp_path: Path) -> None:
     path = write_table(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:

@@ -148,13 +148,7 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None, tz: st
         raise InputError(f"expected times of a known zone in column {name!r}, got {kind}: write them in UTC") from error
     if pa.types.is_integer(kind):
         _check_all_times(name, cells, cells.isna(), rows)
-        numbers = cells.to_numpy()
-        if (large := numbers > np.iinfo(np.int64).max).any():
-            raise InputError(
-                f"expected step numbers below 2^63 in column {name!r}, got {numbers[large][0]}: "
-                "number the steps 0, 1, ..."
-            )
-        return Times(refuse_calendar_numbers(name, numbers.astype(np.int64)), None)
+        return Times(refuse_calendar_numbers(name, whole_numbers(name, cells.to_numpy())), None)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         _check_all_times(name, cells, cells.isna(), rows)
         return in_zone(name, pd.DatetimeIndex(cells), tz)
@@ -176,6 +170,19 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None, tz: st
     _check_all_times(name, cells, np.asarray(times.isna())[codes], rows)
     instants, zone = in_zone(name, times, tz)
     return Times(instants[codes], zone)
+
+
+def whole_numbers(name: str, numbers: np.ndarray) -> np.ndarray:
+    """Return whole numbers as int64.
+
+    Raises:
+        InputError: One of them is too large for it.
+    """
+    if (large := numbers > np.iinfo(np.int64).max).any():
+        raise InputError(
+            f"expected step numbers below 2^63 in column {name!r}, got {numbers[large][0]}: number the steps 0, 1, ..."
+        )
+    return numbers.astype(np.int64)
 
 
 def _may_hold_times(kind: pa.DataType) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from elinformer.data.io.cells import Times, in_zone
+from elinformer.data.io.cells import Times, in_zone, whole_numbers
 from elinformer.data.io.limits import check_unpacked
 from elinformer.data.io.packed import refuse_calendar_numbers
 from elinformer.data.io.recording import Recording
@@ -123,7 +123,7 @@ def _dataset(table: Any, name: str) -> Any:
     """Return a data set of the table.
 
     Raises:
-        InputError: There is none, its data lie in other files, or it claims far more than is stored.
+        InputError: There is none, its data lie in other files or are codes, or it claims far more than is stored.
     """
     found = _member(table, name) if name in table else None
     if found is None or not hasattr(found, "shape"):
@@ -132,15 +132,18 @@ def _dataset(table: Any, name: str) -> Any:
         raise InputError(f"expected all data in the file itself, but {found.name} is in others: write the table again")
     if not found.shape:
         raise InputError(f"expected an array as {found.name}, got a single value: write the table again")
+    if "enum" in (found.dtype.metadata or {}):
+        raise InputError(f"expected numbers or text in {found.name}, got codes of an enumeration: write its labels")
     check_unpacked(found.name, found.nbytes, found.id.get_storage_size())
     return found
 
 
 def _names(axis: Any) -> list[str]:
     if axis.dtype.kind not in "Siu" or axis.ndim != 1:
+        got = "Python objects, which are never unpickled" if axis.dtype.hasobject else f"{axis.dtype} of {axis.shape}"
         raise InputError(
-            f"expected names of text or whole numbers in {axis.name}, got Python objects, which are never unpickled: "
-            "write the table again with columns of one type"
+            f"expected one row of names of text or whole numbers in {axis.name}, got {got}: write the table again with "
+            "columns of one type"
         )
     try:
         return [name.decode() if isinstance(name, bytes) else str(name) for name in axis[:].tolist()]
@@ -165,10 +168,11 @@ def _times(axis: Any, tz: str | None) -> Times:
             f"expected time stamps in {axis.name}, got a PeriodIndex, whose step is pickled and never read: write the "
             "table again after frame.index = frame.index.to_timestamp()"
         )
+    numbers = whole_numbers(axis.name, axis[:])
     if "integer" in kind:
-        return Times(refuse_calendar_numbers(axis.name, axis[:].astype(np.int64)), None)
+        return Times(refuse_calendar_numbers(axis.name, numbers), None)
     unit = re.search(r"datetime64\[(s|ms|us|ns)\]", kind)
-    times = nanoseconds(axis[:].astype("int64").view(f"datetime64[{unit[1] if unit else 'ns'}]"))
+    times = nanoseconds(numbers.view(f"datetime64[{unit[1] if unit else 'ns'}]"))
     zone = _text(axis.attrs.get("tz", b""))
     return _in_zone(axis.name, times, zone, tz) if zone else Times(times, None)
 
