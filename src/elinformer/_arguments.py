@@ -56,6 +56,8 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "None": (type(None), "None"),
 }
 """Words of an annotation that are checked, with their types and their names in a sentence."""
+TOO_LARGE = 1 << 1024
+"""Whole number that is too large for a float."""
 CLASSES = ("Console", "Machines", "TrainedModel", "UnfinishedRun")
 """Classes of an annotation that are checked by their names, so that they need not be imported."""
 
@@ -112,6 +114,8 @@ def _check_kind(name: str, value: Any, annotation: str) -> None:
     kinds = [KINDS[word] for word in words if word in KINDS]
     flag = isinstance(value, bool)
     if any(isinstance(value, kind) for kind, _ in kinds) and (not flag or "bool" in words):
+        if "float" in words and isinstance(value, Integral) and abs(int(value)) >= TOO_LARGE:
+            raise InputError(f"expected {name} as a number that a float can hold, got one of many digits")
         return
     expected = " or ".join(dict.fromkeys(text for _, text in kinds if text != "None")) or " or ".join(words)
     if hasattr(value, "columns") or hasattr(value, "column_names"):

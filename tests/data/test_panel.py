@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -119,6 +120,17 @@ def test_the_array_of_the_caller_is_not_changed() -> None:
             {"start": None, "timestamps": np.array([f"2024-01-01T0{hour}" for hour in (0, 1, 3, 4)], "M8[ns]")},
             "step 2 is .* add the missing steps",
         ),
+        ({"start": None, "freq": None, "timestamps": np.arange(4) + (2**63 - 5)}, r"step numbers of at most 10\^18"),
+        ({"start": 5}, "expected a time such as .* as the start, got '5'"),
+        ({"freq": timedelta.max}, "expected a step such as"),
+        ({"freq": np.timedelta64(1, "Y")}, "expected a step such as"),
+        ({"freq": "99999999999s"}, "expected a step such as"),
+        ({"values": [[1, 2], [3]]}, "expected values as an array of numbers"),
+        ({"locations": [["a", "b"]] * 3}, "expected locations as an array of numbers"),
+        ({"null_value": "x"}, "expected null_value as a number, got 'x'"),
+        ({"null_value": 10**400}, "expected null_value as a number that a float can hold"),
+        ({"series": ["a", "b", "\udcff"]}, "names of series that UTF-8 can hold"),
+        ({"name": "\udcff"}, "names of panels that UTF-8 can hold"),
     ],
 )
 def test_arguments_that_make_no_panel_are_refused(changes: dict[str, object], message: str) -> None:

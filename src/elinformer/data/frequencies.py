@@ -44,7 +44,7 @@ def offset(freq: str) -> pd.tseries.offsets.BaseOffset:
     message = f"expected a frequency such as '5min', '1h' or '1D', got {freq!r}: pass freq=... as pandas writes it"
     try:
         step = _own_offset(freq) or pd.tseries.frequencies.to_offset(freq)
-        after = pd.Timestamp(0) + step  # fails for a step that is too long for any two times
+        after = (pd.Timestamp(0) + step).as_unit("ns")  # fails for a step that is too long for any two times
     except (InputError, MissingExtraError):
         raise
     except (ValueError, OverflowError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elinformer._arguments import explain_arguments
 from elinformer.data.covariates import Covariates, names_of
 from elinformer.data.form import PLAIN, Form
 from elinformer.data.frequencies import in_words
@@ -23,6 +24,7 @@ from elinformer.data.time_grid import (
     make_grid,
     nanoseconds,
     step_length,
+    step_numbers,
 )
 from elinformer.errors import InputError
 
@@ -89,11 +91,13 @@ class Panel:
         _check_covariates(self)
         _check_names("series", self.series, self.values.shape[1])
         _check_names("channels", self.channels, self.values.shape[2])
+        _check_names("panels", (self.name,), 1)
         _check_time(self)
         if not checked:
             check_values(self)
 
     @classmethod
+    @explain_arguments
     def from_arrays(
         cls,
         values: np.ndarray,
@@ -135,7 +139,7 @@ class Panel:
         Raises:
             InputError: The arguments do not make a panel.
         """
-        array = np.asarray(values)
+        array = _as_array(values, "values")
         shape = panel_shape(array.dtype, array.shape)
         fields = panel_fields(
             shape,
@@ -276,10 +280,17 @@ def panel_fields(
         "freq": freq,
         "series": _names(series, n_series),
         "channels": _names(channels, n_channels) if channels is not None or n_channels > 1 else (UNNAMED,),
-        "locations": None if locations is None else np.asarray(locations, np.float64),
+        "locations": None if locations is None else _as_array(locations, "locations", np.float64),
         "steps_per_day": steps_per_day,
         "name": name,
     }
+
+
+def _as_array(given: Any, name: str, dtype: type | None = None) -> np.ndarray:
+    try:
+        return np.asarray(given, dtype)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"expected {name} as an array of numbers, got something else: {error}") from error
 
 
 def _as_mask(mask: np.ndarray | None, shape: tuple[int, int, int]) -> np.ndarray:
@@ -309,7 +320,7 @@ def _as_timestamps(timestamps: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "M":
         return nanoseconds(array)
     if array.dtype.kind in "iu":
-        return array.astype(np.int64)
+        return step_numbers(array)
     raise InputError(f"expected time stamps of datetime64 or integer step numbers, got {array.dtype}")
 
 
@@ -356,14 +367,18 @@ def _check_names(kind: str, names: tuple[str, ...], count: int) -> None:
     if len(set(names)) != count:
         repeated = next(name for i, name in enumerate(names) if name in names[:i])
         raise InputError(f"expected distinct names of {kind}, got {repeated!r} more than once: rename one of them")
+    try:
+        "".join(map(str, names)).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"expected names of {kind} that UTF-8 can hold, got others: rename them ({error})") from error
 
 
 def _check_time(panel: Panel) -> None:
     timestamps = panel.timestamps
     if timestamps.shape != panel.values.shape[:1]:
         raise InputError(f"expected {panel.values.shape[0]} time stamps, got an array of shape {timestamps.shape}")
-    if timestamps.dtype.kind == "M" and np.isnat(timestamps).any():
-        raise InputError("expected a time at every step, got NaT: drop or mend the rows without a time")
+    if timestamps.dtype.kind == "M":
+        nanoseconds(timestamps)
     check_increasing(timestamps)
     if (panel.freq is None) != (timestamps.dtype.kind != "M"):
         raise InputError(

@@ -150,7 +150,8 @@ def values_and_mask(
     if mask is not None:
         observed &= mask
     if null_value is not None and not np.isnan(null_value):
-        observed &= values != dtype(null_value)
+        with np.errstate(over="ignore"):
+            observed &= values != dtype(null_value)
     values[~observed] = np.nan
     return values, observed
 

@@ -68,7 +68,7 @@ def step_name(freq: Any, times: Any = None) -> str:
     if isinstance(freq, str) and (name := business_days(freq.strip())):
         return name
     if isinstance(freq, timedelta | np.timedelta64):
-        freq = pd.Timedelta(freq)
+        freq = _timedelta(freq)
     if isinstance(freq, Integral) and not isinstance(freq, bool):
         raise InputError(
             f"expected the step of times {EXAMPLES}, got freq={freq}, which is for step numbers: pass freq=... as "
@@ -115,7 +115,17 @@ def _length(name: str) -> Any:
 def _nanoseconds(step: BaseOffset) -> int:
     if isinstance(step, pd.offsets.Day | pd.offsets.Week):
         return step.n * DAY * (1 if isinstance(step, pd.offsets.Day) else 7)
-    return pd.Timedelta(step).value  # pyright: ignore[reportArgumentType]
+    try:
+        return pd.Timedelta(step).as_unit("ns").value  # pyright: ignore[reportArgumentType]
+    except (OverflowError, pd.errors.OutOfBoundsTimedelta) as error:
+        raise _refusal(step.freqstr) from error
+
+
+def _timedelta(freq: timedelta | np.timedelta64) -> pd.Timedelta:
+    try:
+        return pd.Timedelta(freq)
+    except (ValueError, OverflowError) as error:  # months and years of NumPy, and more than nanoseconds can count
+        raise _refusal(freq) from error
 
 
 def _text_of(freq: Any) -> str:

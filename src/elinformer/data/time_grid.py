@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,15 @@ import pandas as pd
 from elinformer.data.frequencies import DAY, in_words, infer_freq, offset, step_length
 from elinformer.errors import InputError
 
+if TYPE_CHECKING:
+    import datetime as dt
+
 __all__ = ["DAY", "infer_freq", "offset", "step_length"]
 
 FIRST, LAST = pd.Timestamp("1677-09-22"), pd.Timestamp("2262-04-11")
 """Times that nanoseconds can count."""
+MAX_STEP = 10**18
+"""Largest step number: those after it are still whole numbers of 64 bits."""
 MAX_STEPS_PER_TIME = 20  # with more steps for each recorded time, the step is taken to be wrong
 
 
@@ -60,7 +67,7 @@ def _timestamp(start: str | np.datetime64) -> pd.Timestamp:
     """Return a start as a time stamp. Text is read as ISO 8601, the year first, as in tables."""
     message = f"expected a time such as '2012-03-01 00:00' as the start, got {str(start)!r}: pass start=..."
     text = start.strip() if isinstance(start, str) else None
-    if text is not None and not re.match(r"\d{4}($|\D)", text):
+    if isinstance(start, Real) or (text is not None and not re.match(r"\d{4}($|\D)", text)):
         raise InputError(message)
     try:
         first = pd.Timestamp(start) if text is None else pd.to_datetime(text, format="ISO8601")
@@ -78,19 +85,52 @@ def nanoseconds(times: np.ndarray) -> np.ndarray:
     """Return times of any unit as datetime64[ns].
 
     Raises:
-        InputError: A time lies before 1678 or after 2261, where NumPy would turn it into a time of another century.
+        InputError: A row has no time, or it lies before 1678 or after 2261, where NumPy would turn it into a time of
+            another century.
     """
+    if (nowhere := np.isnat(times)).any():
+        raise InputError(
+            f"expected a time in every row, got NaT in row {nowhere.argmax() + 1}: drop the row or mend it"
+        )
     unit = np.datetime_data(times.dtype)[0]
     if unit == "generic":
         raise InputError(f"expected times with a unit such as datetime64[ns], got {times.dtype}")
     if unit != "ns" and times.size:
         bounds = (np.datetime64(bound, "us").astype(times.dtype) for bound in (FIRST, LAST))
         low, high = (int(bound.astype(np.int64)) for bound in bounds)
-        known = times[~np.isnat(times)].astype(np.int64)
-        wrong = np.flatnonzero((known < low) | (known > high))
+        counts = times.astype(np.int64)
+        wrong = np.flatnonzero((counts < low) | (counts > high))
         if len(wrong):
-            raise _out_of_range(str(times[~np.isnat(times)][wrong[0]]))
+            raise _out_of_range(str(times[wrong[0]]))
     return times.astype("datetime64[ns]")
+
+
+def step_numbers(numbers: np.ndarray) -> np.ndarray:
+    """Return step numbers of any type of whole numbers as int64.
+
+    Raises:
+        InputError: One of them is so large that those after it may not be whole numbers of 64 bits.
+    """
+    if (large := (numbers > MAX_STEP) | (numbers < -MAX_STEP)).any():
+        raise InputError(
+            f"expected step numbers of at most 10^18, got {numbers[large][0]}: number the steps 0, 1, 2, ..."
+        )
+    return numbers.astype(np.int64)
+
+
+def wall_clock(instants: np.ndarray, zone: dt.tzinfo | None) -> np.ndarray:
+    """Return times in UTC as the clock of a zone shows them; where it is set back, times repeat.
+
+    Raises:
+        InputError: The clock shows a time before 1678 or after 2261.
+    """
+    if zone is None:
+        return instants
+    try:
+        local = pd.DatetimeIndex(instants, tz="UTC").tz_convert(zone).tz_localize(None)
+    except pd.errors.OutOfBoundsDatetime as error:
+        raise _out_of_range(f"those that nanoseconds cannot count by the clock of {zone}") from error
+    return local.to_numpy("datetime64[ns]")
 
 
 def _out_of_range(got: str) -> InputError:
@@ -217,7 +257,7 @@ def check_increasing(timestamps: np.ndarray) -> None:
     Raises:
         InputError: One is not. The message names the first.
     """
-    wrong = np.flatnonzero(np.diff(timestamps) <= np.zeros(1, np.diff(timestamps[:1]).dtype))
+    wrong = np.flatnonzero(timestamps[1:] <= timestamps[:-1])
     if len(wrong):
         before, after = timestamps[wrong[0]], timestamps[wrong[0] + 1]
         kind = "repeats" if before == after else "goes back"

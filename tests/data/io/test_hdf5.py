@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from fuzzing import used_or_refused
 
 from elinformer.data.io.read import read_panel
 from elinformer.errors import InputError
@@ -216,7 +217,9 @@ def test_cells_of_another_type_are_refused_in_one_sentence(tmp_path: Path, repla
     with h5py.File(path, "a") as file:
         attributes = dict(file["df"][replaced].attrs)
         del file["df"][replaced]
-        file["df"][replaced] = cells[:, None][:, [0, 0, 0]] if table else cells  # keeps a type of HDF5, as stack does not
+        file["df"][replaced] = (
+            cells[:, None][:, [0, 0, 0]] if table else cells
+        )  # keeps a type of HDF5, as stack does not
         file["df"][replaced].attrs.update(attributes)
     with pytest.raises(InputError) as caught:
         read_panel(path)
@@ -230,7 +233,7 @@ def test_times_above_2_to_the_63_are_not_wrapped(tmp_path: Path, kind: str) -> N
         del file["df/axis1"]
         file["df/axis1"] = np.arange(4, dtype=np.uint64) + (1 << 63)
         file["df/axis1"].attrs["kind"] = kind.encode()
-    with pytest.raises(InputError, match=r"below 2\^63"):
+    with pytest.raises(InputError, match=r"9223372036854775808|uint64"):
         read_panel(path)
 
 
@@ -244,11 +247,8 @@ def test_attributes_of_another_type_are_refused_or_mean_nothing(tmp_path: Path, 
     path = write_table(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         file["df/axis1"].attrs[name] = value
-    try:
-        panel = read_panel(path)
-    except InputError as error:
-        assert len(str(error)) < 5000
-    else:
+    panel = used_or_refused(read_panel, path)
+    if panel is not None:
         np.testing.assert_array_equal(panel.timestamps, TIMES.to_numpy())
 
 

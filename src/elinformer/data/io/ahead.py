@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from elinformer.data.covariates import Covariates, names_of
-from elinformer.data.io.cells import read_numbers, read_times
+from elinformer.data.io.cells import python_cells, read_numbers, read_times
 from elinformer.data.io.frames import FrameStream
+from elinformer.data.io.limits import check_regular
+from elinformer.data.time_grid import wall_clock
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from elinformer.data.io.cells import Times
     from elinformer.data.panel import Panel
 
 
@@ -48,27 +50,24 @@ def with_future(
         )
     columns = dict(zip(table.names, table.read_group(0, table.names), strict=True))
     times = panel.future_timestamps(horizon)
-    step = _places(_clock(read_times(time_column, columns[time_column])), times)
+    step = _places(wall_clock(*read_times(time_column, columns[time_column])), times)
     shared = id_column not in table.names
     series = np.zeros(len(step), np.int64)
     if not shared:
-        series = _places(np.array([str(cell) for cell in columns[id_column].to_pylist()]), np.array(panel.series))
+        series = _places(
+            np.array([str(cell) for cell in python_cells(id_column, columns[id_column])]), np.array(panel.series)
+        )
     rows = np.flatnonzero((step >= 0) & (series >= 0))
     known = np.zeros((horizon, 1 if shared else panel.n_series), np.int64)
     np.add.at(known, (step[rows], series[rows]), 1)
     _check_rows(known, times, () if shared else panel.series, names)
     numbers = np.empty((*known.shape, len(names)), np.float32)
     cells = np.stack([read_numbers(name, columns[name]) for name in names], -1)
-    numbers[step[rows], series[rows]] = cells[rows]
+    with np.errstate(over="ignore"):
+        numbers[step[rows], series[rows]] = cells[rows]
+    if np.isinf(numbers).any():
+        raise InputError(f"expected finite numbers in futr_df, got an infinite one in {', '.join(names)}: mend it")
     return replace(panel, future=tuple(_extended(panel, numbers, names)), checked=True)
-
-
-def _clock(times: Times) -> np.ndarray:
-    """Return times by the wall clock of their zone, if they have one."""
-    if times.zone is None:
-        return times.instants
-    index = pd.DatetimeIndex(times.instants).tz_localize("UTC").tz_convert(times.zone)
-    return index.tz_localize(None).to_numpy("datetime64[ns]")
 
 
 def _places(cells: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -109,12 +108,13 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises:
         InputError: The file cannot be read, or has another ending.
     """
-    source = Path(path).expanduser()
-    if source.suffix not in {".csv", ".parquet"}:
+    if Path(path).suffix not in {".csv", ".parquet"}:
         raise InputError(f"expected future covariates in a .csv or .parquet file, got {str(path)!r}")
     try:
+        source = Path(path).expanduser()
+        check_regular(source)
         return pd.read_csv(source, dtype={"unique_id": str}) if source.suffix == ".csv" else pd.read_parquet(source)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:  # RuntimeError: no such user
         raise InputError(f"expected a table of future covariates in {path}, but it cannot be read: {error}") from error
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from elinformer.data.io.packed import refuse_calendar_numbers
-from elinformer.data.time_grid import nanoseconds
+from elinformer.data.time_grid import nanoseconds, step_numbers
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None, tz: st
         raise InputError(f"expected times of a known zone in column {name!r}, got {kind}: write them in UTC") from error
     if pa.types.is_integer(kind):
         _check_all_times(name, cells, cells.isna(), rows)
-        return Times(refuse_calendar_numbers(name, whole_numbers(name, cells.to_numpy())), None)
+        return Times(refuse_calendar_numbers(name, step_numbers(cells.to_numpy())), None)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         _check_all_times(name, cells, cells.isna(), rows)
         return in_zone(name, pd.DatetimeIndex(cells), tz)
@@ -172,19 +172,6 @@ def read_times(name: str, column: Column, rows: np.ndarray | None = None, tz: st
     return Times(instants[codes], zone)
 
 
-def whole_numbers(name: str, numbers: np.ndarray) -> np.ndarray:
-    """Return whole numbers as int64.
-
-    Raises:
-        InputError: One of them is too large for it.
-    """
-    if (large := numbers > np.iinfo(np.int64).max).any():
-        raise InputError(
-            f"expected step numbers below 2^63 in column {name!r}, got {numbers[large][0]}: number the steps 0, 1, ..."
-        )
-    return numbers.astype(np.int64)
-
-
 def _may_hold_times(kind: pa.DataType) -> bool:
     return not (pa.types.is_nested(kind) or _is_binary(kind) or pa.types.is_boolean(kind))
 
@@ -196,9 +183,13 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _times_of_text(name: str, texts: pd.Index, tz: str | None) -> pd.DatetimeIndex:
-    """Return text as times; those of several differences to UTC need the zone that they are of."""
+    """Return text as times; those of several differences to UTC need the zone that they are of.
+
+    Words such as "now" are no times.
+    """
+    texts = texts.where(texts.str.match(r"[+-]?\d"))
     try:
-        if tz is not None and texts.str.contains(r":\d\d.*(?:Z|[+-]\d\d:?(?:\d\d)?)$").any():
+        if tz is not None and texts.str.contains(r":\d\d.*(?:Z|[+-]\d\d:?(?:\d\d)?)$", na=False).any():
             return pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
         return pd.to_datetime(texts, format="ISO8601", errors="coerce")
     except ValueError as error:

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from elinformer.data.io.cells import Times, in_zone, whole_numbers
+from elinformer.data.io.cells import Times, in_zone
 from elinformer.data.io.limits import check_unpacked
 from elinformer.data.io.packed import refuse_calendar_numbers
 from elinformer.data.io.recording import Recording
 from elinformer.data.io.streams import KEYS
 from elinformer.data.pieces import Piece, Pieces, row_blocks
-from elinformer.data.time_grid import nanoseconds
+from elinformer.data.time_grid import nanoseconds, step_numbers
 from elinformer.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def read_hdf5(path: Path, tz: str | None = None) -> Recording:
                 raise InputError(f"expected the columns of axis0 in {name}, got {unknown[0]!r}: write the table again")
             blocks[name] = np.array([column[item] for item in items], np.intp)
             _check_block(_dataset(table, name), (len(times), len(items)))
+        _check_columns(series, [series[place] for places in blocks.values() for place in places])
 
     def read() -> Iterator[Piece]:
         with _open_table(path) as table:
@@ -151,6 +153,15 @@ def _names(axis: Any) -> list[str]:
         raise InputError(f"expected names in UTF-8 in {axis.name}, got others ({error}): write them again") from error
 
 
+def _check_columns(series: list[str], stored: list[str]) -> None:
+    """Refuse blocks that do not have every column once."""
+    if sorted(stored) != sorted(series):
+        wrong = next(iter((Counter(series) - Counter(stored)) or (Counter(stored) - Counter(series))))
+        raise InputError(
+            f"expected each column of axis0 in one block, got {wrong!r} in {stored.count(wrong)}: write the table again"
+        )
+
+
 def _check_block(block: Any, shape: tuple[int, int]) -> None:
     if block.dtype.kind not in "fiub" or block.shape != shape:
         raise InputError(
@@ -168,11 +179,12 @@ def _times(axis: Any, tz: str | None) -> Times:
             f"expected time stamps in {axis.name}, got a PeriodIndex, whose step is pickled and never read: write the "
             "table again after frame.index = frame.index.to_timestamp()"
         )
-    numbers = whole_numbers(axis.name, axis[:])
     if "integer" in kind:
-        return Times(refuse_calendar_numbers(axis.name, numbers), None)
-    unit = re.search(r"datetime64\[(s|ms|us|ns)\]", kind)
-    times = nanoseconds(numbers.view(f"datetime64[{unit[1] if unit else 'ns'}]"))
+        return Times(refuse_calendar_numbers(axis.name, step_numbers(axis[:])), None)
+    unit = re.search(r"datetime64(?:\[(.*)\])?", kind)
+    if axis.dtype == np.uint64 or unit is None or unit[1] not in {None, "s", "ms", "us", "ns"}:
+        raise InputError(f"expected times as pandas writes them in {axis.name}, got {kind} of {axis.dtype}")
+    times = nanoseconds(axis[:].astype("int64").view(f"datetime64[{unit[1] or 'ns'}]"))
     zone = _text(axis.attrs.get("tz", b""))
     return _in_zone(axis.name, times, zone, tz) if zone else Times(times, None)
 

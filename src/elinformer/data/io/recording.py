@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import pandas as pd
 
 from elinformer.data.form import PLAIN, Form, Resample
 from elinformer.data.io.limits import check_dense
 from elinformer.data.panel import Panel, check_neighbours, check_values, panel_fields
 from elinformer.data.pieces import Pieces, combined, fill_arrays
 from elinformer.data.steps import is_step_number, step_name
-from elinformer.data.time_grid import bins, check_increasing, fill_grid, infer_freq
+from elinformer.data.time_grid import bins, check_increasing, fill_grid, infer_freq, wall_clock
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ class Recording:
             raise InputError(f"expected no start, since the data have their own times, got start={str(start)!r}")
         if is_step_number(freq) and start is None and self.start is None and not self.has_clock:
             freq = None
-        if resample not in {None, *get_args(Resample)}:
+        if resample not in (None, *get_args(Resample)):
             raise InputError(f"expected resample as {' or '.join(get_args(Resample))}, got {resample!r}")
         if resample is not None and (freq is None or steps_per_day is not None or not self.has_clock):
             raise InputError(
@@ -220,10 +219,7 @@ class Recording:
 
     def _clock(self) -> np.ndarray:
         """Return the times by the clock of their zone. Where it is set back, times repeat."""
-        times = np.asarray(self.times)
-        if self.zone is None:
-            return times
-        return pd.DatetimeIndex(times, tz="UTC").tz_convert(self.zone).tz_localize(None).to_numpy("datetime64[ns]")
+        return wall_clock(np.asarray(self.times), self.zone)
 
 
 def _check_readable_twice(pieces: Pieces) -> None:
