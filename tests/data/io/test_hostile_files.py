@@ -137,6 +137,22 @@ REFUSED: dict[str, Make] = {
     "a day of 10^18 steps": lambda f: archive(f, timestamps_start="2024-01-01", freq="1h", steps_per_day=10**18),
     "times of 20 digits": lambda f: csv(f, "time,a\n20240101000000000000,1\n20240101000000000001,2\n"),
     "step numbers that no int64 holds": lambda f: parquet(f, time=pa.array([2**63 + i for i in range(3)], pa.uint64())),
+    "step numbers after which no other fits": lambda f: parquet(f, time=pa.array([2**63 - 4 + i for i in range(3)])),
+    "times after 2262 by the clock of their zone": lambda f: parquet(
+        f, time=pa.array([2**63 - 4 + i for i in range(3)], pa.timestamp("ns", "Asia/Tokyo"))
+    ),
+    "words as times": lambda f: csv(f, "time,a\nnow,1\ntoday,2\n"),
+    "a separator of Excel that is no ASCII": lambda f: csv(f, "sep=é\ntimeéa\n0é1\n1é2\n"),
+    "letters that there are not": lambda f: archive(f, series=np.array([0x7FFFFFFF, 5], "<u4").view("<U1")),
+    "half of a letter as a name": lambda f: archive(f, series=np.array(["\udcff", "b"])),
+    "a start that is a number": lambda f: archive(f, timestamps_start=np.array(5), freq="1h"),
+    "a step of 1,140 years": lambda f: archive(f, timestamps_start="2024-01-01", freq="9999999h"),
+    "no number as the name of a series": lambda f: parquet(
+        f, unique_id=pa.array([1.5, 1.5, np.nan]), ds=pa.array([0, 1, 2]), y=pa.array([1.0, 2.0, 3.0])
+    ),
+    "names of series in Latin-1": lambda f: parquet(
+        f, unique_id=pa.array([b"k\xf6ln"] * 3), ds=pa.array([0, 1, 2]), y=pa.array([1.0, 2.0, 3.0])
+    ),
     "lists as times": lambda f: parquet(f, time=pa.array([[0], [1], [2]])),
     "bytes as times": lambda f: parquet(f, time=pa.array([b"0", b"1", b"2"])),
     "lists as numbers": lambda f: parquet(f, a=pa.array([[0], [1], [2]])),
@@ -175,6 +191,7 @@ REFUSED: dict[str, Make] = {
     "a name that is too long": lambda f: f / f"{'a' * 5000}.csv",
     "a user that there is not": lambda _: "~nosuchuser/a.csv",
     "a name with NUL": lambda _: "a\0.csv",
+    "a name that is no UTF-8": lambda f: f / "\udcff.csv",
     "a pipe": pipe,
     "a pipe in a folder": pipe_in_folder,
 }
@@ -191,6 +208,42 @@ def test_a_wrong_file_ends_with_one_sentence(tmp_path: Path, make: Make) -> None
 
 def test_names_of_an_archive_may_be_bytes_in_utf_8(tmp_path: Path) -> None:
     assert read_panel(archive(tmp_path, series=np.array(["köln".encode(), b"b"]))).series == ("köln", "b")
+
+
+def test_names_of_series_in_parquet_may_be_bytes_in_utf_8(tmp_path: Path) -> None:
+    columns = {"ds": pa.array([0, 1, 2]), "y": pa.array([1.0, 2.0, 3.0])}
+    pa_parquet.write_table(pa.table({"unique_id": pa.array(["köln".encode()] * 3), **columns}), tmp_path / "a.parquet")
+    assert read_panel(tmp_path / "a.parquet").series == ("köln",)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decimal": "x"},
+        {"decimal": ""},
+        {"sep": "é"},
+        {"sep": "\n"},
+        {"sep": '"'},
+        {"null_value": 10**400},
+        {"freq": "1D", "resample": ["mean"]},
+        {"freq": "9999999h", "resample": "mean"},
+        {"targets": [""]},
+        {"tz": "../../etc/passwd"},
+        {"static": "/dev/zero"},
+        {"static": "~nosuchuser/a.csv"},
+        {"static": "a\0.csv"},
+    ],
+    ids=str,
+)
+def test_options_that_no_file_can_be_read_with_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = csv(tmp_path, "time,a\n2024-01-01T00:00Z,1\n2024-01-02T00:00Z,2\n")
+    with pytest.raises(InputError):
+        read_panel(path, **options)
+
+
+def test_a_number_for_missing_that_float32_does_not_hold_is_compared_without_a_warning(tmp_path: Path) -> None:
+    panel = read_panel(csv(tmp_path, "time,a\n0,1e39\n1,2\n"), null_value=1e39)
+    np.testing.assert_array_equal(panel.mask[:, 0, 0], [False, True])
 
 
 @pytest.mark.parametrize("meta", [{"variable_names": 5}, {"regular_settings": [1]}, {"feature_description": {"a": 1}}])
@@ -213,6 +266,16 @@ def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_refused(
     np.savez_compressed(tmp_path / "a.npz", data=np.zeros((5000, 100)))
     with pytest.raises(InputError, match=r"at most 200 times .* without compression"):
         read_panel(tmp_path / "a.npz")
+
+
+def test_a_table_of_parquet_that_unpacks_to_a_thousand_times_its_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FREE_BYTES", 1 << 20)
+    table = pa.table({"time": np.zeros(1 << 20, int), "a": np.zeros(1 << 20)})
+    pa_parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="at most 200 times"):
+        read_panel(tmp_path / "a.parquet")
 
 
 def test_a_long_table_whose_series_share_no_times_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
@@ -303,7 +366,26 @@ def of_periods(group: Any, name: str) -> None:
     group.create_dataset(name, data=np.arange(3)).attrs.update({"kind": b"integer", "index_class": b"period"})
 
 
+def without_a_time(group: Any, name: str) -> None:
+    group.create_dataset(name, data=np.array([0, -(1 << 63), 2])).attrs["kind"] = b"datetime64[s]"
+
+
+def in_hours(group: Any, name: str) -> None:
+    group.create_dataset(name, data=np.arange(3)).attrs["kind"] = b"datetime64[h]"
+
+
+def at_the_end_of_time(group: Any, name: str) -> None:
+    axis = group.create_dataset(name, data=np.arange(3) + ((1 << 63) - 4))
+    axis.attrs.update({"kind": b"datetime64[ns]", "tz": b"Asia/Tokyo"})
+
+
 HDF5_REFUSED = {
+    "a row without a time": {"axis1": without_a_time},
+    "times in a unit that pandas does not write": {"axis1": in_hours},
+    "times after 2262 by the clock of their zone": {"axis1": at_the_end_of_time},
+    "a column in two blocks": {"block1_items": np.array([b"a"]), "block1_values": np.ones((3, 1))},
+    "a column twice in a block": {"block0_items": np.array([b"a", b"a"])},
+    "a column in no block": {"block0_items": np.array([b"a"]), "block0_values": np.ones((3, 1))},
     "names in Latin-1": {"axis0": np.array([b"k\xf6ln", b"b"])},
     "an axis that is one number": {"axis0": np.array(5)},
     "an axis of two dimensions": {"axis0": np.array([[1, 2], [3, 4]])},

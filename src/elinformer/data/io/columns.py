@@ -144,7 +144,8 @@ def find_roles(names: Sequence[str], declared: Columns, peek: Peek) -> Roles:
 
 
 def _check_declared(names: Sequence[str], declared: Columns) -> None:
-    missing = [name for name in (declared.id_col, declared.time_col, *declared.targets) if name and name not in names]
+    missing = [name for name in (declared.id_col, declared.time_col, *declared.targets)
+               if name is not None and name not in names]  # fmt: skip
     if missing:
         raise InputError(
             f"expected a column called {missing[0]!r}, got {', '.join(map(repr, names[:10]))}"

@@ -56,13 +56,15 @@ def read_dialect(path: Path, sep: str | None = None, decimal: str | None = None)
         decimal: "." or ",", if it is known.
 
     Raises:
-        InputError: The file is no text in UTF-8, has no header or an endless line.
+        InputError: The file is no text in UTF-8, has no header or an endless line, or an argument is no separator.
     """
-    if sep is not None and len(sep) != 1:
-        raise InputError(f"expected one character as the separator, such as ';', got sep={sep!r}")
+    if decimal not in {None, ".", ","}:
+        raise InputError(f"expected a point or a comma before decimals, got decimal={decimal!r}: pass one of them")
+    if sep is not None:
+        _check_separator(sep)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            skipped, found, first = _skip_comments(file)
+            skipped, named, first = _skip_comments(file)
             lines = [first, *itertools.islice(_lines(file), SAMPLE_ROWS)] if first else []
     except UnicodeDecodeError as error:
         raise InputError(f"expected a CSV file as text in UTF-8, got something else ({error})") from error
@@ -70,7 +72,7 @@ def read_dialect(path: Path, sep: str | None = None, decimal: str | None = None)
         raise InputError("expected a header in the first line, got an empty line: name the columns there")
     notes: list[str] = []
     if sep is None:
-        sep = found or _guess_separator(lines)
+        sep = named or _guess_separator(lines)
         notes += [] if sep == "," else [f"columns end at {SEPARATORS.get(sep, repr(sep))}"]
     _check_one_line(lines, sep)
     header, *rows = _cells(lines, sep)
@@ -99,13 +101,24 @@ def _lines(file: IO[str]) -> Iterator[str]:
         yield line
 
 
+def _check_separator(sep: str) -> str:
+    """Return a separator, if columns can end at it.
+
+    Raises:
+        InputError: It is no single character, or one that readers of CSV cannot use.
+    """
+    if len(sep) != 1 or not sep.isascii() or sep in '"\r\n\0':
+        raise InputError(f"expected one character of ASCII as the separator, such as ';', got sep={sep!r}")
+    return sep
+
+
 def _skip_comments(file: IO[str]) -> tuple[int, str | None, str]:
     """Return the lines above the header, the separator that Excel names there, and the header."""
     sep = None
     for number, line in enumerate(_lines(file)):
         excel = re.fullmatch(r"sep=(.)\s*", line)
         if excel is not None:
-            sep = excel[1]
+            sep = _check_separator(excel[1])
         elif not line.startswith("#"):
             return number, sep, line
     return 0, sep, ""

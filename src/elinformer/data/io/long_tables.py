@@ -129,7 +129,10 @@ def _names_of_series(column: str, ids: _DistinctCells) -> list[str]:
     Raises:
         InputError: A row has none, or two names differ by spaces alone.
     """
-    series = ["" if name is None else str(name) for name in python_cells(column, ids.cells)]
+    try:
+        series = [_name(cell) for cell in python_cells(column, ids.cells)]
+    except UnicodeDecodeError as error:
+        raise InputError(f"expected names in UTF-8 in column {column!r}, got others ({error}): write text") from error
     if "" in series:
         raise InputError(
             f"expected the name of a series in column {column!r}, got nothing in row "
@@ -140,6 +143,13 @@ def _names_of_series(column: str, ids: _DistinctCells) -> list[str]:
             f"expected distinct names of series in column {column!r}, got some that differ by spaces alone"
         )
     return series
+
+
+def _name(cell: Any) -> str:
+    """Return a cell as the name of a series, "" for an empty cell."""
+    if cell is None or cell != cell:  # noqa: PLR0124  NaN
+        return ""
+    return cell.decode() if isinstance(cell, bytes) else str(cell)
 
 
 class _DistinctCells:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 import shutil
+import sys
 import tempfile
 import tokenize
 import zipfile
@@ -153,6 +154,10 @@ def _whole_number(text: str) -> int:
 
 def _names(arrays: Mapping[str, np.ndarray], key: str) -> list[str] | None:
     names = np.ravel(arrays.get(key, ()))
+    if names.dtype.kind == "U" and names.dtype.itemsize:
+        codes = names.view(np.dtype("u4").newbyteorder(names.dtype.byteorder))
+        if (codes > sys.maxunicode).any():
+            raise InputError(f"expected text as {key!r}, got numbers that are no letters: save it again")
     try:
         texts = np.strings.decode(names, "utf-8") if names.dtype.kind == "S" else names.astype(str)
     except ValueError as error:

@@ -135,10 +135,11 @@ def checked_path(path: str | Path) -> Path:
     """
     try:
         source = Path(path).expanduser()
+        str(source).encode()  # readers of files take no other names
         source.stat()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file or folder: check the path") from error
-    except (OSError, RuntimeError, ValueError) as error:  # no access, no such user, a NUL in the path
+    except (OSError, RuntimeError, ValueError) as error:  # no access, no such user, a NUL or no UTF-8 in the path
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
         raise InputError(f"{str(path)[:200]!r}: expected a path that can be read, got {reason}: check it") from error
     return source

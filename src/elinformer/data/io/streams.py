@@ -16,6 +16,7 @@ import pyarrow.parquet as pa_parquet
 from elinformer.data.io.cells import MISSING, plain
 from elinformer.data.io.columns import ID_NAMES, TIME_NAMES, Columns
 from elinformer.data.io.dialect import MAX_LINE, read_dialect
+from elinformer.data.io.limits import check_unpacked
 from elinformer.data.io.rows import MANY_COLUMNS, NotNumbersError, numbers_by_row
 from elinformer.errors import InputError
 
@@ -204,6 +205,8 @@ class ParquetStream:
                     f"{sum(self.groups)}: write it again"
                 )
         self.names = list(self._stored)
+        cells = metadata.num_rows * max(2, len(self.names))
+        check_unpacked("the table", np.dtype(np.float32).itemsize * cells, path.stat().st_size)
 
     def batches(self, columns: Sequence[str], *, as_text: Sequence[str] = ()) -> Iterator[Sequence[Column]]:  # noqa: ARG002  types are stored
         """See `TableStream`."""
