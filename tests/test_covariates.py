@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from elinformer.data.covariates import names_of
+from elinformer.data.io.ahead import read_table
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.frames import panel_from_frame
 from elinformer.data.io.read import read_panel
@@ -98,6 +100,9 @@ def test_a_saved_run_knows_its_covariates(forecaster: Forecaster, tmp_path: Path
         (lambda ahead: ahead.iloc[:-1], ["temp", "'b'", "2024-01-03T14"]),
         (lambda ahead: ahead.drop(columns="price"), ["price"]),
         (lambda ahead: pd.concat([ahead, ahead]), ["2 rows"]),
+        (lambda ahead: ahead.assign(temp=np.inf), ["infinite", "temp"]),
+        (lambda ahead: ahead.assign(temp=1e39), ["infinite", "temp"]),
+        (lambda ahead: ahead.assign(ds="now"), ["'now'"]),
     ],
 )
 def test_what_is_missing_ahead_is_named(forecaster: Forecaster, change: Any, words: list[str]) -> None:
@@ -105,6 +110,15 @@ def test_what_is_missing_ahead_is_named(forecaster: Forecaster, change: Any, wor
     with pytest.raises(InputError) as error:
         forecaster.predict(long_table(ahead=0), futr_df=ahead)
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("name", ["none.csv", "~nosuchuser/a.csv", "a\0.csv", "a.parquet", "pipe.csv"])
+def test_a_file_of_what_is_known_ahead_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    if name == "pipe.csv":
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="expected a table of future covariates in"):
+        read_table(name if name[0] == "~" else tmp_path / name)
 
 
 def test_a_series_whose_covariates_end_early_is_named(forecaster: Forecaster) -> None:

@@ -112,6 +112,12 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
     assert all_paths(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="expected a path that can be written"):
+        check_folder(tmp_path / name, overwrite=False, mark="config.json")
+
+
 def test_only_folders_of_the_same_kind_are_replaced_and_only_with_overwrite(tmp_path: Path) -> None:
     run = tmp_path / "run"
     check_folder(run, overwrite=False, mark="config.json")

@@ -125,7 +125,9 @@ def test_a_toml_file_is_read(tmp_path: Path) -> None:
     assert Settings().updated(changes).split == (0.7, 0.1, 0.2)
 
 
-@pytest.mark.parametrize("content", [b"window = ", b"\xff\xfe", b"[window"])
+@pytest.mark.parametrize(
+    "content", [b"window = ", b"\xff\xfe", b"[window", b"window = " + b"[" * 100_000, b"window = " + b"9" * 5000]
+)
 def test_a_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_bytes(content)
     with pytest.raises(InputError, match=r"expected (TOML in|a TOML file at) .*run.toml") as refusal:
@@ -133,7 +135,7 @@ def test_a_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> No
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["none.toml", "."])
+@pytest.mark.parametrize("name", ["none.toml", ".", "a\0b", "/dev/zero"])
 def test_a_file_that_cannot_be_read_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a TOML file at .* but it cannot be read"):
         read_settings(tmp_path / name)

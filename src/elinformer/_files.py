@@ -193,9 +193,10 @@ def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a
         InputError: The path is a file, a folder that is not empty and cannot be replaced, or cannot be written.
     """
     target = Path(path)
+    nearest = _nearest(target)
     if target.exists() and not target.is_dir():
         raise InputError(f"expected a folder to write to, got the file {target}: choose another name")
-    _check_writable(target)
+    _check_writable(target, nearest)
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not (target / mark).is_file():
@@ -206,10 +207,14 @@ def check_folder(path: str | Path, *, overwrite: bool, mark: str, kind: str = "a
         )
 
 
-def _check_writable(target: Path) -> None:
+def _nearest(target: Path) -> Path:
+    """Return the path, or the nearest folder above it that there is."""
     try:
-        nearest = next(path for path in (target.resolve(), *target.resolve().parents) if path.exists())
+        return next(path for path in (target.resolve(), *target.resolve().parents) if path.exists())
     except (OSError, ValueError) as error:  # a name too long, a NUL in the path
         raise InputError(f"expected a path that can be written, got {str(target)[:200]!r} ({error})") from error
+
+
+def _check_writable(target: Path, nearest: Path) -> None:
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise InputError(f"expected to be able to write {target}, but {nearest} is not a folder with write access")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from elinformer._options import Row, check_names, read_assignments, rows
 from elinformer.data.catalog import CATALOG
+from elinformer.data.io.limits import check_regular
 from elinformer.data.options import ReadingOptions, TaskOptions
 from elinformer.errors import InputError
 from elinformer.training.config import TrainingConfig
@@ -79,11 +80,12 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         InputError: No such file, or no TOML.
     """
     try:
+        check_regular(Path(path))
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"expected a TOML file at {path}, but it cannot be read ({error})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"expected TOML in {path}, but {error}") from error
+    except (OSError, ValueError) as error:  # no access, no UTF-8, a NUL in the path, a number of 5,000 digits
+        raise InputError(f"expected a TOML file at {path}, but it cannot be read ({error})") from error
 
 
 def catalogue_settings(name: str) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class Covariates:
                 f"expected the covariate {name!r} as numbers of shape (steps,) or (steps, {n_series} series), got "
                 f"{array.dtype} of {array.shape}"
             )
-        return cls((name,), array.reshape(shapes[array.ndim]).astype(np.float32))
+        with np.errstate(over="ignore"):  # infinite ones are refused by the panel
+            return cls((name,), array.reshape(shapes[array.ndim]).astype(np.float32))
 
     @classmethod
     def of_series(cls, columns: Mapping[str, Any], n_series: int) -> Covariates:
@@ -67,7 +68,8 @@ class Covariates:
                 )
             if column.dtype.kind in "fiub":
                 names.append(name)
-                found.append(column.astype(np.float32))
+                with np.errstate(over="ignore"):  # infinite ones are refused by the panel
+                    found.append(column.astype(np.float32))
                 continue
             empty = [cell is None or cell != cell for cell in column.tolist()]  # noqa: PLR0124  NaN
             texts = np.array(["" if void else str(cell) for void, cell in zip(empty, column.tolist(), strict=True)])

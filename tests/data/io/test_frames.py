@@ -237,6 +237,12 @@ def test_rows_of_frames_may_be_in_any_order() -> None:
         (WIDE.set_axis(["time", 1, "1"], axis=1), "columns of distinct names"),
         (pl.from_pandas(WIDE).lazy(), "expected an eager data frame .* got LazyFrame"),
         ([1, 2, 3], "expected an eager data frame .* got list"),
+        (WIDE.assign(time=["now"] * 6), "got 'now' in row 1"),
+        (WIDE.assign(north=[decimal.Decimal("Infinity")] * 6), "expected finite values"),
+        (WIDE.assign(north=pd.Series(["\udcff"] * 6, dtype=object)), "cells that Arrow can hold in column 'north'"),
+        (pl.DataFrame({"time": [0, 1], "a": pl.Series([1, 2], dtype=pl.Int128)}), "cells that Arrow can hold"),
+        (WIDE.set_index(pd.Index(TIMES, name="north")), "levels of the index of other names than columns"),
+        (WIDE.set_index([TIMES, TIMES])[["north"]], "levels of the index of other names than columns"),
     ],
 )
 def test_a_frame_that_makes_no_panel_is_refused(frame: object, message: str) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from elinformer.data.io.static import static_covariates
+from elinformer.data.panel import Panel
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +45,22 @@ def test_missing_cells_are_refused_with_column_and_series(rows: dict[str, list[o
     with pytest.raises(InputError) as error:
         static_covariates(pd.DataFrame(rows), ["a", "b"])
     assert all(f"{name}" in str(error.value) for name in names)
+
+
+@pytest.mark.parametrize("cells", [[1e39, 1.0], ["9" * 400, "x"], [10**400, 1], [float("inf"), 1.0]], ids=str)
+def test_numbers_that_are_too_large_are_refused_or_categories(cells: list[object]) -> None:
+    frame = pd.DataFrame({"unique_id": ["a", "b"], "x": cells})
+    with pytest.raises(InputError):
+        Panel.from_arrays(
+            np.ones((4, 2)), series=["a", "b"], static={"x": static_covariates(frame, ["a", "b"]).values[:, 0]}
+        )
+
+
+def test_names_of_columns_may_be_numbers_and_are_distinct() -> None:
+    frame = pd.DataFrame([["a", 1.0, 2.0]], columns=["unique_id", 1, 2])
+    assert static_covariates(frame, ["a"]).names == ("1", "2")
+    with pytest.raises(InputError, match="distinct names"):
+        static_covariates(frame.set_axis(["unique_id", 1, 1], axis=1), ["a"])
 
 
 def test_a_text_among_numbers_is_refused_and_texts_of_digits_alone_are_categories() -> None:

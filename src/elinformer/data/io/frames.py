@@ -162,6 +162,8 @@ def index_as_columns(frame: pd.DataFrame, declared: Columns) -> tuple[pd.DataFra
     default = [KEYS[1] if holds_times else KEYS[0] if times.count(False) == 1 else f"level_{i}"
                for i, holds_times in enumerate(times)]  # fmt: skip
     names = [str(level.name or name) for level, name in zip(levels, default, strict=True)]
+    if columns & {*names} or len({*names}) < len(names):
+        raise InputError(f"expected levels of the index of other names than columns, got {names}: rename them")
     return frame.reset_index(names=names), index_roles([*zip(names, times, strict=True)], [*columns])
 
 
@@ -228,9 +230,15 @@ class FrameStream:
 
 def _as_arrow(column: nw.Series[Any]) -> Column:
     native = nw.to_native(column)
-    if isinstance(native, pd.Series):
-        return _pandas_as_arrow(native)
-    return native if isinstance(native, pa.ChunkedArray) else column.to_arrow()
+    try:
+        if isinstance(native, pd.Series):
+            return _pandas_as_arrow(native)
+        return native if isinstance(native, pa.ChunkedArray) else column.to_arrow()
+    except (pa.ArrowException, UnicodeEncodeError) as error:
+        raise InputError(
+            f"expected cells that Arrow can hold in column {column.name!r}, got {column.dtype} ({error}): convert them "
+            "to floats, times or text"
+        ) from error
 
 
 def _pandas_as_arrow(column: pd.Series) -> Column:
@@ -239,7 +247,7 @@ def _pandas_as_arrow(column: pd.Series) -> Column:
     cells = starts_of(cells) if isinstance(cells.dtype, pd.PeriodDtype) else cells
     try:
         arrow = pa.array(cells)
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, OverflowError, TypeError):  # TypeError: infinite decimals
         return pa.array(text_of(cells))
     kind = arrow.type
     may_mix_zones = cells.dtype == object and pa.types.is_timestamp(kind) and kind.tz is not None

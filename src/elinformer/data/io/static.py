@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from elinformer.data.covariates import Covariates
+from elinformer.data.io.limits import check_regular
+from elinformer.data.io.streams import distinct_names
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def static_covariates(
     """
     if isinstance(frame, str | Path):
         frame = _read_csv(frame, id_column)
+    if isinstance(frame, pd.DataFrame):
+        frame = frame.set_axis(distinct_names(frame.columns), axis=1)
     table = nw.from_native(frame, eager_only=True, pass_through=True)
     if not isinstance(table, nw.DataFrame):
         raise InputError(f"expected static covariates as an eager data frame, got {type(frame).__name__}")
@@ -78,7 +82,8 @@ def _rows_of(table: nw.DataFrame[Any], series: Sequence[str], id_column: str, ex
 def _cells(table: nw.DataFrame[Any], name: str, rows: list[int], series: Sequence[str]) -> np.ndarray:
     """Return the cells of a column as float64, or as text."""
     column = table[name]
-    if not column.dtype.is_numeric() and column.dtype != nw.Boolean:
+    kind = column.dtype
+    if not (kind.is_integer() or kind.is_float() or kind.is_decimal() or kind == nw.Boolean):
         cells = np.array([column[row] for row in rows], object)
         _check_texts(name, cells, series)
         return cells
@@ -114,7 +119,7 @@ def _kind(cell: Any) -> str:
         return "nothing"
     try:
         float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return "text"
     return "number"
 
@@ -122,6 +127,8 @@ def _kind(cell: Any) -> str:
 def _read_csv(path: str | Path, id_column: str) -> pd.DataFrame:
     """Read a CSV file. The names of the series stay as they are written."""
     try:
-        return pd.read_csv(Path(path).expanduser(), dtype={id_column: str})
-    except (OSError, ValueError) as error:
+        source = Path(path).expanduser()
+        check_regular(source)
+        return pd.read_csv(source, dtype={id_column: str})
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such user
         raise InputError(f"expected a CSV file with {id_column} and static covariates in {path}: {error}") from error
