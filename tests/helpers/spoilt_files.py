@@ -340,6 +340,7 @@ def _any_column(draw: random.Random, n: int) -> pa.Array:
         ),
         lambda: pa.array([7258118400 + i for i in counts], pa.timestamp("s")),  # 2200
         lambda: pa.array([10**12 + i for i in counts], pa.timestamp("s")),
+        lambda: pa.array([2**63 - 40 + i for i in counts], draw.choice([pa.int64(), pa.timestamp("ns", "Asia/Tokyo")])),
         lambda: pa.array(counts, draw.choice([pa.date32(), pa.time32("s"), pa.time64("ns"), pa.duration("s")])),
         lambda: pa.array([i * 86_400_000 for i in counts], pa.date64()),
         lambda: pa.array([None] * n, draw.choice([pa.null(), pa.float64(), pa.string(), pa.timestamp("ns")])),
@@ -371,12 +372,16 @@ def hostile_hdf5(draw: random.Random, folder: Path) -> Path:
                 "block0_items": np.array([b"a", b"b"]),
                 "block0_values": np.ones((3, 2)),
             }
+            if draw.random() < 0.2:
+                parts["axis1"] = draw.choice([-1, 1]) * (2**63 - 4) + np.arange(3)
+            if draw.random() < 0.1:
+                parts |= {"block1_items": np.array([b"b"]), "block1_values": np.zeros((3, 1))}
             for name, value in parts.items():
-                kind = draw.choice(["valid"] * 5 + ["array", "huge", "link", "group", "none", "objects"])
+                kind = draw.choice(["valid"] * 5 + ["array", "huge", "link", "group", "none", "objects", "codes"])
                 _put(draw, group, name, value, kind)
                 if name == "axis1" and kind in {"valid", "huge"}:
                     group[name].attrs["kind"] = draw.choice(
-                        [b"integer", b"datetime64", b"datetime64[s]", b"x", 5, "integer", b"\xff", [1, 2]]
+                        [b"integer", b"datetime64", b"datetime64[s]", b"datetime64[h]", b"x", 5, "integer", [1, 2]]
                     )
                     if draw.random() < 0.3:
                         group[name].attrs["tz"] = draw.choice(
@@ -405,6 +410,8 @@ def _put(draw: random.Random, group: Any, name: str, value: np.ndarray, kind: st
         group.create_group(name)
     elif kind == "objects":
         group.create_dataset(name, data=["a", "b"], dtype=h5py.string_dtype())
+    elif kind == "codes":
+        group[name] = np.zeros(value.shape).astype(h5py.enum_dtype({"low": 0}, "i8"))
 
 
 def hostile_csv(draw: random.Random, folder: Path) -> Path:
