@@ -52,7 +52,9 @@ def test_absent_series_are_missing(info: SeriesInfo, hourly_panel: Panel) -> Non
 
 
 def test_an_aligned_panel_keeps_its_service_hours() -> None:
-    panel = Panel.from_arrays(np.ones((30, 2)), start="2024-01-01 06:00", freq="1h", steps_per_day=10, series="ab")
+    panel = Panel.from_arrays(
+        np.ones((30, 2)), start="2024-01-01 06:00", freq="1h", steps_per_day=10, series=["a", "b"]
+    )
     assert SeriesInfo.of(panel, np.arange(20)).align(panel.select([1])).steps_per_day == 10
 
 
@@ -62,8 +64,8 @@ def test_other_channels_steps_and_series_are_refused(info: SeriesInfo, hourly_pa
     ):
         info.align(replace(hourly_panel, channels=("speed",)))
     with pytest.raises(InputError, match="got flow at a step of 2h"):
-        info.align(Panel.from_arrays(np.ones((9, 1)), start="2024-01-01", freq="2h", series="a", channels=["flow"]))
+        info.align(Panel.from_arrays(np.ones((9, 1)), start="2024-01-01", freq="2h", series=["a"], channels=["flow"]))
     with pytest.raises(InputError, match="got flow at steps of no known time"):
-        info.align(Panel.from_arrays(np.ones((9, 1)), series="a", channels=["flow"]))
+        info.align(Panel.from_arrays(np.ones((9, 1)), series=["a"], channels=["flow"]))
     with pytest.raises(InputError, match="expected series of training, got 1 others, such as 'e'"):
         info.align(replace(hourly_panel, series=("a", "b", "e", "d")))
