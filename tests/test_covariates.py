@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from elinformer.data.covariates import names_of
-from elinformer.data.io.ahead import read_table
+from elinformer.data.io.ahead import read_table, with_future
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.frames import panel_from_frame
 from elinformer.data.io.read import read_panel
@@ -85,6 +85,22 @@ def test_forecasts_need_what_training_knew(forecaster: Forecaster) -> None:
     pd.testing.assert_frame_equal(given, whole)
     other = forecaster.predict(history, futr_df=ahead.assign(temp=9.0))
     assert not np.allclose(other.iloc[:, -1], whole.iloc[:, -1])
+
+
+def test_what_is_known_ahead_may_have_the_names_of_columns_of_training(tmp_path: Path) -> None:
+    table = (
+        long_table().replace({"unique_id": {"a": "01", "b": "02"}}).rename(columns={"unique_id": "shop", "ds": "when"})
+    )
+    history = table[table["y"].notna()].drop(columns="sold")
+    roles = Roles(future=("temp", "price"))
+    panel = panel_from_frame(history, id_col="shop", time_col="when", target_col="y", roles=roles)
+    ahead = table[table["y"].isna()][["shop", "when", "temp", "price"]]
+    ahead.to_csv(tmp_path / "ahead.csv", index=False)
+    plain = with_future(panel, ahead.rename(columns={"shop": "unique_id", "when": "ds"}), HORIZON, panel.form)
+    for given in (ahead, read_table(tmp_path / "ahead.csv", panel.form)):
+        found = with_future(panel, given, HORIZON, panel.form)
+        np.testing.assert_array_equal(found.future[0].values, plain.future[0].values)
+        assert found.future[0].values.shape == (60 + HORIZON, 2, 1)
 
 
 def test_a_saved_run_knows_its_covariates(forecaster: Forecaster, tmp_path: Path) -> None:

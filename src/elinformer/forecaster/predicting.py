@@ -64,7 +64,8 @@ class Predicting(ForecasterState):
             recursive: True allows more steps than the model was trained for: it then reads its own forecasts. Their
                 errors add up; `backtest(horizon=..., recursive=True)` measures them.
             futr_df: Frame with `unique_id`, `ds` and the future covariates of the steps to forecast; without
-                `unique_id`, all series share them. It is not needed if the data go on with them.
+                `unique_id`, all series share them. The first two may have their names in the data of `fit`. It is not
+                needed if the data go on with the covariates.
             static_df: Frame with static covariates, if they differ from those of training.
             level: Levels of intervals in percent: 80 adds `elinformer-lo-80` and `elinformer-hi-80`.
             quantiles: Numbers between 0 and 1, instead of levels: 0.1 adds `elinformer-q-10`.
@@ -282,7 +283,7 @@ class Predicting(ForecasterState):
             InputError: They are missing.
         """
         if futr_df is not None:
-            return with_future(panel.last_steps(self.reach.usable_history), futr_df, n_steps)
+            return with_future(panel.last_steps(self.reach.usable_history), futr_df, n_steps, self.info.form)
         if panel.future:
             check_known_ahead(panel.last_steps(self.reach.usable_history), n_steps)
         return panel

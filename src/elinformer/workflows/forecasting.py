@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from elinformer.explanations import Explanation
+    from elinformer.forecaster import Forecaster
 
 Document = dict[str, Any]
 
@@ -45,16 +46,16 @@ def forecast_run(
     """
     check_table(out)
     forecaster, panel = open_run(run, data)
-    frame = forecaster.predict(panel, futr_df=_known_ahead(future_data), **options)
+    frame = forecaster.predict(panel, futr_df=_known_ahead(future_data, forecaster), **options)
     write_table(frame, out)
     return len(frame)
 
 
-def _known_ahead(future_data: str | Path | None) -> pd.DataFrame | None:
+def _known_ahead(future_data: str | Path | None, forecaster: Forecaster) -> pd.DataFrame | None:
     """Return the table of future covariates of the steps to forecast, if there is one."""
     from elinformer.data.io.ahead import read_table
 
-    return None if future_data is None else read_table(future_data)
+    return None if future_data is None else read_table(future_data, forecaster.info.form)
 
 
 def check_table(path: str | Path) -> None:
@@ -139,7 +140,8 @@ def explain_run(
 
         check_suffix(out)
     forecaster, panel = open_run(run, data)
-    explanation = forecaster.explain(series, step, data=panel, channel=channel, futr_df=_known_ahead(future_data))
+    known = _known_ahead(future_data, forecaster)
+    explanation = forecaster.explain(series, step, data=panel, channel=channel, futr_df=known)
     if out is not None:
         from elinformer.plots import save_figure
 

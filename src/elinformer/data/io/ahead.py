@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from elinformer.data.covariates import Covariates, names_of
+from elinformer.data.form import PLAIN
 from elinformer.data.io.cells import python_cells, read_numbers, read_times
 from elinformer.data.io.frames import FrameStream
 from elinformer.data.io.limits import check_regular
@@ -20,21 +21,19 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from elinformer.data.form import Form
     from elinformer.data.panel import Panel
 
 
-def with_future(
-    panel: Panel, frame: Any, horizon: int, *, id_column: str = "unique_id", time_column: str = "ds"
-) -> Panel:
+def with_future(panel: Panel, frame: Any, horizon: int, form: Form = PLAIN) -> Panel:
     """Return a panel whose future covariates go on over the horizon, as a frame says.
 
     Args:
         panel: History, with the future covariates up to its end.
-        frame: Eager data frame with `time_column` and the future covariates. With `id_column` it has a row for each
-            series and step; without it a row for each step, which all series share. Further rows are left out.
+        frame: Eager data frame with `ds` and the future covariates. With `unique_id` it has a row for each series and
+            step; without it a row for each step, which all series share. Further rows are left out.
         horizon: S, steps after the panel.
-        id_column: Name of the column with the series.
-        time_column: Name of the column with the times.
+        form: Form of the data of training. The columns of times and series may have the names that they had there.
 
     Raises:
         InputError: A column, or a row of a series and step, is missing, or repeats. An empty cell is a gap.
@@ -43,6 +42,10 @@ def with_future(
     if not names:
         raise InputError("expected no futr_df, because the model was trained without future covariates: leave it out")
     table = FrameStream(frame)
+    id_column, time_column = (
+        name if name in table.names else plain
+        for name, plain in ((form.id_column, PLAIN.id_column), (form.time_column, PLAIN.time_column))
+    )
     if missing := [name for name in (time_column, *names) if name not in table.names]:
         raise InputError(
             f"expected futr_df with the columns {', '.join((time_column, *names))}, got none called "
@@ -102,8 +105,12 @@ def _extended(panel: Panel, numbers: np.ndarray, names: Sequence[str]) -> list[C
     return blocks
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, form: Form = PLAIN) -> pd.DataFrame:
     """Read a CSV or Parquet file for `with_future`. The names of the series stay as they are written.
+
+    Args:
+        path: The file.
+        form: Form of the data of training.
 
     Raises:
         InputError: The file cannot be read, or has another ending.
@@ -113,7 +120,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     try:
         source = Path(path).expanduser()
         check_regular(source)
-        return pd.read_csv(source, dtype={"unique_id": str}) if source.suffix == ".csv" else pd.read_parquet(source)
+        if source.suffix == ".parquet":
+            return pd.read_parquet(source)
+        return pd.read_csv(source, dtype={PLAIN.id_column: str, form.id_column: str})
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:  # RuntimeError: no such user
         raise InputError(f"expected a table of future covariates in {path}, but it cannot be read: {error}") from error
 
