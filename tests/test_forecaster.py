@@ -327,6 +327,17 @@ def test_a_history_shorter_than_the_window_is_refused(trained: Forecaster, hourl
         trained.backtest(hourly_panel.select(steps=slice(0, 9)))
 
 
+def test_a_history_shorter_than_the_longest_lag_is_said(
+    make_forecaster: MakeForecaster, hourly_panel: Panel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forecaster = Forecaster(6, 3, lags=[24], model=make_forecaster().model_options, training={"epochs": 1})
+    forecaster.fit(hourly_panel)
+    forecaster.predict(hourly_panel.last_steps(30))
+    assert "longest lag" not in capsys.readouterr().err
+    assert np.isfinite(forecaster.predict(hourly_panel.last_steps(12)).iloc[:, -1]).all()
+    assert "12 steps, fewer than the longest lag (24)" in capsys.readouterr().err
+
+
 def test_unknown_series_are_refused(trained: Forecaster, hourly_panel: Panel) -> None:
     with pytest.raises(InputError, match=r"expected series of training.*'w'"):
         trained.predict(replace(hourly_panel, series=("w", "x", "y", "z")))

@@ -43,7 +43,7 @@ def append(panel: Panel, new: Panel, *, revise: bool = False) -> Panel:
             f"expected new rows that agree with the data so far, but {panel.series[series]!r} at "
             f"{new.timestamps[step]} was {values[rows][step, series, channel]:g} and is now "
             f"{new.values[step, series, channel]:g} ({np.count_nonzero(differs)} values differ): correct them, or pass "
-            "revise=True to take the new values"
+            "revise=True (--revise) to take the new values"
         )
     values[rows] = np.where(new.mask, new.values, values[rows])
     mask[rows] |= new.mask

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elinformer._arguments import explain_arguments
+from elinformer._console import say
 from elinformer.backtests import Backtest, place_of, sums_of
 from elinformer.data.io.ahead import check_known_ahead, with_future
 from elinformer.data.io.frames import long_frame
@@ -58,8 +59,9 @@ class Predicting(ForecasterState):
         good they are.
 
         Args:
-            data: Recent history of series of training, in any order; the data of `fit` by default. A series of
-                training that is missing counts as not observed, and is not forecast.
+            data: Recent history of series of training, in any order; the data of `fit` by default. It needs the steps
+                of the window; lags that reach back farther count as missing, and a line says so. A series of training
+                that is missing counts as not observed, and is not forecast.
             horizon: Number of steps; that of training by default.
             recursive: True allows more steps than the model was trained for: it then reads its own forecasts. Their
                 errors add up; `backtest(horizon=..., recursive=True)` measures them.
@@ -91,6 +93,9 @@ class Predicting(ForecasterState):
         n_scenarios = _checked_scenarios(scenarios, seed)
         trained, n_steps = self.trained.latest, self._checked_horizon(horizon, recursive)
         panel = self._known_ahead(self._as_panel(data, freq, static_df), futr_df, max(n_steps, self.reach.horizon))
+        if self.reach.window <= panel.n_steps < self.reach.history:
+            words = f"the data have {panel.n_steps} steps, fewer than the longest lag ({self.reach.history})"
+            say(f"{words}: a longer history makes a better forecast", stderr=True)
         if not wanted.quantiles and not n_scenarios:
             columns = {"": trained.next_steps(panel, series_at_once, horizon=n_steps)}  # (S, n, C)
         elif n_steps > self.reach.horizon:
