@@ -32,7 +32,7 @@ $(FOR_DOCS): $(FOR_USERS)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[docs]'
 	touch $@
 
-demo: $(FOR_USERS)  ## Train on the embedded data for a minute and show how it did.
+demo: $(FOR_USERS)  ## Train on the embedded data for a minute or two and show how it did.
 	$(BIN)/elinformer demo
 
 test: install  ## Run all tests, and some again with the shapes in signatures checked.

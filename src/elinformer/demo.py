@@ -1,4 +1,4 @@
-"""The demo: train on the embedded data for a minute, and compare the errors with those of naive forecasts."""
+"""The demo: train on the embedded data for a minute or two, and compare the errors with those of naive forecasts."""
 
 from __future__ import annotations
 

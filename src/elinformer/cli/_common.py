@@ -20,7 +20,9 @@ JsonFile = Annotated[
     str | None, typer.Option("--json", help="JSON file for the result; - prints it instead of the words.")
 ]
 Levels = Annotated[str | None, typer.Option(help="Levels of intervals in percent: 80,95.", metavar="<numbers>")]
-Features = Annotated[Path | None, typer.Option(help="CSV file with unique_id and numbers that describe each series.")]
+Features = Annotated[
+    Path | None, typer.Option(help="CSV file with unique_id and numbers or categories that describe each series.")
+]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; flags of the command line win over it.", show_default=False)
 ]

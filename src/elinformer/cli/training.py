@@ -31,7 +31,7 @@ def demo(
     data: Annotated[str, typer.Option(help="Data set of the catalogue.")] = "nyc-airports",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
 ) -> None:
-    """Train on the embedded data set for a minute and show the errors of the forecasts."""
+    """Train on the embedded data set for a minute or two and show the errors of the forecasts."""
     from elinformer.demo import run_demo
 
     run_demo(out, data=data, seed=seed, console=plain_console(), progress=plain_console(stderr=True))
@@ -201,7 +201,8 @@ def _show_training(run: Path, metrics: dict[str, Any], opened: tuple[Forecaster,
     show_scores(metrics)
     if steps := metrics["refit_steps"]:
         say(
-            f"scores are of weights that have not seen the test part, forecasts of them after {steps} steps on all data"
+            f"scores are of weights that have not seen the test part, forecasts of them after {steps} "
+            f"{'step' if steps == 1 else 'steps'} on all data"
         )
     say(f"run: {run}  ({metrics['train_seconds']:.0f} s of training, best epoch {metrics['best_epoch']})")
     if is_first_process():

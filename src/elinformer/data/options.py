@@ -29,7 +29,11 @@ class ReadingOptions(Options):
 
     null_value: float | None = option(None, "Number that stands for a missing value, often 0.", flag=True)
     start: str | None = option(None, "Time of the first step, for a file without times.", flag=True)
-    freq: str | None = option(None, "Length of a step, such as 5min, for a file without times.", flag=True)
+    freq: str | None = option(
+        None,
+        "Step, such as 5min, 1d, MS or NYSE. Default: found from the times, if the file has them.",
+        flag=True,
+    )
     steps_per_day: int | None = option(
         None, "Steps of a day, where only a part of every day is recorded.", at_least=1, flag=True
     )
@@ -44,11 +48,11 @@ class ReadingOptions(Options):
         None, "Zone by whose clock times with a zone are read, such as Europe/Berlin. Default: their own.", flag=True
     )
     resample: Literal["mean", "sum"] | None = option(
-        None, "Bring irregular times to steps of freq: the mean or the sum of the values of a step.", flag=True
+        None, "Bring irregular times to the steps of freq: the mean or the sum of the values of a step.", flag=True
     )
-    sep: str | None = option(None, "Separator of the columns of a CSV file. Default: plain to see.", flag=True)
+    sep: str | None = option(None, "Separator of the columns of a CSV file. Default: found from the file.", flag=True)
     decimal: Literal[".", ","] | None = option(
-        None, "Point or comma before the decimals of a CSV file. Default: plain to see.", flag=True
+        None, "Point or comma before the decimals of a CSV file. Default: found from the file.", flag=True
     )
     future: tuple[str, ...] = option(
         (),

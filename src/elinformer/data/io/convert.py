@@ -63,8 +63,8 @@ def convert_panel(
             that are neither are left out.
         tz: Zone by whose clock times with a zone are read; their own by default.
         resample: "mean" or "sum" brings irregular times to steps of `freq`.
-        sep: Separator of the columns of a CSV file; by default it is plain to see.
-        decimal: "." or "," before the decimals of a CSV file; by default it is plain to see.
+        sep: Separator of the columns of a CSV file; found from the file by default.
+        decimal: "." or "," before the decimals of a CSV file; found from the file by default.
         future: Names of columns that are future covariates: see docs/covariates.md. All series share a column of a wide
             table.
         past: Names of columns that are past covariates.
