@@ -16,7 +16,7 @@ forecaster = Forecaster(
 forecaster.fit(panel)
 
 forecast = forecaster.predict()  # unique_id, ds, elinformer
-scores = forecaster.backtest()  # sums and counts over the test split
+scores = forecaster.backtest()  # sums and counts over the test part
 print(scores.scores())  # MAE, RMSE, MAPE over everything
 print(scores.scores(step=0, series=[0, 1, 2]))  # the first step, the first three series
 
