@@ -93,7 +93,8 @@ class Adapting(ForecasterState):
         Half of the windows are old ones, and the weights before and after are averaged so that the error on the old
         validation windows grows by half a percent at most. Intervals are calibrated anew. New series are added first,
         as by `add_series`. It goes on from the weights before a refit, and its result forecasts and is scored with
-        the same weights.
+        the same weights. They have seen all rows: only `finetuning`, and a backtest of later rows, say how good they
+        are.
 
         Args:
             new_rows: Rows that follow the data. They may have new series.
