@@ -128,6 +128,18 @@ def test_finetuning_learns_new_rows_and_keeps_the_old_ones(early: Forecaster, ho
     assert tuned.predict()["ds"].min() > hourly_panel.timestamps[-1]
     assert all(bool((before[name] == weight).all()) for name, weight in early.trained.model.state_dict().items())
     assert early.finetuning is None
+    with pytest.raises(InputError, match=r"expected rows after 2024-01-10T23.* fine-tuning has learned from all rows"):
+        tuned.backtest()
+    later = changed(hourly_panel, slice(None), 1.5)
+    later = replace(later, timestamps=later.timestamps + np.timedelta64(240, "h"))
+    assert len(tuned.backtest(later).scores("series")) == 4
+
+
+def test_rows_that_update_has_appended_are_new_to_finetuning(early: Forecaster, hourly_panel: Panel):
+    rows = changed(hourly_panel, slice(None), 1.5).select(steps=slice(200, None))
+    at_once, after = early.finetune(rows, steps=4), early.update(rows).finetune(rows, steps=4)
+    assert after.finetuning == at_once.finetuning
+    pd.testing.assert_frame_equal(after.predict(), at_once.predict())
 
 
 def test_finetuning_takes_new_series_along(make_forecaster: Callable[..., Forecaster], hourly_panel: Panel):

@@ -89,6 +89,9 @@ def test_finetuning_writes_another_run_that_knows_all_rows(folder: Path) -> None
     assert Path("run/model.safetensors").read_bytes() == before
     command("forecast", "tuned", "--out", "after.csv")
     assert pd.read_csv("after.csv")["ds"].min() == "2024-01-11 00:00:00"
+    for scoring in ("evaluate", "report"):
+        with pytest.raises(InputError, match="fine-tuning has learned from all rows"):
+            command(scoring, "tuned")
 
 
 def test_gaps_are_filled_and_the_filled_values_are_marked(folder: Path) -> None:

@@ -21,7 +21,6 @@ from torch.func import functional_call
 
 from elinformer._dtype import float32_default
 from elinformer.data.io.static import static_covariates
-from elinformer.data.panel import data_description
 from elinformer.data.profile import history_profile, principal_components
 from elinformer.data.reach import window_origins
 from elinformer.data.scaling import Scaler, lowest_values, measure, window_deviation
@@ -136,7 +135,7 @@ def with_new_series(
             latest = extend_model(trained.latest, info, nonnegative, scaler)
             rows.learn(latest)
             extended = extended.replaced(refitted=latest.model)
-    return extended.replaced(data=data_description(history), added=added.to_document())
+    return extended.replaced(data=trained.description_of(history), added=added.to_document())
 
 
 @dataclass(frozen=True, eq=False)

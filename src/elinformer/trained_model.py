@@ -11,6 +11,7 @@ import torch
 
 from elinformer._dtype import float32_default
 from elinformer._memory import explained_memory
+from elinformer.data.panel import data_description
 from elinformer.data.reach import Reach
 from elinformer.data.scaling import lowest_values
 from elinformer.data.series_info import SeriesInfo
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from elinformer.intervals import Wanted
 
 
+LEARNED_UNTIL = "learned_until"
+"""Key of `TrainedModel.data`: the last time that fine-tuning learned from."""
 LESS_MEMORY = "pass a small series_at_once to predict or backtest, or end other programs"
 
 
@@ -56,7 +59,7 @@ class TrainedModel:
         reach: Window, horizon and lags.
         config: Options of forecaster, model and training, as in `config.json` of a run.
         loss: Meaning of the K outputs.
-        data: Name and fingerprint of the training data.
+        data: Name and fingerprint of the training data; after fine-tuning also the last time that it learned from.
         added: Names and errors of the series that were added last: see docs/new_series.md.
         mesh: Ranks that score together.
         calibration: What the errors on the validation part say about quantiles and scenarios; None before `calibrated`.
@@ -211,6 +214,28 @@ class TrainedModel:
             return self._raised(outputs, batch)
 
         return forecast
+
+    def description_of(self, panel: Panel) -> dict[str, Any]:
+        """Return the description of other data for `data`, with what fine-tuning has learned from."""
+        learned = {key: value for key, value in (self.data or {}).items() if key == LEARNED_UNTIL}
+        return data_description(panel) | learned
+
+    def unseen(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        """Return those of the first target steps (n,) that come after the rows that fine-tuning learned from.
+
+        Raises:
+            InputError: There are none.
+        """
+        until = (self.data or {}).get(LEARNED_UNTIL)
+        if until is None or not len(origins):
+            return origins
+        later = origins[panel.timestamps[origins] > (np.datetime64(until) if panel.has_time else until)]
+        if not len(later):
+            raise InputError(
+                f"expected rows after {until} to score, because fine-tuning has learned from all rows up to it: pass "
+                "later rows, or read the errors in `finetuning`, which are of rows that it had not seen"
+            )
+        return later
 
     @float32_default()
     def calibrated(self, panel: Panel, origins: np.ndarray, train_end: int | None = None) -> TrainedModel:

@@ -17,7 +17,6 @@ from torch.func import functional_call
 
 from elinformer._dtype import float32_default
 from elinformer.data.io.static import series_of_rows, static_covariates
-from elinformer.data.panel import data_description
 from elinformer.data.pieces import evenly_spaced
 from elinformer.data.reach import window_origins
 from elinformer.data.scaling import Scaler
@@ -89,7 +88,7 @@ def with_unseen_series(trained: TrainedModel, history: Panel, features: Any, *, 
     if trained.refitted is not None:
         extended = extended.replaced(refitted=_grown(trained.latest, info, numbers, scale_per).model)
     added = _errors(trained, history, numbers[: len(old)], new)
-    return extended.replaced(data=data_description(history), added=added.to_document())
+    return extended.replaced(data=trained.description_of(history), added=added.to_document())
 
 
 def _grown(trained: TrainedModel, info: SeriesInfo, features: np.ndarray, scale_per: ScalePer) -> TrainedModel:

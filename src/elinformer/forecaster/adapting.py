@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from elinformer._arguments import explain_arguments
 from elinformer.data.appending import append
 from elinformer.data.panel import Panel, data_description
@@ -14,6 +16,7 @@ from elinformer.finetuning import STEPS as FINETUNING_STEPS
 from elinformer.finetuning import finetuned
 from elinformer.forecaster.state import ForecasterState
 from elinformer.new_series import STEPS, with_new_series
+from elinformer.trained_model import LEARNED_UNTIL
 from elinformer.unseen_series import with_unseen_series
 
 if TYPE_CHECKING:
@@ -97,7 +100,8 @@ class Adapting(ForecasterState):
         are.
 
         Args:
-            new_rows: Rows that follow the data. They may have new series.
+            new_rows: Rows that follow the data or overlap with them. They may have new series. Rows that `update` has
+                appended since the training are new, too.
             steps: Number of optimiser steps, of 16 windows each. They are taken twice: for the errors, and for the
                 result.
             freq: Time between the steps of a data frame; that of training by default.
@@ -115,13 +119,23 @@ class Adapting(ForecasterState):
             )
         new = self._as_panel(new_rows, freq)
         info = self.info.with_series(self.info.new_series(new), new)
-        n_old, panel = self._panel.n_steps, append(info.align(self._panel), info.align(new))
+        panel = append(info.align(self._panel), info.align(new))
+        n_old = self._n_learned(panel) or self._panel.n_steps
         base = self if info.series == self.info.series else self.add_series(panel, features=features, steps=steps)
         trained, report = finetuned(base.trained, panel, n_old, self.split, steps=steps, seed=self.training.seed)
         tuned = copy.copy(base)
-        trained = trained.replaced(data=data_description(panel))
+        known = data_description(panel)
+        trained = trained.replaced(data=known | {LEARNED_UNTIL: known["last"]})
         vars(tuned).update(_trained=trained, _result=None, _split_panel=None, _panel=panel, finetuning=report)
         return tuned
+
+    def _n_learned(self, panel: Panel) -> int:
+        """Return the number of steps that training knew, of a panel that begins with them; 0 = it does not."""
+        known = self.trained.data or {}
+        if known.get("first") != data_description(panel)["first"]:
+            return 0
+        last = known["last"]
+        return int(np.searchsorted(panel.timestamps, np.datetime64(last) if panel.has_time else last, "right"))
 
     @explain_arguments
     def add_series(

@@ -143,10 +143,12 @@ class Predicting(ForecasterState):
             series_at_once: Number of series in a partition, as in `predict`.
 
         Raises:
-            InputError: The split has no window.
+            InputError: The split has no window, or fine-tuning has learned from all windows of the test part.
         """
         panel = self.info.align(self._as_panel(data, freq))
         origins = part_origins(panel.n_steps, self.split, split, self.reach)
+        if split == "test":
+            origins = self.trained.unseen(panel, origins)
         n_steps = self._checked_horizon(horizon, recursive)
         if n_steps > self.reach.horizon:
             origins = origins[origins <= origins[-1] + self.reach.horizon - n_steps]

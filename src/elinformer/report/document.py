@@ -47,6 +47,7 @@ def report_document(
     origins = data.origins("test")
     if not len(origins):
         return None
+    origins = trained.unseen(panel, origins)
     errors = WindowErrors.of(trained, panel, origins, data.split.train[1])
     document: Document = {
         "format": FORMAT,

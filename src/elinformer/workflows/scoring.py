@@ -62,7 +62,8 @@ def windows_to_score(forecaster: Forecaster, panel: Panel, *, is_other: bool) ->
     known = forecaster.trained.data or {}
     if not is_other or fingerprint(panel) == known.get("fingerprint"):
         data = forecaster.split_panel(panel)
-        return Windows("windows of the test part", data.origins("test"), data.split.train[1])
+        origins = forecaster.trained.unseen(panel, data.origins("test"))
+        return Windows("windows of the test part", origins, data.split.train[1])
     origins = part_origins(panel.n_steps, forecaster.split, None, forecaster.reach)
     if panel.has_time and known.get("last") is not None:
         is_later = panel.timestamps[origins] > np.datetime64(known["last"])
