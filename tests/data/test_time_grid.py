@@ -174,6 +174,10 @@ def test_times_over_more_than_292_years_are_a_grid_or_refused(steps_per_day: int
     times = np.array(["1700-01-01", "2200-01-01"], "M8[ns]")
     with pytest.raises(InputError, match="2 recorded times spread over"):
         fill_grid(times, "1h", steps_per_day)
+    with pytest.raises(InputError, match="expected times that tell the step"):
+        infer_freq(times)
+    workdays = np.append(np.busday_offset("1700-01-04", np.arange(12)), np.datetime64("2200-01-01"))
+    assert infer_freq(workdays.astype("M8[ns]")) == "B"
     weeks = np.arange("1700-01-01", "2200-01-01", 7, "M8[D]").astype("M8[ns]")
     grid, _ = fill_grid(weeks, "1D", None)
     assert len(grid) == 7 * (len(weeks) - 1) + 1

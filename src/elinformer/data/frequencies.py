@@ -164,7 +164,7 @@ def infer_freq(timestamps: np.ndarray) -> str:
     frequent difference. Days of the week that never occur are no steps: data of an exchange go on on a Monday.
 
     Raises:
-        InputError: Fewer than two time stamps.
+        InputError: Fewer than two time stamps, or most of them are more than 292 years apart.
     """
     if len(timestamps) < 2:
         raise InputError(f"expected at least 2 time steps to tell the step from, got {len(timestamps)}: pass freq=...")
@@ -173,6 +173,8 @@ def infer_freq(timestamps: np.ndarray) -> str:
         return _canonical(inferred, timestamps)
     differences, counts = np.unique(np.diff(timestamps), return_counts=True)
     step = pd.Timedelta(differences[counts.argmax()])
+    if step <= pd.Timedelta(0):
+        raise InputError(f"expected times that tell the step, got {timestamps[0]}, {timestamps[1]}, ...: pass freq=...")
     clock = (timestamps - timestamps.astype("datetime64[D]")).astype(np.int64)
     if step >= DAY and (clock == clock[0]).all():
         days = pd.DatetimeIndex(timestamps)
@@ -215,8 +217,8 @@ def _monthly(days: pd.DatetimeIndex) -> str | None:
 
 def _days_of_week(days: pd.DatetimeIndex) -> str | None:
     """Return the name of the days of the week that occur, if some never do in weeks of daily times."""
-    found = np.unique(days.day_of_week)
-    if len(found) in {1, 7} or days[-1] - days[0] < WEEKS_TO_KNOW * WEEK:
+    found, numbers = np.unique(days.day_of_week), days.to_numpy().astype("datetime64[D]").astype(np.int64)
+    if len(found) in {1, 7} or numbers[-1] - numbers[0] < 7 * WEEKS_TO_KNOW:
         return None
     if list(found) == [0, 1, 2, 3, 4]:
         return "B"
