@@ -11,7 +11,7 @@ import torch
 
 from elinformer._dtype import float32_default
 from elinformer._memory import explained_memory
-from elinformer.data.panel import data_description
+from elinformer.data.panel import data_description, time_from
 from elinformer.data.reach import Reach
 from elinformer.data.scaling import lowest_values
 from elinformer.data.series_info import SeriesInfo
@@ -229,7 +229,7 @@ class TrainedModel:
         until = (self.data or {}).get(LEARNED_UNTIL)
         if until is None or not len(origins):
             return origins
-        later = origins[panel.timestamps[origins] > (np.datetime64(until) if panel.has_time else until)]
+        later = origins[panel.timestamps[origins] > time_from(until, panel)]
         if not len(later):
             raise InputError(
                 f"expected rows after {until} to score, because fine-tuning has learned from all rows up to it: pass "

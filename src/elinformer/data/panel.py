@@ -503,3 +503,8 @@ def data_description(panel: Panel) -> dict[str, Any]:
     """Return the name, the fingerprint, and the first and the last time of a panel, by which a run knows its data."""
     first, last = (str(time) if panel.has_time else int(time) for time in panel.timestamps[[0, -1]])
     return {"name": panel.name, "fingerprint": fingerprint(panel), "first": first, "last": last}
+
+
+def time_from(recorded: Any, panel: Panel) -> Any:
+    """Return a time of `data_description` as the time stamps of a panel are, datetime64 or a step number."""
+    return np.datetime64(recorded) if panel.has_time else recorded

@@ -9,7 +9,7 @@ import numpy as np
 
 from elinformer._arguments import explain_arguments
 from elinformer.data.appending import append
-from elinformer.data.panel import Panel, data_description
+from elinformer.data.panel import Panel, data_description, time_from
 from elinformer.data.reach import window_origins
 from elinformer.errors import InputError
 from elinformer.finetuning import STEPS as FINETUNING_STEPS
@@ -132,10 +132,9 @@ class Adapting(ForecasterState):
     def _n_learned(self, panel: Panel) -> int:
         """Return the number of steps that training knew, of a panel that begins with them; 0 = it does not."""
         known = self.trained.data or {}
-        if known.get("first") != data_description(panel)["first"]:
+        if known.get("first") is None or time_from(known["first"], panel) != panel.timestamps[0]:
             return 0
-        last = known["last"]
-        return int(np.searchsorted(panel.timestamps, np.datetime64(last) if panel.has_time else last, "right"))
+        return int(np.searchsorted(panel.timestamps, time_from(known["last"], panel), "right"))
 
     @explain_arguments
     def add_series(

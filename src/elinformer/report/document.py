@@ -44,10 +44,9 @@ def report_document(
     """
     trained, panel = forecaster.trained, forecaster.info.align(panel)
     data = forecaster.split_panel(panel)
-    origins = data.origins("test")
+    origins = trained.unseen(panel, data.origins("test"))
     if not len(origins):
         return None
-    origins = trained.unseen(panel, origins)
     errors = WindowErrors.of(trained, panel, origins, data.split.train[1])
     document: Document = {
         "format": FORMAT,

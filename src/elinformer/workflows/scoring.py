@@ -56,7 +56,7 @@ class Windows(NamedTuple):
 
 def windows_to_score(forecaster: Forecaster, panel: Panel, *, is_other: bool) -> Windows:
     """Return the windows that `evaluate_run` scores; `is_other` tells that the data need not be those of training."""
-    from elinformer.data.panel import fingerprint
+    from elinformer.data.panel import fingerprint, time_from
     from elinformer.data.reach import part_origins
 
     known = forecaster.trained.data or {}
@@ -66,7 +66,7 @@ def windows_to_score(forecaster: Forecaster, panel: Panel, *, is_other: bool) ->
         return Windows("windows of the test part", origins, data.split.train[1])
     origins = part_origins(panel.n_steps, forecaster.split, None, forecaster.reach)
     if panel.has_time and known.get("last") is not None:
-        is_later = panel.timestamps[origins] > np.datetime64(known["last"])
+        is_later = panel.timestamps[origins] > time_from(known["last"], panel)
         if is_later.any() and not is_later.all():
             end = str(np.datetime64(known["last"], "s")).replace("T", " ")
             words = f"windows after {end}, the end of the data of training"
