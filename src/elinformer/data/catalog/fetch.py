@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from elinformer._files import new_file, write_durably
+from elinformer._files import write_json
 from elinformer._quiet import quiet
 from elinformer.errors import InputError, MissingExtraError
 
@@ -95,8 +94,7 @@ def _record_checksums(dataset: Dataset, folder: Path, recorded: dict[str, str]) 
     new = [file for file in dataset.files if file.urls and not file.checksum and file.name not in recorded]
     if new:
         recorded = recorded | {file.name: f"sha256:{pooch.file_hash(folder / file.name)}" for file in new}
-        with new_file(folder / CHECKSUMS) as file:
-            write_durably(file, (json.dumps(recorded, indent=2) + "\n").encode())
+        write_json(folder / CHECKSUMS, recorded)
 
 
 def _check_by_hand(dataset: Dataset, missing: list[RemoteFile], folder: Path) -> None:
