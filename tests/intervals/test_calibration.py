@@ -5,12 +5,16 @@ from statistics import NormalDist
 import torch
 
 from elinformer.evaluation.losses import QUANTILES
-from elinformer.intervals.calibration import Calibration, CalibrationCounts
+from elinformer.intervals.calibration import Calibration, CalibrationCounts, levels_of
 
 S, N, C = 4, 30, 1
 NORMAL = torch.tensor([NormalDist().inv_cdf(q) for q in QUANTILES])
 POSITIVE = torch.ones(N, C, dtype=torch.bool)
 NO_RANKS = torch.zeros(1, S, N, C, dtype=torch.uint8)
+
+
+MANY = 1e9
+"""Windows that share no step, so many that their number does not matter."""
 
 
 def a_calibration(scale: torch.Tensor, *, share_observed: float = 1.0, n_windows: int = 200) -> Calibration:
@@ -21,7 +25,7 @@ def a_calibration(scale: torch.Tensor, *, share_observed: float = 1.0, n_windows
         error = scale * torch.randn(n_windows // 2, *scale.shape, generator=generator)
         mask = torch.rand(error.shape, generator=generator) < share_observed
         counts.update(NORMAL.expand(*error.shape, -1), torch.where(mask, error, torch.nan), mask, part)
-    return counts.calibration(POSITIVE, NO_RANKS)
+    return counts.calibration(POSITIVE, NO_RANKS, MANY)
 
 
 def coverage(calibration: Calibration, scale: torch.Tensor) -> torch.Tensor:
@@ -58,17 +62,37 @@ def test_the_median_does_not_change_and_quantiles_do_not_cross() -> None:
     assert (calibrated.diff() >= 0).all()
 
 
-def test_few_targets_make_intervals_wider_than_their_own_quantile_says() -> None:
-    counts = CalibrationCounts(QUANTILES, 1, 1, 1, n_windows=9)
-    error = torch.linspace(-1, 1, 9).reshape(9, 1, 1, 1)
-    counts.update(NORMAL.expand(9, 1, 1, 1, -1), error, torch.ones(9, 1, 1, 1, dtype=torch.bool), 0)
-    outputs = counts.calibration(POSITIVE, NO_RANKS).apply(NORMAL.reshape(1, 1, 1, 1, -1))
-    assert outputs[..., 6] >= 1
+def test_few_windows_make_intervals_wider_but_not_without_end() -> None:
+    levels = levels_of(QUANTILES, 1)
+    torch.testing.assert_close(levels, torch.tensor([0.9875, 0.975, 0.95, 0.875, 0.5, 0.875, 0.95, 0.975, 0.9875]))
+    assert (levels_of(QUANTILES, 40) < levels).sum() == len(QUANTILES) - 1
+    torch.testing.assert_close(levels_of(QUANTILES, MANY), torch.tensor([max(q, 1 - q) for q in QUANTILES]))
+
+
+def coverage_of_shared_errors(n_windows: int, n_apart: float, generator: torch.Generator) -> float:
+    """Mean coverage of the 80 % interval after calibrations on windows whose errors all steps and series share."""
+    found, scale = [], torch.ones(1, 2, C)
+    for _ in range(100):
+        counts = CalibrationCounts(QUANTILES, *scale.shape, n_windows=n_windows)
+        for part in (0, 1):
+            error = torch.randn(n_windows // 2, 1, 1, 1, generator=generator) * scale
+            counts.update(NORMAL.expand(*error.shape, -1), error, torch.ones_like(error, dtype=torch.bool), part)
+        outputs = counts.calibration(POSITIVE[:2], NO_RANKS[:, :1, :2], n_apart).apply(NORMAL.expand(1, 1, 2, C, -1))
+        found.append(torch.special.ndtr(outputs[..., 6]) - torch.special.ndtr(outputs[..., 2]))
+    return float(torch.stack(found).mean())
+
+
+def test_errors_that_all_series_share_are_covered_as_often_as_the_interval_says() -> None:
+    generator, numbers = torch.Generator().manual_seed(0), range(12, 52, 8)
+    counted = [coverage_of_shared_errors(n, n, generator) for n in numbers]
+    not_counted = [coverage_of_shared_errors(n, MANY, generator) for n in numbers]
+    assert abs(sum(counted) / len(counted) - 0.8) < 0.01
+    assert sum(not_counted) / len(not_counted) < 0.78
 
 
 def test_without_any_target_nothing_changes() -> None:
     outputs = NORMAL.expand(1, S, N, C, -1)
-    calibration = CalibrationCounts(QUANTILES, S, N, C, n_windows=0).calibration(POSITIVE, NO_RANKS)
+    calibration = CalibrationCounts(QUANTILES, S, N, C, n_windows=0).calibration(POSITIVE, NO_RANKS, MANY)
     torch.testing.assert_close(calibration.apply(outputs), outputs)
 
 

@@ -43,6 +43,9 @@ MOST_REPEATED = 0.99
 TENSORS = ("steps", "series", "nonnegative", "ranks")
 """Fields that the file of a calibration holds."""
 
+MAX_MISSES_LESS = 0.5
+"""Share of the targets beyond a quantile by which few windows make it wider at most."""
+
 MAX_WINDOWS = 512
 """Validation windows that are forecast at most, at equal distances in time."""
 
@@ -57,8 +60,8 @@ class Calibration:
     """Factors on the distances of quantiles from the median, found on the validation part.
 
     The distance of quantile k is multiplied by `steps` and by `series`, so that as many validation targets lie beyond
-    it as it says. This is conformalised quantile regression with the distances as the unit of the errors. The median
-    does not change, and quantiles do not cross.
+    it as it says, or fewer where validation is short: see `levels_of`. This is conformalised quantile regression with
+    the distances as the unit of the errors. The median does not change, and quantiles do not cross.
 
     Attributes:
         quantiles: The K trained quantiles; the one in the middle is 0.5.
@@ -181,7 +184,25 @@ def calibrate(
             parts = numbers * PARTS // len(chosen)
             for part in range(PARTS):
                 counts.update(outputs[parts == part], target[parts == part], mask[parts == part], part)
-    return counts.calibration(nonnegative, ranks_of(torch.cat(scores)))
+    n_apart = (n_windows - 1) / horizon + 1
+    return counts.calibration(nonnegative, ranks_of(torch.cat(scores)), n_apart)
+
+
+def levels_of(quantiles: Sequence[float], n_apart: float) -> Tensor:
+    """Return the share (K,) of validation errors that each quantile is to have inside.
+
+    The errors of all series in a window are those of the same event, so that windows count, not targets. Of n such
+    events, the one in place q n + 1/2 of the order has a share of (q n + 1/2) / (n + 1) of all future events below it,
+    which is less than q. The share that makes up for it is q + (q - 1/2) / n.
+
+    Args:
+        quantiles: The K quantiles.
+        n_apart: Number of windows that share no step.
+
+    Source: David and Nagaraja, Order Statistics, 2003, section 2.3, for the expected share.
+    """
+    levels = torch.tensor([max(q, 1 - q) for q in quantiles])
+    return torch.minimum(levels + (levels - 0.5) / n_apart, 1 - (1 - levels) * MAX_MISSES_LESS)
 
 
 class CalibrationCounts:
@@ -227,9 +248,9 @@ class CalibrationCounts:
             rows = rows[mask]
             counts.view(-1).index_add_(0, rows.flatten(), counts.new_ones(rows.numel()))
 
-    def calibration(self, nonnegative: Tensor, ranks: Tensor) -> Calibration:
-        """Return the calibration of the counted errors; see `Calibration` for the arguments."""
-        beyond = torch.tensor([max(q, 1 - q) for q in self.quantiles])
+    def calibration(self, nonnegative: Tensor, ranks: Tensor, n_apart: float) -> Calibration:
+        """Return the calibration of the counted errors; see `Calibration` and `levels_of` for the arguments."""
+        beyond = levels_of(self.quantiles, n_apart)
         n = self.steps.sum(-1)
         steps = (_log_ratio(self.steps, beyond) - _log_ratio(self.steps.sum(0), beyond)) * n / (n + STEP_TARGETS)
         series = self._series_logs(beyond)
@@ -277,7 +298,7 @@ def _log_ratio(counts: Tensor, beyond: Tensor) -> Tensor:
     """Return the logarithm of the ratio that a share `beyond` (K,) of the errors stays below, from (..., K, bins)."""
     cumulated = counts.cumsum(-1, dtype=torch.float32)
     n = cumulated[..., -1]
-    rank = torch.minimum(beyond * (n + 1), n)  # the correction of split-conformal prediction for few targets
+    rank = beyond * n
     bins = torch.searchsorted(cumulated, rank[..., None]).clamp_max(N_BINS - 1)
     before, inside = cumulated.gather(-1, (bins - 1).clamp_min(0)), counts.gather(-1, bins)
     before = torch.where(bins > 0, before, 0)
@@ -295,7 +316,7 @@ def _common_log(counts: Tensor, logs: Tensor, beyond: Tensor) -> Tensor:
     """
     cumulated = torch.nn.functional.pad(counts.cumsum(-1, dtype=torch.float32), (1, 0))
     n = cumulated[..., -1].sum(0)
-    rank = torch.minimum(beyond * (n + 1), n)
+    rank = beyond * n
     low, high = torch.full_like(rank, 2 * LOWEST), torch.full_like(rank, 2 * HIGHEST)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
