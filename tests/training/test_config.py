@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from elinformer.data.panel import Panel
+from elinformer.data.reach import Reach
+from elinformer.data.windows import WindowDataset
 from elinformer.errors import InputError
 from elinformer.training import TrainingConfig
 from elinformer.training.config import Budget
@@ -65,6 +69,23 @@ def test_the_steps_follow_from_the_size_of_the_data(n_windows: int, tokens: int,
 def test_epochs_that_are_given_are_passes_and_do_not_end_early() -> None:
     assert TrainingConfig(epochs=3, batch_size=10).budget(95, 4) == Budget(10, 3, 10, None, 0)
     assert TrainingConfig(epochs=3, batch_size=10, patience=2).budget(95, 4).patience == 2
+
+
+@pytest.mark.parametrize(
+    ("budget", "n"),
+    [
+        (Budget(46, 20, 45, 50, 4), 575),  # a quarter of the 2,300 windows between two validations
+        (Budget(9, 20, 100, 100, 4), 256),  # a quarter of 900 is less
+        (Budget(46, 3, 45, None, 0), 1741),  # after a pass, all
+    ],
+)
+def test_a_validation_forecasts_a_part_of_many_windows_spread_over_the_whole_part(budget: Budget, n: int) -> None:
+    validation = WindowDataset(Panel.from_arrays(np.ones((1760, 1))), None, np.arange(10, 1751), Reach(8, 9))
+    origins = budget.checked(validation).origins
+    assert len(origins) == n
+    assert (origins[0], origins[-1]) == (10, 1750)
+    assert origins.diff().max() <= 1741 / n + 1
+    assert len(budget.checked(validation.first(200))) == 200
 
 
 def test_no_curves_are_written_by_default() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from elinformer.batch import Batch
+from elinformer.data.pieces import evenly_spaced
 from elinformer.data.reach import MEAN_PERIODS, PartName, Reach, Split, chronological_split, window_origins
 from elinformer.data.scaling import Moments, Scaler, error_scale, measure, window_deviation
 from elinformer.errors import InputError
@@ -143,6 +144,12 @@ class WindowDataset(Dataset[Batch]):
         """Return the first n windows."""
         selected = copy.copy(self)
         selected.origins = self.origins[:n]
+        return selected
+
+    def spread(self, n: int) -> WindowDataset:
+        """Return at most n windows, evenly spaced."""
+        selected = copy.copy(self)
+        selected.origins = self.origins[torch.from_numpy(evenly_spaced(len(self), n))]
         return selected
 
     def without_means(self) -> WindowDataset:

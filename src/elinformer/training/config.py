@@ -12,6 +12,8 @@ from elinformer._options import Options, check_names, option, rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from elinformer.data.windows import WindowDataset
+
 
 def _unlike_a_seed(seed: int) -> str | None:
     return "a seed below 2**64" if seed >= 1 << 64 else None
@@ -46,6 +48,9 @@ FAST = 5
 MEMBERS = 3
 """Models of the preset "best"."""
 VALIDATIONS = 20
+CHECKED_SHARE, MIN_CHECKED = 0.25, 256
+"""Windows of a validation at most, as a share of those that training sees between two of them, or so many. Windows that
+share most of their steps say little more than a part of them."""
 REFIT_SHARE, FAST_REFIT_SHARE = 1.0, 1 / 3
 """Steps of the refit, as a share of those that led to the chosen weights; those of the preset "fast"."""
 REFIT_RATE = 0.25
@@ -81,6 +86,13 @@ class Budget(NamedTuple):
     def epoch_steps(self) -> int:
         """Steps of an epoch."""
         return self.steps_per_epoch or self.averaged_steps  # those of a pass
+
+    def checked(self, validation: WindowDataset) -> WindowDataset:
+        """Return the windows that a validation of this training forecasts: all of them after a pass."""
+        if self.steps_per_epoch is None:
+            return validation
+        seen = self.steps_per_epoch * self.batch_size
+        return validation.spread(max(MIN_CHECKED, int(CHECKED_SHARE * seen)))
 
     def of_refit(self, steps: int, n_windows: int) -> Budget:
         """Return the budget of a refit of so many steps on `n_windows`."""

@@ -258,7 +258,7 @@ def fit(
     Args:
         module: Module to train; its `config` holds the options.
         train: Training windows.
-        validation: Validation windows.
+        validation: Validation windows; a training in steps forecasts some of them: see `Budget.checked`.
         tokens_per_window: Series times patches; decides the size of micro-batches.
         console: Console for messages and the progress bar; standard error by default, with a line every tenth of the
             training if it is no terminal.
@@ -278,7 +278,7 @@ def fit(
     stage = Stage.of(config, budget, train, run=run, **options)
     stage.warn_if_slow()
     own = _Callbacks.create(stage, callbacks)
-    loader = window_loader(validation, 2 * -(-budget.batch_size // stage.batches.micro_batches))
+    loader = window_loader(budget.checked(validation), 2 * -(-budget.batch_size // stage.batches.micro_batches))
     trainer = stage.carry_out(module, own.ordered, own.stopping, loader)
     return own.finish(trainer, module, stage.console)
 

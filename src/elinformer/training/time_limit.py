@@ -69,7 +69,7 @@ def within_time(
             train,
             **options,
         )
-        pace = _timed(copy.deepcopy(module), stage, validation, MOST_SHARE * seconds)
+        pace = _timed(copy.deepcopy(module), stage, budget.checked(validation), MOST_SHARE * seconds)
     found = fitted(budget, pace, seconds, seconds - (time.monotonic() - began), refit=module.config.refit)
     stage.console.print(
         f"time limit of {seconds:g} s: at most {found.epochs * found.epoch_steps} steps of {pace.step:.2g} s, "
