@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from drawn_tables import WRITERS, draw_table, empty
 from fuzzing import memory_limit, time_limit, tries, used_or_refused
 from read_again import assert_as_in_file
 from spoilt_files import HOSTILE, spoil_bytes, spoil_text
 
 from elinformer import Panel, read_panel
+
+# A header with other white space, which NumPy reads as that of a file of Python 2.
+pytestmark = pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required additional header parsing")
 
 
 def assert_same(panel: Panel, frame: pd.DataFrame) -> None:

@@ -43,8 +43,8 @@ MOST_REPEATED = 0.99
 TENSORS = ("steps", "series", "nonnegative", "ranks")
 """Fields that the file of a calibration holds."""
 
-MAX_MISSES_LESS = 0.5
-"""Share of the targets beyond a quantile by which few windows make it wider at most."""
+LEAST_MISSES = 2 / 3
+"""Targets beyond a quantile that few windows leave at least, as a share of those that it says."""
 
 MAX_WINDOWS = 512
 """Validation windows that are forecast at most, at equal distances in time."""
@@ -202,7 +202,7 @@ def levels_of(quantiles: Sequence[float], n_apart: float) -> Tensor:
     Source: David and Nagaraja, Order Statistics, 2003, section 2.3, for the expected share.
     """
     levels = torch.tensor([max(q, 1 - q) for q in quantiles])
-    return torch.minimum(levels + (levels - 0.5) / n_apart, 1 - (1 - levels) * MAX_MISSES_LESS)
+    return torch.minimum(levels + (levels - 0.5) / n_apart, 1 - LEAST_MISSES * (1 - levels))
 
 
 class CalibrationCounts:
