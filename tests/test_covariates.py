@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from elinformer.data.covariates import names_of
-from elinformer.data.io.ahead import read_table, with_future
+from elinformer.data.io.ahead import read_known_ahead, with_future
 from elinformer.data.io.convert import convert_panel
 from elinformer.data.io.frames import panel_from_frame
 from elinformer.data.io.read import read_panel
+from elinformer.data.io.static import static_covariates
 from elinformer.data.panel import Panel, fingerprint
 from elinformer.data.roles import Roles
 from elinformer.errors import InputError
@@ -97,10 +98,21 @@ def test_what_is_known_ahead_may_have_the_names_of_columns_of_training(tmp_path:
     ahead = table[table["y"].isna()][["shop", "when", "temp", "price"]]
     ahead.to_csv(tmp_path / "ahead.csv", index=False)
     plain = with_future(panel, ahead.rename(columns={"shop": "unique_id", "when": "ds"}), HORIZON, panel.form)
-    for given in (ahead, read_table(tmp_path / "ahead.csv", panel.form)):
+    for given in (ahead, read_known_ahead(tmp_path / "ahead.csv", panel.form)):
         found = with_future(panel, given, HORIZON, panel.form)
         np.testing.assert_array_equal(found.future[0].values, plain.future[0].values)
         assert found.future[0].values.shape == (60 + HORIZON, 2, 1)
+
+
+def test_files_of_covariates_are_read_as_spreadsheets_of_a_comma_country_write_them(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"unique_id": ["07", "b"], "ds": ["2024-01-03", "2024-01-03"], "temp": [1.5, -20.25]})
+    frame.to_csv(tmp_path / "semicolons.csv", sep=";", decimal=",", index=False)
+    (tmp_path / "excel.csv").write_text("sep=\t\nunique_id\tds\ttemp \n07\t2024-01-03\t 1,5\nb\t2024-01-03\t-20,25\n")
+    frame.to_parquet(tmp_path / "table.parquet")
+    for name in ("semicolons.csv", "excel.csv", "table.parquet"):
+        pd.testing.assert_frame_equal(read_known_ahead(tmp_path / name), frame)
+        kept = static_covariates(tmp_path / name, ["b", "07"], columns=["temp"])
+        np.testing.assert_array_equal(kept.values[:, 0], [-20.25, 1.5])
 
 
 def test_a_saved_run_knows_its_covariates(forecaster: Forecaster, tmp_path: Path) -> None:
@@ -134,7 +146,7 @@ def test_a_file_of_what_is_known_ahead_that_cannot_be_read_is_refused(tmp_path: 
     if name == "pipe.csv":
         os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match="expected a table of future covariates in"):
-        read_table(name if name[0] == "~" else tmp_path / name)
+        read_known_ahead(name if name[0] == "~" else tmp_path / name)
 
 
 def test_a_series_whose_covariates_end_early_is_named(forecaster: Forecaster) -> None:

@@ -61,7 +61,9 @@ class ReadingOptions(Options):
     )
     past: tuple[str, ...] = option((), "Columns that are known up to the present.", flag=True)
     static: str | None = option(
-        None, "CSV file with unique_id and static covariates of every series, numbers or categories.", flag=True
+        None,
+        "CSV or Parquet file with unique_id and static covariates of every series, numbers or categories.",
+        flag=True,
     )
 
 

@@ -53,9 +53,9 @@ def forecast_run(
 
 def _known_ahead(future_data: str | Path | None, forecaster: Forecaster) -> pd.DataFrame | None:
     """Return the table of future covariates of the steps to forecast, if there is one."""
-    from elinformer.data.io.ahead import read_table
+    from elinformer.data.io.ahead import read_known_ahead
 
-    return None if future_data is None else read_table(future_data, forecaster.info.form)
+    return None if future_data is None else read_known_ahead(future_data, forecaster.info.form)
 
 
 def check_table(path: str | Path) -> None:

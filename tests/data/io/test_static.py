@@ -28,7 +28,7 @@ def test_names_in_a_file_keep_their_zeros(tmp_path: Path) -> None:
     path = tmp_path / "features.csv"
     path.write_text("unique_id,height\n007,12\n7,3\n", encoding="utf-8")
     np.testing.assert_array_equal(static_covariates(path, ["7", "007"]).values, [[3], [12]])
-    with pytest.raises(InputError, match="expected a CSV file with unique_id"):
+    with pytest.raises(InputError, match="expected a table of static covariates"):
         static_covariates(tmp_path / "none.csv", ["7"])
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from elinformer.data.covariates import Covariates, names_of
 from elinformer.data.form import PLAIN
 from elinformer.data.io.cells import python_cells, read_numbers, read_times
 from elinformer.data.io.frames import FrameStream
-from elinformer.data.io.limits import check_regular
+from elinformer.data.io.side_tables import read_side_table
 from elinformer.data.time_grid import wall_clock
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
 
     from elinformer.data.form import Form
     from elinformer.data.panel import Panel
@@ -105,7 +105,7 @@ def _extended(panel: Panel, numbers: np.ndarray, names: Sequence[str]) -> list[C
     return blocks
 
 
-def read_table(path: str | Path, form: Form = PLAIN) -> pd.DataFrame:
+def read_known_ahead(path: str | Path, form: Form = PLAIN) -> pd.DataFrame:
     """Read a CSV or Parquet file for `with_future`. The names of the series stay as they are written.
 
     Args:
@@ -115,16 +115,7 @@ def read_table(path: str | Path, form: Form = PLAIN) -> pd.DataFrame:
     Raises:
         InputError: The file cannot be read, or has another ending.
     """
-    if Path(path).suffix not in {".csv", ".parquet"}:
-        raise InputError(f"expected future covariates in a .csv or .parquet file, got {str(path)!r}")
-    try:
-        source = Path(path).expanduser()
-        check_regular(source)
-        if source.suffix == ".parquet":
-            return pd.read_parquet(source)
-        return pd.read_csv(source, dtype={PLAIN.id_column: str, form.id_column: str})
-    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:  # RuntimeError: no such user
-        raise InputError(f"expected a table of future covariates in {path}, but it cannot be read: {error}") from error
+    return read_side_table(path, "future covariates", (PLAIN.id_column, form.id_column))
 
 
 def check_known_ahead(panel: Panel, horizon: int) -> None:

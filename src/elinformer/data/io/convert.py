@@ -68,7 +68,7 @@ def convert_panel(
         future: Names of columns that are future covariates: see docs/covariates.md. All series share a column of a wide
             table.
         past: Names of columns that are past covariates.
-        static: CSV file with `unique_id` and static covariates.
+        static: CSV or Parquet file with `unique_id` and static covariates.
         overwrite: Replace a panel that is in `folder`.
         progress: Called with the number of values that are written, and of all.
 

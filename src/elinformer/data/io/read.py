@@ -95,7 +95,7 @@ def read_panel(
         future: Names of columns that are future covariates: see docs/covariates.md. All series share a column of a wide
             table.
         past: Names of columns that are past covariates.
-        static: CSV file with `unique_id` and static covariates.
+        static: CSV or Parquet file with `unique_id` and static covariates.
 
     Raises:
         InputError: There is no such file, or it does not make a panel. The message begins with the path.
@@ -123,7 +123,7 @@ def read_panel(
 
 
 def roles_of(future: Sequence[str], past: Sequence[str], static: str | Path | None) -> Roles:
-    """Return the roles of columns, with static covariates from a CSV file."""
+    """Return the roles of columns, with static covariates from a file."""
     return Roles(tuple(future), tuple(past), None if static is None else partial(static_covariates, static))
 
 

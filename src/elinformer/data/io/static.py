@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from elinformer.data.covariates import Covariates
-from elinformer.data.io.limits import check_regular
+from elinformer.data.io.side_tables import read_side_table
 from elinformer.data.io.streams import distinct_names
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+WHAT = "static covariates"
 
 
 def static_covariates(
@@ -25,7 +27,7 @@ def static_covariates(
 
     Args:
         frame: Eager data frame with `id_column`, and numbers or categories (text) in the other columns; or the path of
-            a CSV file of one. It has one row a series and may have rows of other series.
+            a CSV or Parquet file of one. It has one row a series and may have rows of other series.
         series: N names.
         columns: Names of the columns to use; all others than `id_column` by default.
         id_column: Name of the column with the series.
@@ -35,7 +37,7 @@ def static_covariates(
             texts among its numbers.
     """
     if isinstance(frame, str | Path):
-        frame = _read_csv(frame, id_column)
+        frame = read_side_table(frame, WHAT, (id_column,))
     if isinstance(frame, pd.DataFrame):
         frame = frame.set_axis(distinct_names(frame.columns), axis=1)
     table = nw.from_native(frame, eager_only=True, pass_through=True)
@@ -53,12 +55,14 @@ def static_covariates(
 
 
 def series_of_rows(frame: Any, *, id_column: str = "unique_id") -> tuple[str, ...]:
-    """Return the names of the series of a frame or CSV file of static covariates, in its order.
+    """Return the names of the series of a frame, or of a CSV or Parquet file, of static covariates, in its order.
 
     Raises:
         InputError: There is no such column, or the file cannot be read.
     """
-    table = nw.from_native(_read_csv(frame, id_column) if isinstance(frame, str | Path) else frame, eager_only=True)
+    if isinstance(frame, str | Path):
+        frame = read_side_table(frame, WHAT, (id_column,))
+    table = nw.from_native(frame, eager_only=True)
     if id_column not in table.columns:
         raise InputError(f"expected features with {id_column}, got {', '.join(table.columns)}: add this column")
     return tuple(str(name) for name in table[id_column].to_list())
@@ -122,13 +126,3 @@ def _kind(cell: Any) -> str:
     except (TypeError, ValueError, OverflowError):
         return "text"
     return "number"
-
-
-def _read_csv(path: str | Path, id_column: str) -> pd.DataFrame:
-    """Read a CSV file. The names of the series stay as they are written."""
-    try:
-        source = Path(path).expanduser()
-        check_regular(source)
-        return pd.read_csv(source, dtype={id_column: str})
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such user
-        raise InputError(f"expected a CSV file with {id_column} and static covariates in {path}: {error}") from error
