@@ -113,8 +113,21 @@ def test_a_value_far_outside_its_interval_is_an_anomaly(errors: WindowErrors) ->
     assert found is not None
     (row,) = found["rows"]
     assert row["series"] == "c"
+    assert found["outside"] == pytest.approx(1 / np.isfinite(errors.target[:, 0]).sum())
     assert row["time"] == str(errors.panel.timestamps[errors.origins[window]].astype("datetime64[s]"))
     assert row["widths"] == pytest.approx(7.5, rel=1e-3)
+
+
+def test_a_value_outside_an_interval_of_no_width_is_an_anomaly_in_mean_widths(errors: WindowErrors) -> None:
+    for share, widths in ((0.5, 8.0), (0.0, np.inf)):
+        changed = with_intervals(errors, share)
+        low, high = changed.outputs.intervals[80.0]
+        window = int(np.flatnonzero(np.isfinite(errors.target[:, 0, 2, 0]))[5])
+        low[window, 0, 2, 0] = high[window, 0, 2, 0] = errors.target[window, 0, 2, 0] - 8
+        found = anomalies(changed)
+        assert found is not None
+        assert found["rows"][0]["widths"] == pytest.approx(widths, rel=0.03)
+        json.dumps(rounded(found), allow_nan=False)
 
 
 def test_a_model_without_intervals_has_neither_coverage_nor_anomalies(errors: WindowErrors) -> None:

@@ -72,6 +72,12 @@ def test_a_part_without_data_is_left_out(changes: dict[str, None], absent: str) 
     assert absent not in report_page(made_report() | changes)
 
 
+def test_an_anomaly_beyond_an_interval_of_no_width_is_shown() -> None:
+    document = made_report()
+    document["anomalies"]["rows"][0]["widths"] = None
+    assert "it has no width" in report_page(document)
+
+
 def test_a_report_without_a_history_or_metrics_is_whole() -> None:
     document = made_report()
     for name in ("train_seconds", "best_epoch", "epochs", "peak_memory_bytes"):

@@ -45,7 +45,11 @@ def intervals(errors: WindowErrors) -> Document | None:
 
 
 def anomalies(errors: WindowErrors) -> Document | None:
-    """Return the observed values that are farthest outside the widest interval of the forecast one step ahead."""
+    """Return the observed values that are farthest outside the widest interval of the forecast one step ahead.
+
+    The unit is the width of the interval, or the mean width of the series if that is larger: an interval may have no
+    width, as that of a closed station at night. `widths` is infinite where no interval of the series has any.
+    """
     if not errors.outputs.intervals:
         return None
     level = max(errors.outputs.intervals)
@@ -53,14 +57,16 @@ def anomalies(errors: WindowErrors) -> Document | None:
     target = errors.target[:, 0]
     seen = np.isfinite(target)
     beyond = np.where(seen, np.maximum(low - target, target - high), 0).clip(0)
-    widths = beyond / np.maximum(high - low, np.finfo(np.float32).tiny)
+    unit = np.maximum(high - low, (high - low).mean(0, dtype=np.float64))
+    widths = np.divide(beyond, unit, out=np.where(beyond > 0, np.inf, 0.0), where=unit > 0)
     outside = (beyond > 0).sum() / max(1, seen.sum())
     return {
         "level": level,
         "outside": outside,
         "rows": [_anomaly(errors, place, low, high, widths) for place in _farthest(widths)],
         "meaning": f"{100 * outside:.1f} % of the values lie outside the {level:g} % interval of the forecast one step "
-        f"ahead; {100 - level:g} % are expected. These are the farthest:",
+        f"ahead; {100 - level:g} % are expected. These are the farthest, in "
+        "widths of the interval, or of the mean interval of the series if that is wider:",
     }
 
 
