@@ -56,9 +56,9 @@ def test_whole_numbers_will_do_for_numbers() -> None:
     ("n_windows", "tokens", "expected"),
     [
         (21, 56, Budget(21, 20, 1, 10, 4)),  # few windows: all of them in every step, 200 steps
-        (1600, 80, Budget(25, 20, 50, 50, 4)),  # at most 1,000 steps
-        (27_000, 10, Budget(204, 20, 50, 50, 4)),
-        (900, 207, Budget(9, 20, 100, 100, 4)),  # at most 2,000 steps, as a step has nine windows
+        (1600, 80, Budget(17, 20, 59, 59, 4)),  # 1,176 steps show 20,000 windows
+        (27_000, 10, Budget(140, 20, 50, 50, 4)),  # at most 1,000 steps
+        (900, 207, Budget(8, 20, 100, 100, 4)),  # at most 2,000 steps, as a step has eight windows
         (450, 1_000_000, Budget(8, 20, 57, 86, 4)),  # 30 passes of 57 steps
     ],
 )

@@ -37,7 +37,7 @@ def _unlike_a_time(value: Any) -> str | None:
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Seconds of the units of a time limit."""
 
-BATCH_TOKENS, MIN_BATCH, MAX_BATCH = 2048, 8, 256
+BATCH_TOKENS, MIN_BATCH, MAX_BATCH = 1400, 8, 256
 """Tokens of a step, and bounds of its windows, where the batch size is auto."""
 PASSES, MIN_STEPS = 30, 200
 """Passes over the windows, and the fewest steps, where the epochs are auto."""
@@ -115,7 +115,7 @@ class TrainingConfig(Options):
     )
     batch_size: int | Literal["auto"] = option(
         "auto",
-        "Windows of a training step. auto: 2,048 tokens (series times windows), from 8 to 256 windows.",
+        "Windows of a training step. auto: 1,400 tokens (series times windows), from 8 to 256 windows.",
         at_least=1,
         flag=True,
     )
