@@ -299,5 +299,5 @@ def test_the_command_refuses_an_existing_run_and_missing_features(
     assert run_command("add-series", "run", "all.csv", "--out", "run") == 2
     assert "run holds a run" in capsys.readouterr().err
     assert run_command("add-series", "run", "all.csv", "--out", "extended", "--features", "none.csv") == 2
-    assert "expected a CSV file with unique_id" in capsys.readouterr().err
+    assert "expected a table of static covariates in none.csv" in capsys.readouterr().err
     assert not Path("extended").exists()
