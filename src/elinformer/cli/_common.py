@@ -21,7 +21,8 @@ JsonFile = Annotated[
 ]
 Levels = Annotated[str | None, typer.Option(help="Levels of intervals in percent: 80,95.", metavar="<numbers>")]
 Features = Annotated[
-    Path | None, typer.Option(help="CSV or Parquet file with unique_id and numbers or categories that describe each series.")
+    Path | None,
+    typer.Option(help="CSV or Parquet file with unique_id and numbers or categories that describe each series."),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings; flags of the command line win over it.", show_default=False)
