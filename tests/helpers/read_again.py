@@ -100,9 +100,8 @@ def _parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
     for name in pa_parquet.read_schema(path).names:
         with suppress(OSError):  # a damaged column, which the panel then does not have
             cells = pa_parquet.ParquetFile(path).read(columns=[name]).column(0).to_pylist()
-            columns[name] = [
-                cell.decode(errors="replace") if isinstance(cell, bytes) else cell for cell in cells
-            ]  # spoilt text
+            # A spoilt type makes bytes of text.
+            columns[name] = [cell.decode(errors="replace") if isinstance(cell, bytes) else cell for cell in cells]
     return [*columns], [list(row) for row in zip(*columns.values(), strict=True)]
 
 

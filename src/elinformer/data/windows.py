@@ -140,6 +140,11 @@ class WindowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.origins)
 
+    @property
+    def n_apart(self) -> float:
+        """Number of windows at consecutive origins whose targets share no step: their errors are of so many events."""
+        return (len(self) - 1) / self.horizon + 1
+
     def first(self, n: int) -> WindowDataset:
         """Return the first n windows."""
         selected = copy.copy(self)

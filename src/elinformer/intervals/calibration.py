@@ -184,8 +184,7 @@ def calibrate(
             parts = numbers * PARTS // len(chosen)
             for part in range(PARTS):
                 counts.update(outputs[parts == part], target[parts == part], mask[parts == part], part)
-    n_apart = (n_windows - 1) / horizon + 1
-    return counts.calibration(nonnegative, ranks_of(torch.cat(scores)), n_apart)
+    return counts.calibration(nonnegative, ranks_of(torch.cat(scores)), windows.n_apart)
 
 
 def levels_of(quantiles: Sequence[float], n_apart: float) -> Tensor:

@@ -57,7 +57,8 @@ def anomalies(errors: WindowErrors) -> Document | None:
     target = errors.target[:, 0]
     seen = np.isfinite(target)
     beyond = np.where(seen, np.maximum(low - target, target - high), 0).clip(0)
-    unit = np.maximum(high - low, (high - low).mean(0, dtype=np.float64))
+    width = high - low
+    unit = np.maximum(width, width.mean(0, dtype=np.float64))
     widths = np.divide(beyond, unit, out=np.where(beyond > 0, np.inf, 0.0), where=unit > 0)
     outside = (beyond > 0).sum() / max(1, seen.sum())
     return {
@@ -65,8 +66,8 @@ def anomalies(errors: WindowErrors) -> Document | None:
         "outside": outside,
         "rows": [_anomaly(errors, place, low, high, widths) for place in _farthest(widths)],
         "meaning": f"{100 * outside:.1f} % of the values lie outside the {level:g} % interval of the forecast one step "
-        f"ahead; {100 - level:g} % are expected. These are the farthest, in "
-        "widths of the interval, or of the mean interval of the series if that is wider:",
+        f"ahead; {100 - level:g} % are expected. These are the farthest, in widths of the "
+        "interval, or of the mean interval of the series if that is wider:",
     }
 
 

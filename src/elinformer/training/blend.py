@@ -68,7 +68,7 @@ def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, los
     outputs = forecasting(scaled, config.n_series, tokens=model.tokens_per_window, tokens_at_once=tokens_at_once)
     reset_blend(model)
     with torch.inference_mode():
-        n_windows = (len(windows) - 1) / config.horizon + 1
+        n_windows = windows.n_apart
         power = min(max(LEAST_POWER, POWER * n_windows**0.5), MOST_POWER)
         simple = _simple_forecast(_samples(scaled, windows, None), config.n_lags, power)
         samples = _samples(scaled, windows, lambda batch: loss.point(outputs(batch)))

@@ -17,8 +17,6 @@ from elinformer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WHAT = "static covariates"
-
 
 def static_covariates(
     frame: Any, series: Sequence[str], *, columns: Sequence[str] | None = None, id_column: str = "unique_id"
@@ -36,8 +34,7 @@ def static_covariates(
         InputError: A column is missing, a series has no row or two, a number is missing or not finite, or a column has
             texts among its numbers.
     """
-    if isinstance(frame, str | Path):
-        frame = read_side_table(frame, WHAT, (id_column,))
+    frame = _frame_of(frame, id_column)
     if isinstance(frame, pd.DataFrame):
         frame = frame.set_axis(distinct_names(frame.columns), axis=1)
     table = nw.from_native(frame, eager_only=True, pass_through=True)
@@ -60,12 +57,16 @@ def series_of_rows(frame: Any, *, id_column: str = "unique_id") -> tuple[str, ..
     Raises:
         InputError: There is no such column, or the file cannot be read.
     """
-    if isinstance(frame, str | Path):
-        frame = read_side_table(frame, WHAT, (id_column,))
-    table = nw.from_native(frame, eager_only=True)
+    table = nw.from_native(_frame_of(frame, id_column), eager_only=True)
     if id_column not in table.columns:
         raise InputError(f"expected features with {id_column}, got {', '.join(table.columns)}: add this column")
     return tuple(str(name) for name in table[id_column].to_list())
+
+
+def _frame_of(frame: Any, id_column: str) -> Any:
+    """Return a frame, or that of a file if `frame` is a path."""
+    is_path = isinstance(frame, str | Path)
+    return read_side_table(frame, "static covariates", (id_column,)) if is_path else frame
 
 
 def _rows_of(table: nw.DataFrame[Any], series: Sequence[str], id_column: str, example: str) -> list[int]:
