@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ class BoxSet:
             are scored alike.
         is_small: True where the models of single series are run, too.
         embedded: True for a set of the catalogue.
+        suffix: Ending of the file.
     """
 
     name: str
@@ -37,10 +38,11 @@ class BoxSet:
     stride: int = 1
     is_small: bool = False
     embedded: bool = False
+    suffix: str = ".npz"
 
     def address(self, folder: Path) -> str:
         """Return what `elinformer train` takes as data."""
-        return self.name if self.embedded else str(folder / f"{self.name}.npz")
+        return self.name if self.embedded else str(folder / f"{self.name}{self.suffix}")
 
     def load(self, folder: Path) -> Task:
         """Read the data, and choose the windows that are scored: those of the last 20 % of the steps."""
@@ -79,4 +81,30 @@ SETS = {
         BoxSet("pjm_load", 24, stride=5, is_small=True),
     )
 }
-"""The sets by name, the quick ones first."""
+"""The development sets by name, the quick ones first."""
+
+PACKAGED = {
+    each.name: replace(each, suffix=".csv")
+    for each in (
+        BoxSet("accommodation_quarterly", 4, is_small=True),
+        BoxSet("arrivals_quarterly", 4, is_small=True),
+        BoxSet("visitor_nights_quarterly", 4, is_small=True),
+        BoxSet("texas_housing_monthly", 12, is_small=True),
+        BoxSet("us_employment_monthly", 12, is_small=True),
+        BoxSet("us_indicators_monthly", 12, is_small=True),
+        BoxSet("us_energy_weekly", 8, is_small=True),
+        BoxSet("exchange_rates_daily", 30, is_small=True),
+        BoxSet("stocks_business_daily", 30, is_small=True),
+        BoxSet("wikipedia_daily", 14, is_small=True),
+        BoxSet("chicago_trains_daily", 14, is_small=True),
+        BoxSet("traffic_hourly", 24, stride=5),
+        BoxSet("temperatures_hourly", 24, stride=5, is_small=True),
+        BoxSet("solar_and_wind_hourly", 24, stride=5, is_small=True),
+        BoxSet("beijing_air_hourly", 24, stride=5),
+        BoxSet("household_hourly", 24, stride=5),
+        BoxSet("loads_hourly", 24, stride=5),
+        BoxSet("appliances_10min", 36, stride=5),
+        BoxSet("generation_15min", 96, stride=29),
+    )
+}
+"""The sets of `benchmarks.packaged_sets`, which had no part in the defaults before 2026-11-30."""

@@ -1,6 +1,7 @@
 """Defaults on data that nobody tuned for: ELinFormer beside naive forecasts, AutoETS, AutoTheta and LightGBM.
 
     python -m benchmarks.box ../shared/data
+    python -m benchmarks.packaged_sets FOLDER && python -m benchmarks.box FOLDER --packaged
 
 Every model forecasts the same windows of the last 20 % of the steps, after training on the first 60 % and choosing on
 the next 20 %. ELinFormer is trained as `elinformer train DATA --horizon H` does, without another option; only the refit
@@ -26,11 +27,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks._box_models import ELINFORMER, NAIVE, SINGLE, run_model
-from benchmarks._box_sets import SETS
+from benchmarks._box_sets import PACKAGED, SETS
 from benchmarks._common import environment, environment_text, write_results
 from elinformer.evaluation import best_of, ratio_to
 
 LIGHTGBM = "lightgbm"
+ALL_SETS = SETS | PACKAGED
 MODELS = (NAIVE, LIGHTGBM, ELINFORMER, *SINGLE)
 ROOT = Path(__file__).parents[1]
 
@@ -43,7 +45,7 @@ def main() -> None:
     options = _options()
     if options.job:
         name, model = options.job
-        document = run_model(model, SETS[name], options.data)
+        document = run_model(model, ALL_SETS[name], options.data)
         _path(options.folder, name, model).write_text(json.dumps({**document, "about": environment("cpu", 1)}))
         return
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ def main() -> None:
 
 
 def _is_left_out(name: str, model: str) -> bool:
-    return model in SINGLE and not SETS[name].is_small
+    return model in SINGLE and not ALL_SETS[name].is_small
 
 
 def _path(folder: Path, name: str, model: str) -> Path:
@@ -170,13 +172,15 @@ def _markdown(headings: list[str], rows: list[list[str]]) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of the sets")
-    parser.add_argument("--sets", type=_names(list(SETS)), default=list(SETS), help=",".join(SETS))
+    parser.add_argument("--packaged", action="store_true", help="the sets of benchmarks.packaged_sets")
+    parser.add_argument("--sets", type=_names(list(ALL_SETS)), help=",".join(ALL_SETS))
     parser.add_argument("--models", type=_names(MODELS), default=list(MODELS), help=",".join(MODELS))
     parser.add_argument("--folder", type=Path, default=Path("box_results"), help="folder of the results")
     parser.add_argument("--hours", type=float, default=2.0, help="no model starts after them")
     parser.add_argument("--out", help="name of the files in benchmarks/results")
     parser.add_argument("--job", nargs=2, metavar=("SET", "MODEL"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.sets = options.sets or list(PACKAGED if options.packaged else SETS)
     options.data, options.folder = options.data.resolve(), options.folder.resolve()
     return options
 

@@ -473,7 +473,7 @@ def new_model(
         n_series=len(info.series),
         n_channels=len(info.channels),
         n_lags=len(reach.lags),
-        n_means=len(reach.periods),
+        n_means=reach.n_means,
         n_slots=info.n_slots,
         n_seasons=info.n_seasons,
         n_outputs=loss.n_outputs,

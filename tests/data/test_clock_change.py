@@ -28,8 +28,8 @@ def test_a_lag_of_a_day_is_the_same_clock_time_yesterday(first: str, last: str) 
     batch = WindowDataset(panel, None, origins, Reach(6, 3, (24,)))[list(range(len(origins)))]
     assert batch.target is not None
     assert batch.target_mask is not None
-    earlier, target = batch.values[:, 3:6, 0], batch.target[:, :, 0]  # the lag comes after the mean of the day
-    known = batch.mask[:, 3:6, 0] & batch.target_mask[:, :, 0]
+    earlier, target = batch.values[:, 6:9, 0], batch.target[:, :, 0]  # the lag comes after the means of the day
+    known = batch.mask[:, 6:9, 0] & batch.target_mask[:, :, 0]
     assert known.float().mean() > 0.9
     assert bool((earlier[known] == target[known]).all())
 

@@ -61,7 +61,7 @@ def test_covariates_that_all_series_share_are_stored_once() -> None:
 def test_lagged_steps_have_their_own_covariates(panel: Panel) -> None:
     batch = WindowDataset(panel, None, np.array([10]), Reach(2, 2, lags=(6,)))[[0]]
     assert batch.past is not None
-    np.testing.assert_array_equal(batch.past[0, 2:, 0, 0], [400, 500, 800, 900])  # after the mean of the season
+    np.testing.assert_array_equal(batch.past[0, 4:, 0, 0], [400, 500, 800, 900])  # after the means of the season
 
 
 def test_selected_series_and_steps_keep_their_covariates(panel: Panel) -> None:

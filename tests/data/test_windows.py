@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from itertools import product
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from elinformer.data.calendar import Calendar
 from elinformer.data.covariates import Covariates
 from elinformer.data.panel import Panel
-from elinformer.data.reach import MEAN_PERIODS, Reach, chronological_split, window_origins
+from elinformer.data.reach import MEAN_PERIODS, MEANS, Reach, SeasonMean, chronological_split, window_origins
 from elinformer.data.windows import WindowDataset, window_loader
 from elinformer.errors import InputError
 
@@ -147,7 +146,7 @@ def test_lags_read_the_targets_of_earlier_seasons(hourly_panel: Panel) -> None:
     values = windows[[50]].values[0]
     at = origins[50] + np.arange(HORIZON)
     expected = np.concatenate([at - 48, at - 24, np.arange(origins[50] - WINDOW, origins[50])])
-    np.testing.assert_array_equal(values[HORIZON:], hourly_panel.values[expected])  # after the mean of the day
+    np.testing.assert_array_equal(values[2 * HORIZON :], hourly_panel.values[expected])  # after the means of the day
 
 
 def test_a_lag_shorter_than_the_horizon_repeats_the_last_season() -> None:
@@ -171,7 +170,8 @@ def test_a_lag_shorter_than_the_horizon_repeats_the_last_season() -> None:
 def test_each_run_of_lags_has_the_mean_of_its_period(lags: tuple[int, ...], periods: tuple[int, ...]) -> None:
     reach = Reach(window=2, horizon=3, lags=lags)
     assert reach.periods == periods
-    assert (len(reach.means), len(reach.inputs)) == (3 * len(periods), 2 + 3 * len(lags))
+    assert (len(reach.means), len(reach.inputs)) == (3 * reach.n_means, 2 + 3 * len(lags))
+    assert reach.n_means == 2 * len(periods)
     assert reach.usable_history == max(2, MEAN_PERIODS * max(periods, default=0))
 
 
@@ -184,18 +184,24 @@ def test_a_lag_before_the_first_step_is_missing(hourly_panel: Panel) -> None:
     np.testing.assert_array_equal(mask, expected)
 
 
-def moved_mean(values: np.ndarray, origin: int, step: int, period: int, window: int) -> np.ndarray:
-    """Return the mean (N,) over the periods before, each moved to the level of the window; NaN if nothing is known."""
+def moved_mean(values: np.ndarray, origin: int, step: int, period: int, kind: SeasonMean) -> np.ndarray:
+    """Return the mean (N,) of periods moved to the level of a window of four steps; NaN if nothing is known."""
+    found = []
+    for series in values.T:
 
-    def level(stop: int) -> np.ndarray:
-        return np.nanmean(values[max(0, stop - window) : max(0, stop)], 0)
+        def level(stop: int, series: np.ndarray = series) -> float:
+            ages = [age for age in range(4) if stop - 1 - age >= 0 and np.isfinite(series[stop - 1 - age])]
+            weights = [0.5 ** (age / (kind.half_life * period)) for age in ages]
+            return float(np.average([series[stop - 1 - age] for age in ages], weights=weights)) if ages else np.nan
 
-    starts = origin - period * np.arange(1, 1 + MEAN_PERIODS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # empty means
-        change = {start: np.nan_to_num(level(origin) - level(start)) for start in starts.tolist()}
-        moved = [values[start + step % period] + change[start] for start in change if start + step % period >= 0]
-        return np.nanmean(moved, 0) if moved else np.full(values.shape[1], np.nan)
+        moved, weights = [], []
+        for i in range(1, 1 + MEAN_PERIODS):
+            start = origin - i * period
+            if start + step % period >= 0 and np.isfinite(value := series[start + step % period]):
+                moved.append(value + np.nan_to_num(level(origin) - level(start)))
+                weights.append(kind.share ** (i - 1))
+        found.append(np.average(moved, weights=weights) if moved else np.nan)
+    return np.array(found)
 
 
 def test_means_are_those_of_the_periods_before_at_the_level_of_the_window() -> None:
@@ -206,19 +212,27 @@ def test_means_are_those_of_the_periods_before_at_the_level_of_the_window() -> N
     windows = WindowDataset(panel, None, origins, reach)
     batch = windows[[0, 1, 2, 3]]
     found = torch.where(batch.mask, batch.values, torch.nan)[..., 0]
-    for (i, origin), (block, period), step in product(enumerate(origins), enumerate((20, 5)), range(3)):
-        expected = moved_mean(values, origin, step, period, window=4)
+    kinds = enumerate(product((20, 5), MEANS))
+    for (i, origin), (block, (period, kind)), step in product(enumerate(origins), kinds, range(3)):
+        expected = moved_mean(values, origin, step, period, kind)
         np.testing.assert_allclose(found[i, 3 * block + step], expected, rtol=1e-5, atol=1e-5)
     trained_on = windows.without_means()[[2]]
     assert not trained_on.mask[:, : len(reach.means)].any()
-    torch.testing.assert_close(trained_on.values[:, 6:], batch.values[2:3, 6:], equal_nan=True)
+    torch.testing.assert_close(trained_on.values[:, 12:], batch.values[2:3, 12:], equal_nan=True)
 
 
 def test_a_mean_of_equal_values_is_exact() -> None:
     values = np.full((300, 1), 0.1)
     values[200:250:3] = np.nan
     batch = WindowDataset(Panel.from_arrays(values), None, np.array([260]), Reach(7, 3, lags=(5,)))[[0]]
-    assert batch.values[0, :3].flatten().tolist() == [float(np.float32(0.1))] * 3
+    assert batch.values[0, :6].flatten().tolist() == [float(np.float32(0.1))] * 6
+
+
+def test_a_level_of_the_newest_steps_is_that_of_the_last_one_observed() -> None:
+    values = np.where(np.arange(200) < 145, 0.0, 300.0)[:, None]
+    values[151:190] = np.nan
+    batch = WindowDataset(Panel.from_arrays(values), None, np.array([190]), Reach(40, 1, lags=(10,)))[[0]]
+    assert batch.values[0, 0].item() == pytest.approx(300)  # 0 a while ago, and 300 more now
 
 
 @pytest.mark.parametrize("with_means", [True, False])
@@ -226,7 +240,7 @@ def test_a_batch_of_no_windows_is_empty(hourly_panel: Panel, *, with_means: bool
     """A rank that has no window of the last batch reads one of no windows."""
     windows = WindowDataset(hourly_panel, None, np.array([100]), Reach(WINDOW, HORIZON, lags=(24,)))
     batch = (windows if with_means else windows.without_means())[[]]
-    assert batch.values.shape == (0, 2 * HORIZON + WINDOW, *hourly_panel.values.shape[1:])
+    assert batch.values.shape == (0, 3 * HORIZON + WINDOW, *hourly_panel.values.shape[1:])
 
 
 def test_means_of_future_covariates_are_moved_alike() -> None:
@@ -235,9 +249,9 @@ def test_means_of_future_covariates_are_moved_alike() -> None:
     panel = replace(Panel.from_arrays(values), future=(Covariates.over_time("rain", future, 2),))
     batch = WindowDataset(panel, None, np.array([250, 3]), Reach(4, 3, lags=(5,)))[[0, 1]]
     assert batch.future is not None
-    expected = [moved_mean(future, 250, step, 5, window=4) for step in range(3)]
-    np.testing.assert_allclose(batch.future[0, :3, :, 0], expected, rtol=1e-4, atol=1e-5)
-    assert bool(batch.future[1, :2].isnan().all())  # the third step is 5 after the first one
+    expected = [moved_mean(future, 250, step, 5, kind) for kind in MEANS for step in range(3)]
+    np.testing.assert_allclose(batch.future[0, :6, :, 0], expected, rtol=1e-4, atol=1e-5)
+    assert bool(batch.future[1, [0, 1, 3, 4]].isnan().all())  # the third step is 5 after the first one
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def measured_effects(panel: Panel, narrow: dict[str, int], **gaps: Any) -> tuple
     data = SplitPanel.of(replace(panel, **gaps), (0.6, 0.2, 0.2), Reach(12, 3, (24,)))
     info = SeriesInfo.of(panel, data.origins("train") - 1)
     scaler = data.scaler("series", by_window=True)
-    sizes = Sizes(window=12, horizon=3, n_series=panel.n_series, n_lags=1, n_means=1, n_future=2)
+    sizes = Sizes(window=12, horizon=3, n_series=panel.n_series, n_lags=1, n_means=2, n_future=2)
     model: Any = build_model("elinformer", sizes, narrow)
     scaled = ScaledModel(model, scaler.mean, scaler.std, covariates=info.moments)
     measure_covariate_effects(scaled, data.windows("train", info.calendar))

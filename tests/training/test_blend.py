@@ -27,7 +27,7 @@ def task(values: np.ndarray, narrow: dict[str, Any]) -> tuple[ScaledModel, Windo
     """Return an untrained model of a panel in its units, and all windows of the panel."""
     panel = Panel.from_arrays(values, start="2024-01-01", freq="1h")
     torch.manual_seed(0)
-    model = ELinFormer(ELinFormerConfig(window=12, horizon=6, n_series=values.shape[1], n_lags=2, n_means=1, **narrow))
+    model = ELinFormer(ELinFormerConfig(12, 6, n_series=values.shape[1], n_lags=2, n_means=REACH.n_means, **narrow))
     mean, std = (np.nan_to_num(x)[:, None] for x in (np.nanmean(values, 0), np.nanstd(values, 0)))
     windows = WindowDataset(panel, None, window_origins((48, len(values)), REACH), REACH)
     return ScaledModel(model, mean, std).eval(), windows
@@ -83,10 +83,11 @@ def test_a_model_that_is_worse_than_a_lag_is_replaced_by_it_and_a_good_one_stays
 def test_simple_forecasts_that_err_alike_are_averaged(narrow: dict[str, Any]) -> None:
     scaled, windows = task(np.random.default_rng(3).normal(size=(2000, 2)), narrow)
     blend_with_simple_forecasts(scaled, windows, AbsoluteError(), 50_000)
-    of_day, lag_48, lag_24, last, mean = scaled.model.output.simple.mean((0, 1, 2)).tolist()
+    drift, recent, of_day, lag_48, lag_24, last, mean = scaled.model.output.simple.mean((0, 1, 2)).tolist()
     assert lag_48 == pytest.approx(lag_24, rel=0.1)
     assert min(lag_48, last) > 0.02
     assert min(of_day, mean) > 2 * max(lag_48, last)  # its mean error is that of a single value over the root of two
+    assert max(drift, recent) < lag_48  # noise goes nowhere
 
 
 def test_a_series_that_repeats_itself_is_forecast_by_its_lag_beside_others_that_do_not(narrow: dict[str, Any]) -> None:
@@ -95,8 +96,19 @@ def test_a_series_that_repeats_itself_is_forecast_by_its_lag_beside_others_that_
     scaled, windows = task(values, narrow)
     blend_with_simple_forecasts(scaled, windows, AbsoluteError(), 50_000)
     simple = scaled.model.output.simple[:, :, 0]
-    assert (simple[0, :, :3].sum(-1) > 0.999).all()
-    assert (simple[1:, :2, 3] > 0.8).all()
+    assert (simple[0, :, 1:5].sum(-1) > 0.999).all()
+    assert (simple[1:, :2, [0, 1, 5]].sum(-1) > 0.8).all()  # all near the last value
+
+
+def test_a_trend_is_forecast_by_the_drift_and_a_season_that_grows_by_its_recent_mean(narrow: dict[str, Any]) -> None:
+    steps, noise = np.arange(600)[:, None], np.random.default_rng(3).normal(size=(600, 2))
+    walk = (noise + 1).cumsum(0)  # half a step too little errs by less than no step
+    growing = 10 * np.sin(2 * np.pi * steps / 24) * [1, 0] + (0.5 * noise).cumsum(0)
+    scaled, windows = task(np.concatenate((walk, growing), 1), narrow)
+    blend_with_simple_forecasts(scaled, windows, AbsoluteError(), 50_000)
+    simple = scaled.model.output.simple[:, :, 0].mean(1)
+    assert (simple[:2, 0] > 2 * simple[:2, 5]).all()
+    assert int(simple[2].argmax()) == 1
 
 
 def test_the_blend_is_of_each_part_of_the_horizon(narrow: dict[str, Any]) -> None:
@@ -107,7 +119,7 @@ def test_the_blend_is_of_each_part_of_the_horizon(narrow: dict[str, Any]) -> Non
     trust = scaled.model.output.trust[:, :, 0]
     assert trust[:, :4].max() > 0
     assert (trust[:, 4:] == 0).all()
-    assert (scaled.model.output.simple[..., 3] > 0.8).all()
+    assert (scaled.model.output.simple[..., [0, 1, 5]].sum(-1) > 0.8).all()  # all near the last value
     torch.testing.assert_close(scaled.model.output.simple.sum(-1), torch.ones(2, 6, 1))
 
 

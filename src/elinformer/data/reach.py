@@ -13,9 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MEAN_PERIODS = 14
-"""Periods of a season that its mean is taken over, at most: two weeks of days, a quarter of weeks."""
+"""Periods of a season that its means are taken over, at most: two weeks of days, a quarter of weeks."""
 
 PartName = Literal["train", "validation", "test"]
+
+
+class SeasonMean(NamedTuple):
+    """Mean of the periods of a season, each of them moved by the change of the level since then.
+
+    Attributes:
+        half_life: Age of a step, as a share of the period, at which it counts half in the level.
+        share: Weight of a period, as a share of that of the next newer one.
+    """
+
+    half_life: float
+    share: float
+
+
+MEANS = (SeasonMean(half_life=1 / 50, share=1 / 2), SeasonMean(half_life=1 / 4, share=1.0))
+"""The first one follows the newest steps and the newest periods, the second one has less noise. Exponential smoothing
+with a season chooses between them for every series (Holt and Winters); here the blend does."""
 
 
 class Split(NamedTuple):
@@ -85,7 +102,12 @@ class Reach:
     @property
     def means(self) -> np.ndarray:
         """Steps of the means, the newest one in each of them, negative: `horizon` steps of each, the longest first."""
-        return np.concatenate([np.arange(0), *self._seasons(self.periods)])
+        return np.concatenate([np.arange(0), *self._seasons(self.periods * len(MEANS))])
+
+    @property
+    def n_means(self) -> int:
+        """Number of means: those of every season."""
+        return len(MEANS) * len(self.periods)
 
     def _seasons(self, lags: tuple[int, ...]) -> list[np.ndarray]:
         return [np.arange(self.horizon) % lag - lag for lag in sorted(lags, reverse=True)]

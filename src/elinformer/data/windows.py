@@ -13,20 +13,19 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSample
 
 from elinformer.batch import Batch
 from elinformer.data.pieces import evenly_spaced
-from elinformer.data.reach import MEAN_PERIODS, PartName, Reach, Split, chronological_split, window_origins
+from elinformer.data.reach import PartName, Reach, Split, chronological_split, window_origins
 from elinformer.data.scaling import Moments, Scaler, error_scale, measure, window_deviation
+from elinformer.data.season_means import means_of_season
 from elinformer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from elinformer.data.calendar import Calendar
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import LossScale, ScalePer
-
-    _Read = Callable[[np.ndarray], tuple[Tensor, Tensor]]
 
 
 def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split:
@@ -111,8 +110,7 @@ class WindowDataset(Dataset[Batch]):
 
     The arrays of the panel are used in place, in memory or mapped from a file: a window is read when a batch needs it.
     Steps before the first one are missing. Holidays of the calendar are further future covariates.
-    Values and future covariates of the mean of a season are means of what is observed over its last `MEAN_PERIODS`
-    periods, each of them moved by the difference between the level of the window and that of the same window then.
+    Values and future covariates of the means of seasons are those of `elinformer.data.season_means`.
     Without targets, an origin may be the step after the last one.
     """
 
@@ -132,7 +130,7 @@ class WindowDataset(Dataset[Batch]):
         self.origins = torch.from_numpy(np.ascontiguousarray(origins))
         self.window = reach.window
         self.horizon, self.n_inputs = reach.horizon, len(reach.means) + len(reach.inputs)
-        self.periods = tuple(sorted(reach.periods, reverse=True))
+        self.periods, self.n_mean_steps = tuple(sorted(reach.periods, reverse=True)), len(reach.means)
         self.with_means = True
         self.steps = np.concatenate([reach.means, reach.inputs, np.arange(reach.horizon)])  # (T + S,)
         self.with_targets = with_targets
@@ -182,15 +180,10 @@ class WindowDataset(Dataset[Batch]):
         calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
         values, mask = self._values_of(steps if self.with_targets else steps[:, : self.n_inputs])
         future = _gather(self.future, steps)
-        for i, period in enumerate(self.periods):
-            block = slice(i * self.horizon, (i + 1) * self.horizon)
-            if self.with_means:
-                values[:, block], mask[:, block] = self._mean_of_season(self._values_of, origins, period)
-                if future is not None:
-                    mean, is_known = self._mean_of_season(self._future_of, origins, period)
-                    future[:, block] = torch.where(is_known, mean, torch.nan)
-            else:
-                mask[:, block] = False
+        if self.with_means:
+            self._set_means(values, mask, future, origins)
+        else:
+            mask[:, : self.n_mean_steps] = False
         covariates = {
             "past": _gather(self.past, steps[:, : self.n_inputs]),
             "future": future,
@@ -201,27 +194,18 @@ class WindowDataset(Dataset[Batch]):
             return Batch(values, mask, calendar, **covariates)
         return Batch(values[:, past], mask[:, past], calendar, values[:, ahead], mask[:, ahead], **covariates)
 
-    def _mean_of_season(self, read: _Read, origins: np.ndarray, period: int) -> tuple[Tensor, Tensor]:
-        """Return the means (B, S, N, F) of a season, and if any number in them is observed.
-
-        Args:
-            read: Function from steps (B, T) to numbers (B, T, N, F), and which of them are observed.
-            origins: (B,), the first target steps.
-            period: Steps of the season.
-        """
-        steps = np.concatenate([np.arange(self.horizon) % period, np.arange(-self.window, 0)])
-        level, is_known = _level(*read(origins[:, None] + steps[self.horizon :]))
-        mean, count = torch.zeros((), dtype=level.dtype), torch.zeros((), dtype=level.dtype)
-        for i in range(1, 1 + MEAN_PERIODS):
-            if i > 1 and origins.max(initial=0) + self.horizon <= i * period:
-                break
-            numbers, seen = read(origins[:, None] - i * period + steps)
-            level_then, was_known = _level(numbers[:, self.horizon :], seen[:, self.horizon :])
-            change = torch.where(is_known & was_known, level - level_then, 0)
-            numbers, seen = numbers[:, : self.horizon] + change, seen[:, : self.horizon]
-            count = count + seen
-            mean = mean + torch.where(seen, (numbers - mean) / count.clamp_min(1), 0)  # exact where all are equal
-        return mean, count > 0
+    def _set_means(self, values: Tensor, mask: Tensor, future: Tensor | None, origins: np.ndarray) -> None:
+        """Write the means of seasons into the first steps of the values (B, T, N, C) and of the future covariates."""
+        sizes = {"horizon": self.horizon, "window": self.window}
+        block = slice(0, 0)
+        for period in self.periods:
+            found = means_of_season(self._values_of, origins, period, **sizes)
+            ahead = [] if future is None else means_of_season(self._future_of, origins, period, **sizes)
+            for i, (mean, is_known) in enumerate(found):
+                block = slice(block.stop, block.stop + self.horizon)
+                values[:, block], mask[:, block] = mean, is_known
+                if future is not None:
+                    future[:, block] = torch.where(ahead[i][1], ahead[i][0], torch.nan)
 
     def _values_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the values (B, T, N, C) of steps (B, T), and which are observed: none before the first step."""
@@ -237,17 +221,6 @@ class WindowDataset(Dataset[Batch]):
         if found is None:
             raise AssertionError("there are future covariates")
         return found, ~found.isnan()
-
-
-def _level(numbers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean (B, 1, N, F) of the observed numbers (B, T, N, F), and if there are any; exact for equal ones."""
-    if bool(seen.all()):
-        first = numbers[:, :1]
-        return first + (numbers - first).mean(1, keepdim=True), seen[:, :1]
-    known = seen.any(1, keepdim=True)
-    highest = torch.where(known, torch.where(seen, numbers, -torch.inf).amax(1, keepdim=True), 0)
-    below = torch.where(seen, numbers - highest, 0).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
-    return highest + below, known
 
 
 def _gather(arrays: Sequence[np.ndarray], steps: np.ndarray) -> Tensor | None:

@@ -12,7 +12,7 @@ from elinformer._options import option
 from elinformer._shapes import Bool, Float
 from elinformer.batch import COVARIATES
 from elinformer.models.covariates import STEPS_PER_TOKEN, CovariateEmbedding, HorizonEffect
-from elinformer.models.inputs import DAYS, calendar_of_window, earlier_of, n_earlier, periodic_features
+from elinformer.models.inputs import DAYS, calendar_of_window, earlier_of, n_earlier, n_read, periodic_features
 from elinformer.models.registry import SeriesSizes, register_model
 from elinformer.nn import EalaOperator, EntropyLinearAttention, LinformerOperator, keep_sharpness, set_sharpness
 from elinformer.nn.dropout import Dropout
@@ -268,7 +268,7 @@ class ELinFormer(nn.Module):
         """Set the simple forecast that forecasts are blended with, and the weight of the model beside it.
 
         Args:
-            simple: (N, S, C, n_seasonal + 2), weights of the earlier values, which add up to one.
+            simple: (N, S, C, n_seasonal + 3), weights of the earlier values, which add up to one.
             trust: (N, S, C), weights of the model, from 0 to 1.
         """
         self.output.simple.copy_(simple)
@@ -300,13 +300,13 @@ class ForecastHead(nn.Module):
     future covariates of a step change the forecast of this step: see `HorizonEffect`.
 
     A trained model can be blended with a simple forecast: where validation shows that the model has learned nothing of
-    a series, the forecast is the simple one. It weighs the means of seasons, too.
+    a series, the forecast is the simple one. It weighs the drift of the window and the means of seasons, too.
 
     Args:
         config: Sizes and options of the model.
 
     Attributes:
-        simple: (N, S, C, n_seasonal + 2), weights of the earlier values in the simple forecast.
+        simple: (N, S, C, n_seasonal + 3), weights of the earlier values in the simple forecast.
         trust: (N, S, C), weight of the model beside the simple forecast; 1 in training.
     """
 
@@ -316,10 +316,10 @@ class ForecastHead(nn.Module):
     def __init__(self, config: ELinFormerConfig) -> None:
         super().__init__()
         self.shape = (config.horizon, config.n_channels, config.n_outputs)
-        self.n_means = config.n_means
+        self.n_read = n_read(config.n_lags)
         width, n_targets = config.n_patches * config.width, config.horizon * config.n_channels
         self.change = nn.Linear(width, n_targets * config.n_outputs)
-        self.earlier = nn.Linear(width, n_targets * n_earlier(config.n_lags))
+        self.earlier = nn.Linear(width, n_targets * self.n_read)
         with torch.no_grad():
             for layer in (self.change, self.earlier):
                 layer.weight.mul_(INITIAL_CHANGE)
@@ -347,7 +347,7 @@ class ForecastHead(nn.Module):
         Args:
             tokens: (B, N, P*D), all patches of a series.
             normed: (B, N, P*D), the normalised tokens.
-            earlier: (B, n_seasonal + 2, S, N, C), see `elinformer.models.inputs.earlier_values`.
+            earlier: (B, n_seasonal + 3, S, N, C), see `elinformer.models.inputs.earlier_values`.
             future: (B, S, N, F), covariates of the horizon; needed if the model has them.
             slots: (B, S), slots of the day of the horizon; None without a calendar.
             series: (n,), the numbers of the series; None = all series.
@@ -356,7 +356,7 @@ class ForecastHead(nn.Module):
         if future is not None:
             forecast = forecast + self.effect(normed, future, slots)
         weights = self.earlier(normed).unflatten(-1, (*self.shape[:2], -1))  # (B, N, S, C, n_lags + 2)
-        location = forecast[..., 0] + _weighted(earlier[:, self.n_means :], weights.transpose(1, 2))
+        location = forecast[..., 0] + _weighted(earlier[:, -self.n_read :], weights.transpose(1, 2))
         if not self.training:
             simple, trust = ((x if series is None else x[series]) for x in (self.simple, self.trust))
             trust = trust.transpose(0, 1)  # (S, N, C)

@@ -20,17 +20,28 @@ def forward_fill(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0).gather(1, last)
 
 
-def n_earlier(n_lags: int) -> int:
-    """Return the number of values that a simple forecast is made of: the lags, the last value and the training mean."""
+DRIFT = 0.5
+"""Share of the slope of a window that its drift goes on with, as in the Theta method."""
+N_DRIFTS = 1
+
+
+def n_read(n_lags: int) -> int:
+    """Return the number of earlier values that a network weighs: the lags, the last value and the mean of training."""
     return n_lags + 2
 
 
-def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, horizon: int) -> Tensor:
-    """Return the values that simple forecasts are made of, (B, n_lags + 2, S, N, C).
+def n_earlier(n_seasonal: int) -> int:
+    """Return the number of values that a simple forecast is made of: drift, means and lags, last value, mean."""
+    return N_DRIFTS + n_read(n_seasonal)
 
-    They are those of every lag, the last value, and the mean of training. A missing value of a lag is replaced by that
-    of the next longer lag, then by that of the next shorter one, then by the last value of the window; this is 0 where
-    the window has no observation. The mean of a season stands before its lags, as the longest of them.
+
+def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, horizon: int) -> Tensor:
+    """Return the values that simple forecasts are made of, (B, n_lags + 3, S, N, C).
+
+    They are the drift of the window, the values of every lag, the last value, and the mean of training. A missing value
+    of a lag is replaced by that of the next longer lag, then by that of the next shorter one, then by the last value of
+    the window; this is 0 where the window has no observation. The means of seasons stand before the lags, as the
+    longest of them.
 
     Args:
         values: (B, T, N, C), the steps of means and lags, longest first, then the window.
@@ -40,20 +51,36 @@ def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, hori
         horizon: S, steps of each of them.
     """
     n_lag_steps = n_lags * horizon
-    last = forward_fill(values[:, n_lag_steps:], mask[:, n_lag_steps:])[:, -1:]
+    window, observed = values[:, n_lag_steps:], mask[:, n_lag_steps:]
+    last = forward_fill(window, observed)[:, -1:]
+    drift = drift_of(window, observed, last, horizon)
     last, mean = (x.expand(-1, horizon, -1, -1) for x in (last, mean))
     if not n_lags:
-        return torch.stack((last, mean), dim=1)
+        return torch.stack((drift, last, mean), dim=1)
     lags = list(values[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
     known = list(mask[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
     for i, other in (*((i, i - 1) for i in range(1, n_lags)), *((i, i + 1) for i in reversed(range(n_lags - 1)))):
         lags[i], known[i] = torch.where(known[i], lags[i], lags[other]), known[i] | known[other]
     filled = [torch.where(seen, lag, last) for lag, seen in zip(lags, known, strict=True)]
-    return torch.stack((*filled, last, mean), dim=1)
+    return torch.stack((drift, *filled, last, mean), dim=1)
+
+
+def drift_of(window: Tensor, mask: Tensor, last: Tensor, horizon: int) -> Tensor:
+    """Return the last value (B, 1, N, C) and a share of the slope to it from the first one: (B, S, N, C).
+
+    Source: Hyndman and Billah 2003, Unmasking the Theta method.
+    """
+    n = mask.shape[1]
+    steps = torch.arange(n, device=mask.device)[:, None, None]
+    begin = torch.where(mask, steps, n - 1).amin(1, keepdim=True)
+    length = (steps * mask).amax(1, keepdim=True) - begin
+    first = torch.where(mask, window, 0).gather(1, begin)
+    slope = torch.where(length > 0, (last - first) / length.clamp_min(1), 0)
+    return last + DRIFT * slope * torch.arange(1, horizon + 1, device=mask.device)[:, None, None]
 
 
 def earlier_of(batch: Batch, n_lags: int, horizon: int) -> Tensor:
-    """Return the `earlier_values` (B, n_lags + 2, S, N, C) of scaled windows, whose steps begin with those of lags."""
+    """Return the `earlier_values` (B, n_lags + 3, S, N, C) of scaled windows, whose steps begin with those of lags."""
     return earlier_values(batch.values, batch.mask, training_mean(batch), n_lags, horizon)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from elinformer.data.pieces import affordable
 from elinformer.evaluation import targets_of
-from elinformer.models.inputs import earlier_of, n_earlier
+from elinformer.models.inputs import earlier_of, n_read
 from elinformer.partition import forecasting
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ SHRINKAGE = 1.0
 def blend_with_simple_forecasts(scaled: ScaledModel, windows: WindowDataset, loss: Loss, tokens_at_once: int) -> None:
     """Choose the simple forecast of each series and part of the horizon, and the weight of the model beside it.
 
-    The simple forecast is a mean of the last value, the value of each lag, the mean of all lags, the means of seasons,
-    and the mean of training: the smaller the error of one of them, the larger its weight. Models without `set_blend`
-    stay as they are.
+    The simple forecast is a mean of the last value, the drift, the value of each lag, the mean of all lags, the means
+    of seasons, and the mean of training: the smaller the error of one of them, the larger its weight. Models without
+    `set_blend` stay as they are.
 
     Args:
         scaled: The trained model, in the units of the data.
@@ -87,7 +87,7 @@ class _Sample:
     """Scaled values of one window.
 
     Attributes:
-        earlier: (L, S, N, C), the means of seasons, the lags, the last value and the training mean.
+        earlier: (L, S, N, C), the drift, the means of seasons, the lags, the last value and the training mean.
         forecast: (S, N, C), the forecast of the model; that of the target if there is none.
         target: (S, N, C).
         unit: (S, N, C), weight of an error: the deviation of the window, 0 where the target is missing.
@@ -170,7 +170,7 @@ def _candidates(n: int, n_lags: int) -> Tensor:
     if n_lags < 2:
         return single
     is_lag = torch.zeros(1, n)
-    is_lag[:, -n_earlier(n_lags) : -n_earlier(0)] = 1
+    is_lag[:, -n_read(n_lags) : -n_read(0)] = 1
     return torch.cat((single, is_lag / n_lags))
 
 

@@ -8,7 +8,7 @@ import torch
 
 from elinformer.data.pieces import affordable
 from elinformer.evaluation import targets_of
-from elinformer.models.inputs import earlier_of, n_earlier
+from elinformer.models.inputs import earlier_of, n_read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +50,13 @@ def fitted_windows(windows: WindowDataset, n_series: int) -> list[int]:
 def simple_weights(scaled: ScaledModel, windows: WindowDataset) -> Tensor:
     """Return weights (S, n_lags + 2): ridge regression of the scaled targets, shrunk towards the best single lag."""
     config: Any = scaled.model.config
-    n = n_earlier(config.n_lags)
+    n = n_read(config.n_lags)
     products, matches = (torch.zeros(config.horizon, *shape, dtype=torch.float64) for shape in ((n, n), (n,)))
     errors = torch.zeros(n, dtype=torch.float64)
     for index in fitted_windows(windows, config.n_series):
         batch: Batch = scaled.scale(windows[[index]])
         target, mask = targets_of(batch)
-        earlier = earlier_of(batch, config.n_seasonal, config.horizon)[0, config.n_means :]
+        earlier = earlier_of(batch, config.n_seasonal, config.horizon)[0, -n:]
         x = torch.where(mask, earlier.clamp(-LIMIT, LIMIT), 0).double()
         y = torch.where(mask, target.clamp(-LIMIT, LIMIT), 0)[0].double()
         products += torch.einsum("lsnc,ksnc->slk", x, x)
