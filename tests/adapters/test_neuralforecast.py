@@ -144,7 +144,7 @@ def test_a_forecast_equals_the_prediction_of_neuralforecast(name):
 
 @needs_library
 @pytest.mark.filterwarnings("ignore")  # warnings of NeuralForecast
-def test_training_gives_the_weights_of_the_fit_of_neuralforecast():
+def test_training_gives_the_forecasts_of_the_fit_of_neuralforecast():
     from neuralforecast.models import iTransformer
 
     panel = waves()
@@ -158,8 +158,11 @@ def test_training_gives_the_weights_of_the_fit_of_neuralforecast():
     sizes = {"h": HORIZON, "input_size": WINDOW, "n_series": 4, "max_steps": 3, "windows_batch_size": N_TRAIN + 2}
     quiet = {"accelerator": "cpu", "devices": 1, "logger": False, "enable_progress_bar": False}
     model = iTransformer(**sizes, **options, random_seed=5, enable_model_summary=False, **quiet)
+    untrained = model.predict(neuralforecast_data(panel, peer, 60))
     model.fit(neuralforecast_data(panel, peer, 40))
-    torch.testing.assert_close(network.model.state_dict(), model.state_dict())
+    ours, theirs = (each.predict(neuralforecast_data(panel, peer, 60)) for each in (network.model, model))
+    # Weights without a gradient follow its rounding, which Adam makes as large as any other step. A step more or less moves forecasts by a third.
+    assert np.abs(ours - theirs).max() < 0.01 * np.abs(theirs - untrained).max()
 
 
 @needs_library
