@@ -161,7 +161,8 @@ def test_training_gives_the_forecasts_of_the_fit_of_neuralforecast():
     untrained = model.predict(neuralforecast_data(panel, peer, 60))
     model.fit(neuralforecast_data(panel, peer, 40))
     ours, theirs = (each.predict(neuralforecast_data(panel, peer, 60)) for each in (network.model, model))
-    # Weights without a gradient follow its rounding, which Adam makes as large as any other step. A step more or less moves forecasts by a third.
+    # Weights without a gradient follow its rounding, which Adam makes as large as any other step. No weights are
+    # compared therefore, but forecasts: a step more or less moves them by a third.
     assert np.abs(ours - theirs).max() < 0.01 * np.abs(theirs - untrained).max()
 
 
