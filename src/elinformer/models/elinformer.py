@@ -95,7 +95,7 @@ class ELinFormerConfig(SeriesSizes):
         at_least=1,
     )
     covariate_width: int = option(32, "Width of the embedding of covariates; used where there are any.", at_least=1)
-    n_layers: int = option(3, "Blocks of attention and feed-forward.", at_least=1)
+    n_layers: int = option(2, "Blocks of attention and feed-forward.", at_least=1)
     n_heads: int = option(8, "Attention heads; they divide `width`.", at_least=1)
     attention: str = option(
         "eala", "Attention across the series, by its name in docs/models.md, or none.", choices=ATTENTIONS
