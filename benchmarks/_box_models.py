@@ -44,6 +44,8 @@ def run_model(name: str, each: BoxSet, folder: Path) -> dict[str, Any]:
     elif name in SINGLE:
         found = _timed(lambda: _single_series(SINGLE[name], task), name, task)
     else:
+        import lightgbm  # noqa: F401 - before the clock runs
+
         from benchmarks import _box_lightgbm
 
         found = _timed(lambda: _box_lightgbm.forecasts(task), name, task)
@@ -67,6 +69,8 @@ def _naives(task: Task) -> dict[str, Any]:
 
 def _elinformer(each: BoxSet, task: Task, folder: Path) -> dict[str, Any]:
     """Train as `elinformer train DATA --horizon H` does, but without the refit, which changes no score; and score."""
+    import elinformer.training.members  # noqa: F401 - with Lightning, before the clock runs
+
     settings = settings_for(each.address(folder), None, {"horizon": each.horizon})
     training = TrainingConfig.of({**settings.training, "refit": False})
     forecaster = forecaster_for(settings, settings.model, training)
