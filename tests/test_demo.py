@@ -43,14 +43,13 @@ def test_scaled_errors_are_means_over_series_of_error_over_that_of_yesterday(
 
 
 @pytest.mark.slow
-def test_the_demo_writes_scores_a_forecast_and_a_picture_and_says_where(
-    narrow: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_writes_scores_a_forecast_and_a_picture_and_says_where(narrow: dict[str, int], tmp_path: Path) -> None:
     settings = {"model": narrow, "training": {"epochs": 1, "batch_size": 128, "learning_rate": 1e-2}}
-    monkeypatch.setattr(demo, "SETTINGS", settings)
     screen, out = io.StringIO(), tmp_path / "out"
     console = Console(file=screen, width=200)
-    document = demo.run_demo(out, data="nyc-airports", seed=3, console=console, progress=Console(file=io.StringIO()))
+    document = demo.run_demo(
+        out, data="nyc-airports", seed=3, console=console, progress=Console(file=io.StringIO()), settings=settings
+    )
     assert json.loads((out / "scaled_errors.json").read_text(encoding="utf-8")) == document
     assert {"departures", "delay", "temperature"} <= set(document["groups"])
     for scores in document["groups"].values():

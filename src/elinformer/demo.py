@@ -14,6 +14,7 @@ from elinformer.report.tables import score_ratio_table
 from elinformer.workflows import train_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -24,30 +25,43 @@ if TYPE_CHECKING:
     from elinformer.forecaster import Forecaster
     from elinformer.report.groups import Group
 
-SETTINGS: dict[str, Any] = {"training": {"preset": "fast"}}
-"""The defaults of `elinformer train`, with fewer steps, so that two cores train it within two minutes."""
-
 SHOWN = ("last value", "same time yesterday", "same time last week")
 """Naive forecasts of the table."""
 
 PICTURED = ("departures/EWR", "delay/EWR-UA", "temperature/JFK", "humidity/LGA", "wind_speed/JFK", "pressure/EWR")
 
 
-def run_demo(out: Path, *, data: str, seed: int, console: Console, progress: Console) -> dict[str, Any]:
+def run_demo(
+    out: Path,
+    *,
+    data: str,
+    seed: int,
+    console: Console,
+    progress: Console,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Train, score beside the naive forecasts, forecast and draw into the folder `out`.
+
+    Args:
+        out: Folder of the run.
+        data: Name of a data set of the catalogue.
+        seed: Seed of the training.
+        console: Console of what is found.
+        progress: Console of the progress.
+        settings: Settings in place of the defaults of `elinformer train`.
 
     Returns:
         The document of `out/scaled_errors.json`: for every group of series and every forecast the MAE divided by that
         of the same time yesterday (of the last value where there is no day), overall and by horizon step.
     """
-    settings = Settings().updated(catalogue_settings(data)).updated(SETTINGS).updated({"training": {"seed": seed}})
+    chosen = Settings().updated(catalogue_settings(data)).updated(settings or {}).updated({"training": {"seed": seed}})
     console.print(f"training on {_machine()}")
     trained: list[tuple[Forecaster, Panel]] = []
 
     def then(forecaster: Forecaster, panel: Panel) -> None:
         trained.append((forecaster, panel))
 
-    metrics = train_run(data, out, settings, overwrite=True, console=progress, then=then)
+    metrics = train_run(data, out, chosen, overwrite=True, console=progress, then=then)
     forecaster, panel = trained[0]
     document = scaled_errors(forecaster, panel)
     write_json(out / "scaled_errors.json", document)
