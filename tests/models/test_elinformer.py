@@ -16,7 +16,7 @@ from torch import Tensor
 from elinformer.batch import Batch
 from elinformer.models import ELinFormer, ELinFormerConfig
 from elinformer.models.elinformer import FEEDFORWARD_ROWS, NEUTRAL_SHARE, periodic_features
-from elinformer.models.inputs import earlier_values, forward_fill, training_mean
+from elinformer.models.inputs import drift_of, earlier_values, forward_fill, training_mean
 from elinformer.models.scaled import ScaledModel
 from elinformer.nn import EalaOperator
 
@@ -147,13 +147,13 @@ def test_a_gap_in_a_lag_is_filled_by_the_other_lags_and_then_by_the_last_value()
     values = torch.cat((lags.flatten(), torch.tensor([10.0, 11.0])))[None, :, None, None]
     mask = torch.cat((seen.flatten(), torch.tensor([True, False])))[None, :, None, None]
     found = earlier_values(values, mask, torch.full((1, 1, 1, 1), 5.0), n_lags=3, horizon=3)[0, :, :, 0, 0]
-    assert found[1:].tolist() == [[1, 8, 10], [1, 8, 10], [7, 8, 10], [10, 10, 10], [5, 5, 5]]
+    assert found.tolist() == [[1, 8, 10], [1, 8, 10], [7, 8, 10], [10, 10, 10], [5, 5, 5]]
 
 
 def test_a_drift_goes_on_with_half_of_the_slope_between_the_observed_values() -> None:
     values = torch.tensor([[9.0, 2.0, 9.0, 8.0, 9.0], [9.0, 9.0, 9.0, 3.0, 9.0], [9.0] * 5]).T[None, :, :, None]
     mask = torch.tensor([[0, 1, 0, 1, 0], [0, 0, 0, 1, 0], [0] * 5], dtype=torch.bool).T[None, :, :, None]
-    drift = earlier_values(values, mask, torch.zeros(1, 1, 3, 1), n_lags=0, horizon=2)[0, 0, :, :, 0]
+    drift = drift_of(values, mask, horizon=2)[0, :, :, 0]
     assert drift.tolist() == [[9.5, 3.0, 0.0], [11.0, 3.0, 0.0]]  # a slope of 3 a step, then of nothing
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from elinformer.data.calendar import Calendar
     from elinformer.data.panel import Panel
     from elinformer.data.scaling import LossScale, ScalePer
+    from elinformer.data.season_means import Read
 
 
 def split_panel(panel: Panel, fractions: Sequence[float], reach: Reach) -> Split:
@@ -180,10 +181,14 @@ class WindowDataset(Dataset[Batch]):
         calendar = None if self.calendar is None else self.calendar[np.maximum(steps, 0)]
         values, mask = self._values_of(steps if self.with_targets else steps[:, : self.n_inputs])
         future = _gather(self.future, steps)
-        if self.with_means:
-            self._set_means(values, mask, future, origins)
-        else:
-            mask[:, : self.n_mean_steps] = False
+        steps_of_means = slice(self.n_mean_steps)
+        if not self.with_means:
+            mask[:, steps_of_means] = False
+        elif self.periods:
+            values[:, steps_of_means], mask[:, steps_of_means] = self._means(self._values_of, origins)
+            if future is not None:
+                means, known = self._means(self._future_of, origins)
+                future[:, steps_of_means] = torch.where(known, means, torch.nan)
         covariates = {
             "past": _gather(self.past, steps[:, : self.n_inputs]),
             "future": future,
@@ -194,18 +199,12 @@ class WindowDataset(Dataset[Batch]):
             return Batch(values, mask, calendar, **covariates)
         return Batch(values[:, past], mask[:, past], calendar, values[:, ahead], mask[:, ahead], **covariates)
 
-    def _set_means(self, values: Tensor, mask: Tensor, future: Tensor | None, origins: np.ndarray) -> None:
-        """Write the means of seasons into the first steps of the values (B, T, N, C) and of the future covariates."""
+    def _means(self, read: Read, origins: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return the means of all seasons, (B, n_mean_steps, N, F), the longest first, and which are known."""
         sizes = {"horizon": self.horizon, "window": self.window}
-        block = slice(0, 0)
-        for period in self.periods:
-            found = means_of_season(self._values_of, origins, period, **sizes)
-            ahead = [] if future is None else means_of_season(self._future_of, origins, period, **sizes)
-            for i, (mean, is_known) in enumerate(found):
-                block = slice(block.stop, block.stop + self.horizon)
-                values[:, block], mask[:, block] = mean, is_known
-                if future is not None:
-                    future[:, block] = torch.where(ahead[i][1], ahead[i][0], torch.nan)
+        found = [each for period in self.periods for each in means_of_season(read, origins, period, **sizes)]
+        means, known = zip(*found, strict=True)
+        return torch.cat(means, 1), torch.cat(known, 1)
 
     def _values_of(self, steps: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the values (B, T, N, C) of steps (B, T), and which are observed: none before the first step."""

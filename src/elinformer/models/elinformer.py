@@ -347,7 +347,7 @@ class ForecastHead(nn.Module):
         Args:
             tokens: (B, N, P*D), all patches of a series.
             normed: (B, N, P*D), the normalised tokens.
-            earlier: (B, n_seasonal + 3, S, N, C), see `elinformer.models.inputs.earlier_values`.
+            earlier: (B, n_seasonal + 3, S, N, C), see `elinformer.models.inputs.earlier_of`.
             future: (B, S, N, F), covariates of the horizon; needed if the model has them.
             slots: (B, S), slots of the day of the horizon; None without a calendar.
             series: (n,), the numbers of the series; None = all series.

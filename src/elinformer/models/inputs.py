@@ -36,12 +36,11 @@ def n_earlier(n_seasonal: int) -> int:
 
 
 def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, horizon: int) -> Tensor:
-    """Return the values that simple forecasts are made of, (B, n_lags + 3, S, N, C).
+    """Return the values of every lag, the last value, and the mean of training, (B, n_lags + 2, S, N, C).
 
-    They are the drift of the window, the values of every lag, the last value, and the mean of training. A missing value
-    of a lag is replaced by that of the next longer lag, then by that of the next shorter one, then by the last value of
-    the window; this is 0 where the window has no observation. The means of seasons stand before the lags, as the
-    longest of them.
+    A missing value of a lag is replaced by that of the next longer lag, then by that of the next shorter one, then by
+    the last value of the window; this is 0 where the window has no observation. The means of seasons stand before the
+    lags, as the longest of them.
 
     Args:
         values: (B, T, N, C), the steps of means and lags, longest first, then the window.
@@ -51,37 +50,43 @@ def earlier_values(values: Tensor, mask: Tensor, mean: Tensor, n_lags: int, hori
         horizon: S, steps of each of them.
     """
     n_lag_steps = n_lags * horizon
-    window, observed = values[:, n_lag_steps:], mask[:, n_lag_steps:]
-    last = forward_fill(window, observed)[:, -1:]
-    drift = drift_of(window, observed, last, horizon)
+    last = forward_fill(values[:, n_lag_steps:], mask[:, n_lag_steps:])[:, -1:]
     last, mean = (x.expand(-1, horizon, -1, -1) for x in (last, mean))
     if not n_lags:
-        return torch.stack((drift, last, mean), dim=1)
+        return torch.stack((last, mean), dim=1)
     lags = list(values[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
     known = list(mask[:, :n_lag_steps].unflatten(1, (n_lags, horizon)).unbind(1))
     for i, other in (*((i, i - 1) for i in range(1, n_lags)), *((i, i + 1) for i in reversed(range(n_lags - 1)))):
         lags[i], known[i] = torch.where(known[i], lags[i], lags[other]), known[i] | known[other]
     filled = [torch.where(seen, lag, last) for lag, seen in zip(lags, known, strict=True)]
-    return torch.stack((drift, *filled, last, mean), dim=1)
+    return torch.stack((*filled, last, mean), dim=1)
 
 
-def drift_of(window: Tensor, mask: Tensor, last: Tensor, horizon: int) -> Tensor:
-    """Return the last value (B, 1, N, C) and a share of the slope to it from the first one: (B, S, N, C).
+def drift_of(window: Tensor, mask: Tensor, horizon: int) -> Tensor:
+    """Return the last value of windows (B, T, N, C) and a share of the slope to it from the first one: (B, S, N, C).
+
+    It is 0 without an observation.
 
     Source: Hyndman and Billah 2003, Unmasking the Theta method.
     """
     n = mask.shape[1]
     steps = torch.arange(n, device=mask.device)[:, None, None]
-    begin = torch.where(mask, steps, n - 1).amin(1, keepdim=True)
-    length = (steps * mask).amax(1, keepdim=True) - begin
-    first = torch.where(mask, window, 0).gather(1, begin)
-    slope = torch.where(length > 0, (last - first) / length.clamp_min(1), 0)
+    begin, end = torch.where(mask, steps, n - 1).amin(1, keepdim=True), (steps * mask).amax(1, keepdim=True)
+    observed = torch.where(mask, window, 0)
+    first, last = observed.gather(1, begin), observed.gather(1, end)
+    slope = torch.where(end > begin, (last - first) / (end - begin).clamp_min(1), 0)
     return last + DRIFT * slope * torch.arange(1, horizon + 1, device=mask.device)[:, None, None]
 
 
 def earlier_of(batch: Batch, n_lags: int, horizon: int) -> Tensor:
-    """Return the `earlier_values` (B, n_lags + 3, S, N, C) of scaled windows, whose steps begin with those of lags."""
-    return earlier_values(batch.values, batch.mask, training_mean(batch), n_lags, horizon)
+    """Return what simple forecasts are made of, (B, n_lags + 3, S, N, C): the drift, and the `earlier_values`.
+
+    The steps of the scaled windows begin with those of means and lags.
+    """
+    read = slice(n_lags * horizon, None)
+    drift = drift_of(batch.values[:, read], batch.mask[:, read], horizon)
+    earlier = earlier_values(batch.values, batch.mask, training_mean(batch), n_lags, horizon)
+    return torch.cat((drift[:, None], earlier), dim=1)
 
 
 def training_mean(batch: Batch) -> Tensor:

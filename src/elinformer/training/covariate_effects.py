@@ -117,7 +117,7 @@ def _products(scaled: ScaledModel, batch: Batch, weights: Tensor) -> _Products:
     seen = batch.mask[..., None].expand(-1, -1, -1, -1, 1 + future.shape[-1]).flatten(3)
     every, seen = (x[:, config.n_means * config.horizon :] for x in (every, seen))
     level = window_scale(every, seen, config.window).level
-    earlier = earlier_values(every - level, seen, -level, config.n_lags, config.horizon)[:, -weights.shape[1] :]
+    earlier = earlier_values(every - level, seen, -level, config.n_lags, config.horizon)
     expected = (torch.einsum("sl,blsnc->bsnc", weights, earlier) + level).unflatten(3, (n_channels, -1))
     y, x = target - expected[..., 0], future[:, n_inputs:] - expected[..., 1:]
     y, x = torch.where(mask, y.clamp(-LIMIT, LIMIT), 0).double(), torch.where(mask[..., None], x, 0).double()
